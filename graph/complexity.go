@@ -1,0 +1,36 @@
+package graph
+
+import (
+	"corridor/graph/generated"
+	"corridor/graph/scalar"
+	"corridor/internal/chat"
+)
+
+// complexity is what fields cost that have lists behind them: what is selected of an item, for as
+// many items as are asked for. Every other field costs one and what is selected of it.
+func complexity() (c generated.ComplexityRoot) {
+	c.Query.Nodes = func(child int, ids []*scalar.NodeID) int { return times(child, len(ids)) }
+	c.Viewer.Contacts = func(child, first int, _ *string, _ string, _, _ *scalar.NodeID) int { return times(child, first) }
+	c.Viewer.ChatTargets = func(child int, _ string, first int, _ *string) int { return times(child, first) }
+	c.Viewer.Conversations = func(child, first int, _ *string, _ chat.ConversationFilter) int { return times(child, first) }
+	c.Viewer.WaitingRooms = func(child, first int, _ *string) int { return times(child, first) }
+	c.Contact.SharedWaitingRooms = func(child, first int, _ *string) int { return times(child, first) }
+	c.GroupConversation.Participants = func(child, first int, _ *string) int { return times(child, first) }
+	messages := func(child int, first *int, _ *string, last *int, _ *string) int {
+		switch {
+		case first != nil:
+			return times(child, *first)
+		case last != nil:
+			return times(child, *last)
+		}
+		return times(child, 20)
+	}
+	c.DirectConversation.Messages, c.GroupConversation.Messages = messages, messages
+	return c
+}
+
+// times is the cost of n items. What is out of bounds is refused elsewhere, by name; here it only
+// must not make the sum smaller.
+func times(child, n int) int {
+	return 1 + child*min(max(n, 1), chat.MaxPage)
+}

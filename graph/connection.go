@@ -1,0 +1,38 @@
+package graph
+
+import (
+	"corridor/graph/generated"
+	"corridor/internal/chat"
+)
+
+// optional is the value of an argument that may be left out.
+func optional(argument *string) string {
+	if argument == nil {
+		return ""
+	}
+	return *argument
+}
+
+// edgesOf makes the edges of a page, and what it says of itself.
+func edgesOf[T, E any](page chat.Page[T], position func(T) []string, edge func(cursor string, node T) E) ([]E, *generated.PageInfo) {
+	edges := make([]E, len(page.Items))
+	info := &generated.PageInfo{HasNextPage: page.HasNext, HasPreviousPage: page.HasPrevious}
+	for i, item := range page.Items {
+		cursor := chat.Cursor(position(item))
+		edges[i] = edge(cursor, item)
+		if i == 0 {
+			info.StartCursor = &cursor
+		}
+		info.EndCursor = &cursor
+	}
+	return edges, info
+}
+
+// pointers makes pointers to items, as gqlgen wants them.
+func pointers[T any](items []T) []*T {
+	out := make([]*T, len(items))
+	for i := range items {
+		out[i] = &items[i]
+	}
+	return out
+}

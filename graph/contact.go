@@ -1,0 +1,84 @@
+package graph
+
+import (
+	"context"
+
+	"corridor/graph/generated"
+	"corridor/graph/scalar"
+	"corridor/internal/chat"
+)
+
+// Contacts is the viewer's contact list.
+func (r *viewerResolver) Contacts(ctx context.Context, viewer *chat.Actor, first int, after *string, query string, waitingRoomID, notInConversation *scalar.NodeID) (*generated.ContactConnection, error) {
+	search := chat.ContactSearch{Query: query}
+	if waitingRoomID != nil {
+		search.WaitingRoomID = &chat.WaitingRoomID{UUID: waitingRoomID.ID}
+	}
+	if notInConversation != nil {
+		search.NotInConversation = &chat.ConversationID{UUID: notInConversation.ID}
+	}
+	page, err := r.chat.Contacts(ctx, *viewer, search, chat.Forward{First: first, After: optional(after)})
+	if err != nil {
+		return nil, err
+	}
+	edges, info := edgesOf(page, chat.Contact.Position, func(cursor string, node chat.Contact) *generated.ContactEdge {
+		return &generated.ContactEdge{Cursor: cursor, Node: &node}
+	})
+	return &generated.ContactConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info}, nil
+}
+
+// ChatTargets is what New Chat finds.
+func (r *viewerResolver) ChatTargets(ctx context.Context, viewer *chat.Actor, query string, first int, after *string) (*generated.ChatTargetConnection, error) {
+	page, err := r.chat.ChatTargets(ctx, *viewer, query, chat.Forward{First: first, After: optional(after)})
+	if err != nil {
+		return nil, err
+	}
+	edges, info := edgesOf(page, chat.TargetPosition, func(cursor string, node chat.ChatTarget) *generated.ChatTargetEdge {
+		return &generated.ChatTargetEdge{Cursor: cursor, Node: node}
+	})
+	return &generated.ChatTargetConnection{Edges: edges, Nodes: page.Items, PageInfo: info}, nil
+}
+
+// WaitingRooms are the rooms that the viewer is in.
+func (r *viewerResolver) WaitingRooms(ctx context.Context, viewer *chat.Actor, first int, after *string) (*generated.WaitingRoomConnection, error) {
+	rooms, err := r.chat.WaitingRooms(ctx, *viewer)
+	if err != nil {
+		return nil, err
+	}
+	return waitingRooms(rooms, first, after)
+}
+
+// SharedWaitingRooms are the rooms that the contact shares with the viewer.
+func (r *contactResolver) SharedWaitingRooms(ctx context.Context, contact *chat.Contact, first int, after *string) (*generated.WaitingRoomConnection, error) {
+	rooms, err := load(ctx).sharedRooms.Load(ctx, contact.ID)
+	if err != nil {
+		return nil, err
+	}
+	return waitingRooms(rooms, first, after)
+}
+
+func waitingRooms(rooms []chat.WaitingRoom, first int, after *string) (*generated.WaitingRoomConnection, error) {
+	page, err := chat.PageOf(rooms, chat.Forward{First: first, After: optional(after)})
+	if err != nil {
+		return nil, err
+	}
+	edges, info := edgesOf(page, chat.WaitingRoom.Position, func(cursor string, node chat.WaitingRoom) *generated.WaitingRoomEdge {
+		return &generated.WaitingRoomEdge{Cursor: cursor, Node: &node}
+	})
+	return &generated.WaitingRoomConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info}, nil
+}
+
+// DirectConversation is the conversation with the contact.
+func (r *contactResolver) DirectConversation(ctx context.Context, contact *chat.Contact) (*chat.DirectConversation, error) {
+	return found[*chat.DirectConversation](load(ctx).directConversations.find(ctx, contact.ID))
+}
+
+// IsViewer tells whether the user is the one who asks.
+func (r *userResolver) IsViewer(ctx context.Context, user *chat.User) (bool, error) {
+	return user.ID == actor(ctx).User.ID, nil
+}
+
+// Contact is the user's entry in the viewer's contact list.
+func (r *userResolver) Contact(ctx context.Context, user *chat.User) (*chat.Contact, error) {
+	return load(ctx).contacts.find(ctx, user.ID)
+}

@@ -1,0 +1,172 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/99designs/gqlgen/graphql/handler/extension"
+	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"github.com/rs/cors"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"corridor/graph/generated"
+	"corridor/internal/auth"
+	"corridor/internal/chat"
+)
+
+// complexityLimit bounds the fields that an operation can make the server resolve: a list counts
+// its fields once for each item that it may have.
+const complexityLimit = 25_000
+
+// cachedDocuments is how many validated documents are kept.
+const cachedDocuments = 1000
+
+// Options are what the API needs.
+type Options struct {
+	Chat     *chat.Service
+	Verifier auth.Verifier
+	Logger   *slog.Logger
+	// Origins are the origins, besides the server's own, whose pages may use the API: hosts or
+	// origins with * for a part, such as https://*.example.org.
+	Origins []string
+	// Limits bound each operation; DefaultLimits if they are zero.
+	Limits Limits
+}
+
+// Handler serves the API over HTTP and WebSocket at one address.
+type Handler struct {
+	http.Handler
+	sockets *sockets
+}
+
+// Drain closes all sockets so that clients come back, to another instance or after the restart,
+// and returns when they are gone or ctx ends.
+func (h *Handler) Drain(ctx context.Context) error { return h.sockets.Drain(ctx) }
+
+// NewHandler returns the API. The error is about the origins.
+func NewHandler(options Options) (*Handler, error) {
+	allowed, err := allowedOrigin(options.Origins)
+	if err != nil {
+		return nil, err
+	}
+	if options.Limits == (Limits{}) {
+		options.Limits = DefaultLimits
+	}
+	server := handler.New(generated.NewExecutableSchema(generated.Config{
+		Resolvers:  &resolver{chat: options.Chat, logger: options.Logger},
+		Complexity: complexity(),
+	}))
+	socket, open := newSocket(socketOptions{
+		AllowedOrigin: allowed,
+		Authenticate: func(ctx context.Context, payload transport.InitPayload) (context.Context, time.Time, error) {
+			token, _ := auth.FromRequest(&http.Request{Header: http.Header{"Authorization": {payload.Authorization()}}})
+			return signIn(ctx, options, token)
+		},
+	})
+	options.Limits.Use(server)
+	server.AddTransport(socket)
+	server.AddTransport(transport.GET{})
+	server.AddTransport(transport.POST{})
+	server.SetQueryCache(newCache[*ast.QueryDocument](cachedDocuments))
+	server.SetErrorPresenter(presenter(options.Logger))
+	server.SetRecoverFunc(func(ctx context.Context, panicked any) error {
+		// Over a socket it is sent as it is returned here. The value of a panic may hold anything.
+		return presenter(options.Logger)(ctx, fmt.Errorf("panic (%T): %s", panicked, debug.Stack()))
+	})
+	server.Use(extension.Introspection{})
+	server.Use(extension.FixedComplexityLimit(complexityLimit))
+	server.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+		return next(scoped(ctx))
+	})
+	server.AroundResponses(func(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
+		if graphql.GetOperationContext(ctx).Operation.Operation != ast.Subscription {
+			return next(ctx)
+		}
+		response := next(scoped(ctx))
+		if response != nil && failed(response) {
+			// Shown as it is the event would be lost to the client; resumed, it comes again.
+			endSession(ctx, closeTryAgain, "Try again later")
+		}
+		return response
+	})
+	browser := cors.New(cors.Options{
+		AllowOriginVaryRequestFunc: func(r *http.Request, _ string) (bool, []string) { return allowed(r), nil },
+		AllowedMethods:             []string{http.MethodGet, http.MethodPost},
+		AllowedHeaders:             []string{"Authorization", "Content-Type"},
+		MaxAge:                     600,
+	})
+	guarded := jsonOnly(signedIn(options, server))
+	return &Handler{sockets: open, Handler: browser.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !allowed(r) {
+			refuse(w, http.StatusForbidden, refusal(codeForbiddenOrigin, "Pages of this origin may not use this API."))
+			return
+		}
+		guarded.ServeHTTP(w, r)
+	}))}, nil
+}
+
+// failed tells whether a fault of ours is in a response.
+func failed(response *graphql.Response) bool {
+	for _, err := range response.Errors {
+		if err.Extensions["code"] == codeInternal {
+			return true
+		}
+	}
+	return false
+}
+
+// signInFirst is all that anybody hears who is not signed in.
+const signInFirst = "Sign in first: send a valid token as Authorization: Bearer."
+
+// signedIn lets through who has a valid token. Sockets say who they are in their first message.
+func signedIn(options Options, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		token, _ := auth.FromRequest(r)
+		ctx, _, err := signIn(r.Context(), options, token)
+		switch {
+		case errors.Is(err, errUnavailable):
+			w.Header().Set("Retry-After", "1")
+			refuse(w, http.StatusServiceUnavailable, refusal(codeInternal, "The service is not available at the moment. Please try again."))
+		case err != nil:
+			w.Header().Set("WWW-Authenticate", `Bearer realm="corridor"`)
+			refuse(w, http.StatusUnauthorized, refusal(codeUnauthenticated, signInFirst))
+		default:
+			next.ServeHTTP(w, r.WithContext(ctx))
+		}
+	})
+}
+
+// signIn begins the session of a token. Its errors are errUnavailable, or anything else for
+// whoever is not let in.
+func signIn(ctx context.Context, options Options, token string) (context.Context, time.Time, error) {
+	claims, err := options.Verifier.Verify(ctx, token)
+	if err != nil {
+		if errors.Is(err, auth.ErrInvalid) || errors.Is(err, auth.ErrExpired) {
+			return ctx, time.Time{}, err
+		}
+		return ctx, time.Time{}, unavailable(ctx, options, err)
+	}
+	s := &session{chat: options.Chat, subject: claims.Subject}
+	if _, err := s.now(ctx); errors.Is(err, chat.ErrSignedOut) {
+		return ctx, time.Time{}, err
+	} else if err != nil {
+		return ctx, time.Time{}, unavailable(ctx, options, err)
+	}
+	return context.WithValue(ctx, sessionKey{}, s), claims.ExpiresAt, nil
+}
+
+func unavailable(ctx context.Context, options Options, err error) error {
+	options.Logger.ErrorContext(ctx, "nobody can sign in", "error", chat.Describe(err))
+	return errUnavailable
+}

@@ -1,0 +1,141 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/vikstrous/dataloadgen"
+
+	"corridor/internal/chat"
+)
+
+// A loader puts together what the fields of one response ask for, one statement for all. What the
+// actor may not see it does not find.
+type loader[K comparable, V any] struct{ *dataloadgen.Loader[K, V] }
+
+// find returns what there is of the key, nil if there is nothing.
+func (l loader[K, V]) find(ctx context.Context, key K) (*V, error) {
+	value, err := l.Load(ctx, key)
+	if errors.Is(err, dataloadgen.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &value, nil
+}
+
+// found makes nothing of a nil pointer that is about to become an interface.
+func found[I any, V any](value *V, err error) (I, error) {
+	if value == nil {
+		var nothing I
+		return nothing, err
+	}
+	return any(*value).(I), err
+}
+
+// loaders are those of one response: each event of a subscription has its own, so that it is
+// judged by what the actor may see when it is sent.
+type loaders struct {
+	actor               chat.Actor
+	users               loader[chat.UserID, chat.User]
+	knownUsers          loader[chat.UserID, chat.User]
+	contacts            loader[chat.UserID, chat.Contact]
+	sharedRooms         loader[chat.UserID, []chat.WaitingRoom]
+	directConversations loader[chat.UserID, *chat.DirectConversation]
+	conversations       loader[chat.ConversationID, chat.Conversation]
+	participants        loader[chat.ParticipantID, chat.Participant]
+	participantCounts   loader[chat.ConversationID, int]
+	participantPages    loader[pageOf[chat.Forward], chat.Page[chat.Participant]]
+	messages            loader[chat.MessageID, chat.Message]
+	lastMessages        loader[chat.ConversationID, chat.Message]
+	messagePages        loader[pageOf[chat.Window], chat.Page[chat.Message]]
+	waitingRooms        loader[chat.WaitingRoomID, chat.WaitingRoom]
+	unread              func() (chat.Unread, error)
+}
+
+// pageOf names a page of one conversation.
+type pageOf[W comparable] struct {
+	conversation chat.ConversationID
+	window       W
+}
+
+// batchTime bounds what a batch may take, whoever asked first: the others wait for it too.
+const batchTime = 10 * time.Second
+
+// batched makes a loader of a method of chat. What it finds is the actor's, of this response.
+func batched[K comparable, V any](actor chat.Actor, fetch func(context.Context, chat.Actor, []K) (map[K]V, error)) loader[K, V] {
+	return loader[K, V]{dataloadgen.NewMappedLoader(func(ctx context.Context, keys []K) (map[K]V, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTime)
+		defer cancel()
+		return fetch(ctx, actor, keys)
+	}, dataloadgen.WithWait(time.Millisecond), dataloadgen.WithBatchCapacity(1000))}
+}
+
+func newLoaders(ctx context.Context, service *chat.Service, actor chat.Actor) *loaders {
+	return &loaders{
+		actor:               actor,
+		users:               batched(actor, service.Users),
+		knownUsers:          batched(actor, service.KnownUsers),
+		contacts:            batched(actor, service.ContactsAmong),
+		sharedRooms:         batched(actor, service.SharedWaitingRooms),
+		directConversations: batched(actor, service.DirectConversationsWith),
+		conversations:       batched(actor, service.ConversationsByID),
+		participants:        batched(actor, service.ParticipantsByID),
+		participantCounts:   batched(actor, service.ParticipantCounts),
+		messages:            batched(actor, service.MessagesByID),
+		lastMessages:        batched(actor, service.LastMessages),
+		waitingRooms: batched(actor, func(ctx context.Context, actor chat.Actor, _ []chat.WaitingRoomID) (map[chat.WaitingRoomID]chat.WaitingRoom, error) {
+			return service.WaitingRoomsByID(ctx, actor)
+		}),
+		participantPages: batched(actor, pages(service.ParticipantPages)),
+		messagePages:     batched(actor, pages(service.MessagePages)),
+		unread: sync.OnceValues(func() (chat.Unread, error) {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTime)
+			defer cancel()
+			return service.Unread(ctx, actor)
+		}),
+	}
+}
+
+// pages reads conversations that are asked for the same window together. Most responses ask all
+// conversations for the same one.
+func pages[W comparable, P any](fetch func(context.Context, chat.Actor, []chat.ConversationID, W) (map[chat.ConversationID]P, error),
+) func(context.Context, chat.Actor, []pageOf[W]) (map[pageOf[W]]P, error) {
+	return func(ctx context.Context, actor chat.Actor, keys []pageOf[W]) (map[pageOf[W]]P, error) {
+		byWindow := map[W][]chat.ConversationID{}
+		for _, key := range keys {
+			byWindow[key.window] = append(byWindow[key.window], key.conversation)
+		}
+		found := make(map[pageOf[W]]P, len(keys))
+		for window, ids := range byWindow {
+			pages, err := fetch(ctx, actor, ids, window)
+			if err != nil {
+				return nil, err
+			}
+			for id, page := range pages {
+				found[pageOf[W]{id, window}] = page
+			}
+		}
+		return found, nil
+	}
+}
+
+// conversation returns a conversation that the actor may see, nil if there is none of that id.
+func (l *loaders) conversation(ctx context.Context, id chat.ConversationID) (chat.Conversation, error) {
+	return found[chat.Conversation](l.conversations.find(ctx, id))
+}
+
+// together resolves many things at once, so that they come into one batch.
+func together[K, V any](ctx context.Context, keys []K, resolve func(context.Context, K) (V, error)) ([]V, error) {
+	values := make([]V, len(keys))
+	errs := make([]error, len(keys))
+	var group sync.WaitGroup
+	for i, key := range keys {
+		group.Go(func() { values[i], errs[i] = resolve(ctx, key) })
+	}
+	group.Wait()
+	return values, errors.Join(errs...)
+}

@@ -1,0 +1,41 @@
+package graph
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+)
+
+// allowedOrigin tells which pages may talk to this server: those of its own
+// host, and those whose origin matches a pattern, as in "chat.example.org" or
+// "https://*.example.org". Who is no browser sends no origin, and is let in.
+func allowedOrigin(patterns []string) (func(*http.Request) bool, error) {
+	lower := make([]string, len(patterns))
+	for i, pattern := range patterns {
+		lower[i] = strings.ToLower(pattern)
+		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+			return nil, fmt.Errorf("the origin %q is no pattern: write a host or an origin, as in https://*.example.org", pattern)
+		}
+	}
+	return func(r *http.Request) bool {
+		header := r.Header.Get("Origin")
+		if header == "" {
+			return true
+		}
+		origin, err := url.Parse(strings.ToLower(header))
+		if err != nil || origin.Host == "" {
+			return false
+		}
+		return origin.Host == strings.ToLower(r.Host) || slices.ContainsFunc(lower, func(pattern string) bool {
+			target := origin.Host
+			if strings.Contains(pattern, "://") {
+				target = origin.Scheme + "://" + origin.Host
+			}
+			matched, _ := path.Match(pattern, target) // the patterns are good
+			return matched
+		})
+	}, nil
+}

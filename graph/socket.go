@@ -1,0 +1,283 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"github.com/coder/websocket"
+)
+
+// subprotocol is the only one spoken:
+// https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
+const subprotocol = "graphql-transport-ws"
+
+// Why a socket ends. Of these the common client, graphql-ws, comes back after
+// 1012, 1013, 4403 and 4408, and gives up after the others, which only a
+// broken client can meet.
+const (
+	closeTooBig         = 1009
+	closeRestart        = 1012
+	closeTryAgain       = 1013
+	closeInvalid        = 4400
+	closeUnauthorized   = 4401
+	closeForbidden      = 4403
+	closeInitTimeout    = 4408
+	closeDuplicate      = 4409
+	closeTooManyInits   = 4429
+	codeTooManyOpen     = "TOO_MANY_SUBSCRIPTIONS"
+	codeForbiddenOrigin = "FORBIDDEN_ORIGIN"
+	codeSubprotocol     = "UNSUPPORTED_SUBPROTOCOL"
+	codeRestarting      = "RESTARTING"
+)
+
+// maxOperationID is the length of a UUID several times over: ids are kept.
+const maxOperationID = 128
+
+// errUnavailable, wrapped by Authenticate, says that it could not find out who
+// is asking. The socket then closes with 1013, not 4403.
+var errUnavailable = errors.New("try again later")
+
+// socketOptions tell how sockets behave; what is zero has the default below.
+type socketOptions struct {
+	// Authenticate says who is asking, from the payload of connection_init,
+	// and when that ends. The context it returns, made from the one it gets,
+	// is that of all operations of the socket. Its error is not shown.
+	Authenticate func(ctx context.Context, payload transport.InitPayload) (_ context.Context, expires time.Time, _ error)
+
+	// AllowedOrigin says whether a page of that origin may connect. See allowedOrigin.
+	AllowedOrigin func(*http.Request) bool
+
+	Operations   int           // at a time on one socket; 64: a page has a handful
+	MessageBytes int64         // of one message; as much as one request by POST
+	InitTimeout  time.Duration // until the client is known; 10 s
+	WriteTimeout time.Duration // for one message; 10 s, then others must not wait for this client
+	PingInterval time.Duration // 15 s: below the idle timeout of proxies, and a dead client is gone in 30 s
+	DrainWindow  time.Duration // over which Drain spreads its closes; 3 s, so that clients do not all return at once
+}
+
+// newSocket makes the transport for graphql-transport-ws, to be added before
+// the other transports, and the register of its open sockets.
+//
+// It wraps gqlgen's transport to own what that leaves open: the protocol's
+// close codes, duplicate ids, the number of operations, and clients that do not
+// read. Once a socket is told to end, nothing but the close is sent: a stream
+// that looked complete would not be resumed.
+func newSocket(options socketOptions) (graphql.Transport, *sockets) {
+	for _, d := range []struct {
+		value    *time.Duration
+		standard time.Duration
+	}{
+		{&options.InitTimeout, 10 * time.Second},
+		{&options.WriteTimeout, 10 * time.Second},
+		{&options.PingInterval, 15 * time.Second},
+		{&options.DrainWindow, 3 * time.Second},
+	} {
+		if *d.value == 0 {
+			*d.value = d.standard
+		}
+	}
+	if options.Operations == 0 {
+		options.Operations = 64
+	}
+	if options.MessageBytes == 0 {
+		options.MessageBytes = bodyLimit
+	}
+	if options.AllowedOrigin == nil {
+		options.AllowedOrigin, _ = allowedOrigin(nil)
+	}
+	register := &sockets{window: options.DrainWindow, open: make(map[*socket]struct{})}
+	return &socketTransport{
+		Websocket: transport.Websocket{
+			Implementation:   accepted{},
+			InitFunc:         begin,
+			PingPongInterval: options.PingInterval,
+			PayloadReadLimit: &options.MessageBytes,
+		},
+		options:  options,
+		register: register,
+	}, register
+}
+
+type socketTransport struct {
+	transport.Websocket
+	options  socketOptions
+	register *sockets
+}
+
+// Do serves one socket until it ends.
+func (t *socketTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
+	switch {
+	case !t.options.AllowedOrigin(r):
+		refuse(w, http.StatusForbidden, refusal(codeForbiddenOrigin, "Pages of this origin may not connect."))
+		return
+	case !offers(r, subprotocol):
+		refuse(w, http.StatusBadRequest, refusal(codeSubprotocol, "Connect with the WebSocket subprotocol "+subprotocol+"; no other is spoken here."))
+		return
+	case t.register.isDraining():
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusServiceUnavailable, refusal(codeRestarting, "This server is about to stop: connect again."))
+		return
+	}
+	// Accepted here, not by gqlgen, which would log what a bad handshake holds.
+	conn, err := transport.CoderWebsocketImplementation{AcceptOptions: websocket.AcceptOptions{
+		Subprotocols:       []string{subprotocol},
+		InsecureSkipVerify: true, // the origin has been checked
+	}}.Accept(w, r, transport.WebsocketAcceptOptions{})
+	if err != nil {
+		return // the client has been told
+	}
+	s := &socket{WebsocketConn: conn, options: t.options, names: make(map[string]string), running: make(map[string]string)}
+	// The server's own end must not reach the streams before the socket.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(allowSubscriptions(r.Context())))
+	defer cancel()
+	s.cancel = cancel
+	defer context.AfterFunc(r.Context(), func() { s.end(closeRestart, "Service restart") })()
+	if !t.register.add(s) {
+		s.end(closeRestart, "Service restart")
+		return
+	}
+	defer t.register.remove(s)
+	initTimer := time.AfterFunc(t.options.InitTimeout, func() {
+		if !s.known.Load() {
+			s.end(closeInitTimeout, "Connection initialisation timeout")
+		}
+	})
+	defer initTimer.Stop()
+	defer s.stop()
+	t.Websocket.Do(w, r.WithContext(context.WithValue(ctx, socketKey{}, s)), exec)
+}
+
+func offers(r *http.Request, subprotocol string) bool {
+	for _, header := range r.Header.Values("Sec-WebSocket-Protocol") {
+		for offered := range strings.SplitSeq(header, ",") {
+			if strings.TrimSpace(offered) == subprotocol {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// accepted hands gqlgen the connection that Do has accepted.
+type accepted struct{}
+
+func (accepted) Accept(_ http.ResponseWriter, r *http.Request, _ transport.WebsocketAcceptOptions) (transport.WebsocketConn, error) {
+	return socketOf(r.Context()), nil
+}
+
+type socketKey struct{}
+
+func socketOf(ctx context.Context) *socket {
+	s, _ := ctx.Value(socketKey{}).(*socket)
+	return s
+}
+
+// endSession closes the socket that ctx belongs to, with a code that tells the
+// client what to do. Elsewhere than on a socket it does nothing.
+func endSession(ctx context.Context, code int, reason string) {
+	if s := socketOf(ctx); s != nil {
+		s.end(code, reason)
+	}
+}
+
+// sessionExpires tells when the socket that ctx belongs to will be closed,
+// because the token ends. It is not ok where nothing will be.
+func sessionExpires(ctx context.Context) (at time.Time, ok bool) {
+	s := socketOf(ctx)
+	if s == nil || s.expires.IsZero() {
+		return time.Time{}, false
+	}
+	return s.expires, true
+}
+
+// begin answers connection_init.
+func begin(ctx context.Context, payload transport.InitPayload) (context.Context, *transport.InitPayload, error) {
+	s := socketOf(ctx)
+	known, expires, err := s.options.Authenticate(ctx, payload)
+	switch left := time.Until(expires); {
+	case errors.Is(err, errUnavailable):
+		s.end(closeTryAgain, "Try again later")
+		return ctx, nil, err
+	case err != nil, !expires.IsZero() && left <= 0:
+		s.end(closeForbidden, "Forbidden")
+		return ctx, nil, errors.New("forbidden") // gqlgen closes too, but the first close counts
+	case !expires.IsZero():
+		s.expires = expires
+		s.expiry = time.AfterFunc(left, func() { s.end(closeForbidden, "Forbidden") })
+	}
+	s.known.Store(true)
+	return known, nil, nil
+}
+
+// sockets are those that are open.
+type sockets struct {
+	window time.Duration
+
+	mu       sync.Mutex
+	draining bool
+	open     map[*socket]struct{}
+	served   sync.WaitGroup
+}
+
+func (all *sockets) isDraining() bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return all.draining
+}
+
+func (all *sockets) add(s *socket) bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if all.draining {
+		return false
+	}
+	all.open[s] = struct{}{}
+	all.served.Add(1)
+	return true
+}
+
+func (all *sockets) remove(s *socket) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	delete(all.open, s)
+	all.served.Done()
+}
+
+// Drain refuses new sockets and closes the open ones with 1012, spread over a
+// window and within the first half of what ctx allows. It returns when all
+// clients have left, or with ctx's error.
+func (all *sockets) Drain(ctx context.Context) error {
+	all.mu.Lock()
+	all.draining = true
+	leaving := slices.Collect(maps.Keys(all.open))
+	all.mu.Unlock()
+	window := all.window
+	if deadline, ok := ctx.Deadline(); ok {
+		window = min(window, time.Until(deadline)/2)
+	}
+	for _, s := range leaving {
+		end := func() { s.end(closeRestart, "Service restart") }
+		if window <= 0 {
+			end()
+		} else {
+			time.AfterFunc(rand.N(window), end)
+		}
+	}
+	gone := make(chan struct{})
+	go func() { all.served.Wait(); close(gone) }()
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,573 @@
+package chat
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"corridor/internal/eventlog"
+)
+
+// MessageKind tells what people write from the lines that say what happened to a group.
+type MessageKind string
+
+// The kinds of lines in a transcript.
+const (
+	Text               MessageKind = "TEXT"
+	GroupCreated       MessageKind = "GROUP_CREATED"
+	GroupRenamed       MessageKind = "GROUP_RENAMED"
+	ParticipantAdded   MessageKind = "PARTICIPANT_ADDED"
+	ParticipantRemoved MessageKind = "PARTICIPANT_REMOVED"
+	ParticipantLeft    MessageKind = "PARTICIPANT_LEFT"
+	OwnerChanged       MessageKind = "OWNER_CHANGED"
+)
+
+// Message is one line of a transcript: what somebody wrote, or what happened to the group.
+type Message struct {
+	ID             MessageID      `db:"id"`
+	ConversationID ConversationID `db:"conversation_id"`
+	Seq            int64          `db:"seq"`
+	Kind           MessageKind    `db:"kind"`
+	// SenderID is who wrote or did it, empty if the clinic's roster did.
+	SenderID *UserID `db:"sender_id"`
+	// SubjectID is whom a system line is about.
+	SubjectID *UserID `db:"subject_id"`
+	// Body is what was written as the actor may see it, or the new name of a group.
+	Body string `db:"body"`
+	// ClientKey is the key of the call that sent it; only its sender sees it.
+	ClientKey  *string    `db:"client_key"`
+	TextCount  int64      `db:"text_count"`
+	SentAt     time.Time  `db:"sent_at"`
+	EditedAt   *time.Time `db:"edited_at"`
+	RecalledAt *time.Time `db:"recalled_at"`
+}
+
+// IsNode makes a message a node in GraphQL.
+func (Message) IsNode() {}
+
+// Cursor is the message's place in its conversation.
+func (m Message) Cursor() string { return Cursor(m.Position()) }
+
+// Position is the message's place in its conversation, for a cursor.
+func (m Message) Position() []string {
+	return []string{strconv.FormatInt(m.Seq, 10), m.ConversationID.String()}
+}
+
+// Sentence is what the line says to the actor: the text of a message, or a sentence about what
+// happened, in the words of the product's page where it has them.
+func (m Message) Sentence(actor UserID, sender, subject *User) string {
+	who, whom := nameFor(actor, sender, "You"), nameFor(actor, subject, "you")
+	you := m.SubjectID != nil && *m.SubjectID == actor
+	switch m.Kind {
+	case GroupCreated:
+		return who + " created the group."
+	case GroupRenamed:
+		return who + " renamed the group to " + m.Body + "."
+	case ParticipantAdded:
+		return who + " added " + whom + "."
+	case ParticipantLeft:
+		if you {
+			return textYouLeft
+		}
+		return nameFor(actor, subject, "") + " left the group."
+	case ParticipantRemoved:
+		if you {
+			return textYouWereRemoved
+		}
+		return who + " removed " + whom + "."
+	case OwnerChanged:
+		if you {
+			return "You are now the group owner."
+		}
+		return nameFor(actor, subject, "") + " is now the group owner."
+	default:
+		return m.Body
+	}
+}
+
+func nameFor(actor UserID, user *User, you string) string {
+	switch {
+	case user == nil:
+		return "The clinic"
+	case user.ID == actor:
+		return you
+	}
+	return user.Name
+}
+
+// messageColumns are a message as the participant $1 may see it. What was recalled is blank for
+// everybody; who may not see the event of the last edit sees the revision before it (E11).
+const messageColumns = `
+	messages.id, messages.conversation_id, messages.seq, messages.kind, messages.sender_id, messages.subject_id,
+	CASE
+		WHEN recalled_at IS NOT NULL THEN ''
+		WHEN edited_seq IS NULL THEN messages.body
+		ELSE (
+			SELECT revision.body FROM message_revisions AS revision
+			WHERE message_id = messages.id AND EXISTS (
+				SELECT FROM spans WHERE reader = $1 AND spans.stream = conversations.stream
+					AND revision.seq BETWEEN from_seq AND to_seq)
+			ORDER BY revision.seq DESC LIMIT 1)
+	END AS body,
+	CASE WHEN messages.sender_id = $1 THEN messages.client_key END AS client_key,
+	messages.text_count, messages.sent_at, messages.recalled_at,
+	CASE WHEN EXISTS (
+		SELECT FROM spans WHERE reader = $1 AND spans.stream = conversations.stream
+			AND edited_seq BETWEEN from_seq AND to_seq) THEN edited_at END AS edited_at`
+
+// mayRead joins a message's conversation and keeps what the participant $1 may see.
+const mayRead = `
+	JOIN conversations ON conversations.id = messages.conversation_id AND deleted_at IS NULL
+	WHERE EXISTS (
+		SELECT FROM spans WHERE reader = $1 AND spans.stream = conversations.stream
+			AND messages.seq BETWEEN from_seq AND to_seq)`
+
+// MessagesByID returns those of the messages that the actor may see.
+func (s *Service) MessagesByID(ctx context.Context, actor Actor, ids []MessageID) (map[MessageID]Message, error) {
+	const query = `SELECT ` + messageColumns + ` FROM messages` + mayRead + ` AND messages.id = ANY ($2)`
+	var rows []Message
+	if err := s.db.SelectContext(ctx, &rows, query, actor.User.ID, array(ids)); err != nil {
+		return nil, fmt.Errorf("messages: %w", err)
+	}
+	return byKey(rows, func(m Message) MessageID { return m.ID }), nil
+}
+
+// LastMessages returns the last line of each of the conversations that the actor may see. A
+// conversation without lines has none.
+func (s *Service) LastMessages(ctx context.Context, actor Actor, ids []ConversationID) (map[ConversationID]Message, error) {
+	const query = `
+		SELECT ` + messageColumns + `
+		FROM participants
+		JOIN conversations ON conversations.id = participants.conversation_id AND deleted_at IS NULL
+		JOIN messages ON messages.conversation_id = conversations.id
+			AND messages.seq = COALESCE(participants.left_seq, conversations.last_seq)
+		WHERE participants.user_id = $1 AND participants.conversation_id = ANY ($2)`
+	var rows []Message
+	if err := s.db.SelectContext(ctx, &rows, query, actor.User.ID, array(ids)); err != nil {
+		return nil, fmt.Errorf("last messages: %w", err)
+	}
+	return byKey(rows, func(m Message) ConversationID { return m.ConversationID }), nil
+}
+
+// Window is a part of a transcript: so many of the first or the last lines between two places.
+// NewWindow makes it.
+type Window struct {
+	size          int
+	backward      bool
+	after, before int64
+	// of is the conversation that the places are in, if there are any.
+	of ConversationID
+}
+
+// NewWindow checks what a window is asked to be by Relay's arguments. Without first and last it has
+// the last 20 lines, or the first 20 behind after.
+func NewWindow(first, last *int, after, before string) (Window, error) {
+	w := Window{size: 20, backward: after == "", before: 1 << 62}
+	field := "first"
+	switch {
+	case first != nil && last != nil:
+		return Window{}, invalid("last", "Ask for the first or for the last messages, not for both.")
+	case first != nil:
+		w.size, w.backward = *first, false
+	case last != nil:
+		w.size, w.backward, field = *last, true, "last"
+	}
+	if err := validSize(field, w.size); err != nil {
+		return Window{}, err
+	}
+	var err error
+	if w.after, err = w.read("after", after, w.after); err != nil {
+		return Window{}, err
+	}
+	w.before, err = w.read("before", before, w.before)
+	return w, err
+}
+
+// read reads a place; both must be in the same conversation.
+func (w *Window) read(field, cursor string, none int64) (int64, error) {
+	at, err := readCursor(field, cursor, 2)
+	if err != nil || at == nil {
+		return none, err
+	}
+	seq, err := strconv.ParseInt(at[0], 10, 64)
+	of := ConversationID{uuid.MustParse(at[1])}
+	if err != nil || w.of != (ConversationID{}) && w.of != of {
+		return 0, foreignCursor(field)
+	}
+	w.of = of
+	return seq, nil
+}
+
+func foreignCursor(field string) error {
+	return &Error{Code: CodeCursorInvalid, Message: "This cursor is not one of this conversation.", Field: []string{field}}
+}
+
+// MessagePages returns the same window of each of the conversations, oldest first, of what the
+// actor may see.
+func (s *Service) MessagePages(ctx context.Context, actor Actor, ids []ConversationID, window Window) (map[ConversationID]Page[Message], error) {
+	for _, id := range ids {
+		if window.of != (ConversationID{}) && window.of != id {
+			return nil, foreignCursor("after")
+		}
+	}
+	direction := "ASC"
+	if window.backward {
+		direction = "DESC"
+	}
+	// By span, so that what lies between two spans costs nothing.
+	query := fmt.Sprintf(`
+		SELECT page.* FROM unnest($2::uuid[]) AS wanted (id)
+		JOIN conversations ON conversations.id = wanted.id AND deleted_at IS NULL
+		CROSS JOIN LATERAL (
+			SELECT `+messageColumns+`
+			FROM spans AS seen
+			CROSS JOIN LATERAL (
+				SELECT * FROM messages
+				WHERE conversation_id = conversations.id AND seq > $3 AND seq < $4
+					AND seq >= seen.from_seq AND seq <= seen.to_seq
+				ORDER BY seq %[1]s LIMIT $5
+			) AS messages
+			WHERE seen.reader = $1 AND seen.stream = conversations.stream
+			ORDER BY messages.seq %[1]s LIMIT $5
+		) AS page
+		ORDER BY page.conversation_id, page.seq`, direction)
+	var rows []Message
+	if err := s.db.SelectContext(ctx, &rows, query, actor.User.ID, array(ids), window.after, window.before, window.size+1); err != nil {
+		return nil, fmt.Errorf("messages: %w", err)
+	}
+	grouped := make(map[ConversationID][]Message, len(ids))
+	for _, row := range rows {
+		grouped[row.ConversationID] = append(grouped[row.ConversationID], row)
+	}
+	pages := make(map[ConversationID]Page[Message], len(ids))
+	for _, id := range ids {
+		page := Page[Message]{
+			Items: grouped[id], HasNext: window.backward && window.before < 1<<62, HasPrevious: !window.backward && window.after > 0,
+		}
+		if len(page.Items) > window.size {
+			if window.backward {
+				page.Items, page.HasPrevious = page.Items[1:], true
+			} else {
+				page.Items, page.HasNext = page.Items[:window.size], true
+			}
+		}
+		pages[id] = page
+	}
+	return pages, nil
+}
+
+// line is a line of a transcript about to be written.
+type line struct {
+	kind          MessageKind
+	subject       UserID
+	body          string
+	clientKey     *string
+	opens, closes []UserID
+	revealFrom    int64
+}
+
+func (tx *transaction) line(ctx context.Context, conversation *ConversationView, l line) (Message, error) {
+	return tx.lines(ctx, conversation, []line{l})
+}
+
+// lines writes lines to the transcript of a conversation whose lock is held, each with its event,
+// and returns the last one. It is how everything that people see of a change comes about.
+func (tx *transaction) lines(ctx context.Context, conversation *ConversationView, lines []line) (Message, error) {
+	n := len(lines)
+	events := make([]eventlog.Event, n)
+	for i, l := range lines {
+		events[i] = eventlog.Event{
+			Stream: conversation.Stream, Kind: kindLine, Scope: conversation.ID.UUID, Subject: l.subject.UUID, Object: newID(),
+			Opens: plain(l.opens), Closes: plain(l.closes), RevealFrom: l.revealFrom,
+		}
+	}
+	var err error
+	if n == 1 {
+		events[0], err = tx.append(ctx, events[0])
+	} else {
+		events, err = tx.appendAll(ctx, events)
+	}
+	if err != nil {
+		return Message{}, err
+	}
+	// The counter as it is under the lock: an earlier line of this transaction may have moved it.
+	const count = `
+		UPDATE conversations SET last_seq = $2, last_activity_at = now(), text_count = text_count + $3
+		WHERE id = $1 RETURNING text_count`
+	texts := 0
+	for _, l := range lines {
+		if l.kind == Text {
+			texts++
+		}
+	}
+	last := Message{ConversationID: conversation.ID, Seq: events[n-1].Seq}
+	if err := tx.GetContext(ctx, &last.TextCount, count, conversation.ID, last.Seq, texts); err != nil {
+		return Message{}, fmt.Errorf("count the lines: %w", err)
+	}
+	ids, seqs := make([]uuid.UUID, n), make([]int64, n)
+	kinds, subjects, bodies, keys := make([]string, n), make([]*UserID, n), make([]string, n), make([]*string, n)
+	for i, l := range lines {
+		ids[i], seqs[i], kinds[i], bodies[i], keys[i] = events[i].Object, events[i].Seq, string(l.kind), l.body, l.clientKey
+		if l.subject != (UserID{}) {
+			subjects[i] = &lines[i].subject
+		}
+	}
+	const insert = `
+		INSERT INTO messages (id, conversation_id, seq, kind, sender_id, subject_id, body, client_key, text_count)
+		SELECT id, $1, seq, kind, $2, subject_id, body, client_key, $3
+		FROM unnest($4::uuid[], $5::bigint[], $6::text[], $7::uuid[], $8::text[], $9::text[])
+			AS given (id, seq, kind, subject_id, body, client_key)`
+	if _, err := tx.ExecContext(ctx, insert, conversation.ID, tx.by(), last.TextCount, array(ids), array(seqs),
+		array(kinds), array(subjects), array(bodies), array(keys)); err != nil {
+		return Message{}, fmt.Errorf("write the lines: %w", err)
+	}
+	last.ID = MessageID{ids[n-1]}
+	return last, nil
+}
+
+// by is the actor, or nobody if the roster is.
+func (tx *transaction) by() *UserID {
+	if tx.actor.User.ID == (UserID{}) {
+		return nil
+	}
+	return &tx.actor.User.ID
+}
+
+// SendMessageInput says what to send where.
+type SendMessageInput struct {
+	ClientKey      string
+	ConversationID ConversationID
+	Body           string
+}
+
+// SendMessage sends a message. When it returns, the message is on disk and will reach everybody
+// who may see it. Sending reads what came before, and brings back a conversation that was
+// archived, for the others too unless they muted it (S23, E14, E36).
+func (s *Service) SendMessage(ctx context.Context, actor Actor, in SendMessageInput) (*Message, error) {
+	body, err := validBody(in.Body)
+	if err != nil {
+		return nil, err
+	}
+	id, err := change(ctx, s, actor, "sendMessage", in.ClientKey, in, func(ctx context.Context, tx *transaction) (MessageID, error) {
+		conversation, err := enter(ctx, tx, in.ConversationID)
+		if err != nil {
+			return MessageID{}, err
+		}
+		if err := conversation.may(Send); err != nil {
+			return MessageID{}, err
+		}
+		sent, err := tx.line(ctx, conversation, line{kind: Text, body: body, clientKey: &in.ClientKey})
+		if err != nil {
+			return MessageID{}, err
+		}
+		const read = `
+			UPDATE participants SET read_seq = $3, read_text_count = $4, archived_at = NULL
+			WHERE conversation_id = $1 AND user_id = $2`
+		if _, err := tx.ExecContext(ctx, read, conversation.ID, actor.User.ID, sent.Seq, sent.TextCount); err != nil {
+			return MessageID{}, fmt.Errorf("move the sender's read position: %w", err)
+		}
+		if conversation.ArchivedAt != nil {
+			if err := tx.tell(ctx, kindSettings, conversation.ID); err != nil {
+				return MessageID{}, err
+			}
+		}
+		return sent.ID, bringBack(ctx, tx, conversation)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.message(ctx, actor, id)
+}
+
+// bringBack un-archives the conversation for whom a message does so, and tells their devices.
+func bringBack(ctx context.Context, tx *transaction, conversation *ConversationView) error {
+	if tx.actor.Clinic.KeepArchived {
+		return nil
+	}
+	const query = `
+		UPDATE participants SET archived_at = NULL
+		FROM users
+		WHERE users.id = user_id AND conversation_id = $1 AND archived_at IS NOT NULL AND left_at IS NULL AND NOT ` + isMuted + `
+		RETURNING users.stream`
+	var streams []int64
+	if err := tx.SelectContext(ctx, &streams, query, conversation.ID); err != nil {
+		return fmt.Errorf("bring back the conversation: %w", err)
+	}
+	return tx.tellAll(ctx, streams, eventlog.Event{Kind: kindSettings, Scope: conversation.ID.UUID})
+}
+
+// tellAll writes the same event to many streams.
+func (tx *transaction) tellAll(ctx context.Context, streams []int64, event eventlog.Event) error {
+	events := make([]eventlog.Event, len(streams))
+	for i, stream := range streams {
+		events[i] = event
+		events[i].Stream = stream
+	}
+	_, err := tx.appendAll(ctx, events)
+	return err
+}
+
+func (s *Service) message(ctx context.Context, actor Actor, id MessageID) (*Message, error) {
+	found, err := s.MessagesByID(ctx, actor, []MessageID{id})
+	if err != nil {
+		return nil, err
+	}
+	message, ok := found[id]
+	if !ok {
+		// Sent, and out of the sender's sight since: the group was deleted.
+		return nil, refuse(CodeConversationDeleted, textGroupDeleted)
+	}
+	return &message, nil
+}
+
+// EditMessageInput gives a message another text.
+type EditMessageInput struct {
+	ClientKey string
+	MessageID MessageID
+	Body      string
+}
+
+// EditMessage changes the text of a message of the actor's. Who left before keeps the text they
+// knew (E11).
+func (s *Service) EditMessage(ctx context.Context, actor Actor, in EditMessageInput) (*Message, error) {
+	body, err := validBody(in.Body)
+	if err != nil {
+		return nil, err
+	}
+	id, err := change(ctx, s, actor, "editMessage", in.ClientKey, in, func(ctx context.Context, tx *transaction) (MessageID, error) {
+		conversation, message, err := enterByMessage(ctx, tx, in.MessageID)
+		if err != nil {
+			return MessageID{}, err
+		}
+		if message.RecalledAt != nil {
+			return MessageID{}, refuse(CodeMessageRecalled, "This message was recalled.")
+		}
+		if message.Body == body {
+			return message.ID, nil
+		}
+		event, err := tx.append(ctx, eventlog.Event{
+			Stream: conversation.Stream, Kind: kindMessageChanged, Scope: conversation.ID.UUID, Object: message.ID.UUID,
+		})
+		if err != nil {
+			return MessageID{}, err
+		}
+		const revise = `
+			WITH first AS (
+				INSERT INTO message_revisions (message_id, seq, body) SELECT id, seq, body FROM messages WHERE id = $1
+				ON CONFLICT DO NOTHING
+			), revision AS (
+				INSERT INTO message_revisions (message_id, seq, body) VALUES ($1, $2, $3)
+			)
+			UPDATE messages SET body = $3, edited_seq = $2, edited_at = now() WHERE id = $1`
+		if _, err := tx.ExecContext(ctx, revise, message.ID, event.Seq, body); err != nil {
+			return MessageID{}, fmt.Errorf("edit the message: %w", err)
+		}
+		return message.ID, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.message(ctx, actor, id)
+}
+
+// RecallMessageInput names the message to take back.
+type RecallMessageInput struct {
+	ClientKey string
+	MessageID MessageID
+}
+
+// RecallMessage blanks a message of the actor's for everybody, who left included (E11, E44).
+func (s *Service) RecallMessage(ctx context.Context, actor Actor, in RecallMessageInput) (*Message, error) {
+	id, err := change(ctx, s, actor, "recallMessage", in.ClientKey, in, func(ctx context.Context, tx *transaction) (MessageID, error) {
+		conversation, message, err := enterByMessage(ctx, tx, in.MessageID)
+		if err != nil {
+			return MessageID{}, err
+		}
+		if message.RecalledAt != nil {
+			return message.ID, nil
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE messages SET recalled_at = now() WHERE id = $1`, message.ID); err != nil {
+			return MessageID{}, fmt.Errorf("recall the message: %w", err)
+		}
+		recalled := eventlog.Event{
+			Stream: conversation.Stream, Kind: kindMessageChanged, Scope: conversation.ID.UUID, Object: message.ID.UUID,
+		}
+		if _, err := tx.append(ctx, recalled); err != nil {
+			return MessageID{}, err
+		}
+		const gone = `
+			SELECT users.stream FROM participants JOIN users ON users.id = user_id
+			WHERE conversation_id = $1 AND left_at IS NOT NULL AND EXISTS (
+				SELECT FROM spans WHERE reader = user_id AND spans.stream = $2 AND $3 BETWEEN from_seq AND to_seq)`
+		var streams []int64
+		if err := tx.SelectContext(ctx, &streams, gone, conversation.ID, conversation.Stream, message.Seq); err != nil {
+			return MessageID{}, fmt.Errorf("who left and saw the message: %w", err)
+		}
+		return message.ID, tx.tellAll(ctx, streams, recalled)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.message(ctx, actor, id)
+}
+
+// enterByMessage begins a change of a message that the actor sent.
+func enterByMessage(ctx context.Context, tx *transaction, id MessageID) (*ConversationView, *Message, error) {
+	var in ConversationID
+	err := tx.GetContext(ctx, &in, `SELECT conversation_id FROM messages WHERE id = $1`, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil, notFound("message", "messageId")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("find the message: %w", err)
+	}
+	conversation, err := enter(ctx, tx, in)
+	if refused := new(Error); errors.As(err, &refused) && refused.Code == CodeNotFound {
+		return nil, nil, notFound("message", "messageId")
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	const query = `SELECT ` + messageColumns + ` FROM messages` + mayRead + ` AND messages.id = $2`
+	var message Message
+	err = tx.GetContext(ctx, &message, query, tx.actor.User.ID, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil, notFound("message", "messageId")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the message: %w", err)
+	}
+	if message.Kind != Text || *message.SenderID != tx.actor.User.ID {
+		return nil, nil, &Error{Code: CodeNotTheSender, Message: "Only who sent a message can change it.", Field: []string{"messageId"}}
+	}
+	if err := conversation.may(Send); err != nil {
+		return nil, nil, err
+	}
+	return conversation, &message, nil
+}
+
+// Notify is the server's decision how a message makes itself felt, so that every client of a
+// person behaves alike (S25, S26, S41, S42, E20).
+type Notify struct {
+	// Popup opens the chat box if it is closed.
+	Popup bool
+	// Sound plays the chat sound.
+	Sound bool
+}
+
+// NotifyOf decides how a message makes itself felt to the actor: not at all if they muted the
+// conversation, have read it, sent it themselves or can't see it any more, nor as a system line.
+func NotifyOf(conversation Conversation, m *Message) Notify {
+	if conversation == nil || m == nil {
+		return Notify{}
+	}
+	c := conversation.view()
+	felt := m.Kind == Text && m.RecalledAt == nil && (m.SenderID == nil || *m.SenderID != c.ActorID) &&
+		!c.Muted && c.State() == Active && m.Seq > c.ReadSeq
+	return Notify{Popup: felt, Sound: felt}
+}

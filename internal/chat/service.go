@@ -1,0 +1,233 @@
+// Package chat is the staff chat of clinics: what one can do and what one can see.
+//
+// The exported methods of Service are the use-cases. Each takes the actor and checks first what
+// they may do; what an actor may not see does not exist for them, on every path. A method that
+// changes something runs in one transaction that takes the conversation's lock, decides under it
+// who may hear, writes, and appends to the event log; its effect is stored under the caller's
+// client key, so a repeated call returns what the first one did.
+//
+// What a person may see of a conversation is decided by their spans of its stream, everywhere:
+// in history, lists, counts and streams.
+package chat
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"corridor/internal/eventlog"
+	"corridor/internal/postgres"
+)
+
+// mutationTime bounds a change from the moment it begins.
+const mutationTime = 15 * time.Second
+
+// Service is the chat of all clinics in one database.
+type Service struct {
+	db     *sqlx.DB
+	log    *eventlog.Log
+	logger *slog.Logger
+	// writers bounds how many changes run at once: more only wait for each other in Postgres.
+	writers chan struct{}
+	present presence
+}
+
+// New returns the chat on db, whose event log is log.
+func New(db *sqlx.DB, log *eventlog.Log, logger *slog.Logger) *Service {
+	return &Service{
+		db: db, log: log, logger: logger,
+		writers: make(chan struct{}, 4*runtime.GOMAXPROCS(0)),
+		present: presence{open: map[UserID]int{}},
+	}
+}
+
+// Actor is the person on whose behalf something is done.
+type Actor struct {
+	// User is the person.
+	User User
+	// Clinic is theirs, with its policy.
+	Clinic Clinic
+}
+
+// Name is the person's name.
+func (a Actor) Name() string { return a.User.Name }
+
+// Email is the person's e-mail address.
+func (a Actor) Email() string { return a.User.Email }
+
+// ErrSignedOut says that the subject of a token is nobody who may act (any more).
+var ErrSignedOut = errors.New("nobody of this id is active")
+
+// SignedIn returns the actor of whom a verified token speaks.
+func (s *Service) SignedIn(ctx context.Context, subject uuid.UUID) (Actor, error) {
+	const query = `
+		SELECT users.id AS "user.id", users.clinic_id AS "user.clinic_id", users.name AS "user.name",
+			users.email AS "user.email", users.role_label AS "user.role_label", users.kind AS "user.kind",
+			users.stream AS "user.stream", users.deactivated_at AS "user.deactivated_at", ` + clinicColumns + `
+		FROM users JOIN clinics ON clinics.id = users.clinic_id
+		WHERE users.id = $1 AND users.deactivated_at IS NULL`
+	var actor Actor
+	err := s.db.GetContext(ctx, &actor, query, subject)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Actor{}, ErrSignedOut
+	}
+	if err != nil {
+		return Actor{}, fmt.Errorf("look up the actor: %w", err)
+	}
+	return actor, nil
+}
+
+// transaction is one change under way.
+type transaction struct {
+	*sqlx.Tx
+	actor    Actor
+	appended []eventlog.Position
+}
+
+// append writes an event to the log, done by the actor.
+func (tx *transaction) append(ctx context.Context, event eventlog.Event) (eventlog.Event, error) {
+	if event.Actor == uuid.Nil {
+		event.Actor = tx.actor.User.ID.UUID
+	}
+	event, err := eventlog.Append(ctx, tx.Tx, event)
+	if err == nil {
+		tx.appended = append(tx.appended, eventlog.Position{Stream: event.Stream, Seq: event.Seq})
+	}
+	return event, err
+}
+
+// appendAll writes many events, done by the actor.
+func (tx *transaction) appendAll(ctx context.Context, events []eventlog.Event) ([]eventlog.Event, error) {
+	for i := range events {
+		if events[i].Actor == uuid.Nil {
+			events[i].Actor = tx.actor.User.ID.UUID
+		}
+	}
+	events, err := eventlog.AppendAll(ctx, tx.Tx, events)
+	for _, event := range events {
+		tx.appended = append(tx.appended, eventlog.Position{Stream: event.Stream, Seq: event.Seq})
+	}
+	return events, err
+}
+
+// tell writes to the actor's own stream, so that their other devices hear of it.
+func (tx *transaction) tell(ctx context.Context, kind string, about ConversationID) error {
+	_, err := tx.append(ctx, eventlog.Event{Stream: tx.actor.User.Stream, Kind: kind, Scope: about.UUID})
+	return err
+}
+
+// change does a mutation: in one transaction, once for each client key. What act returns is
+// stored with the key and returned again to whoever repeats the call; the same key with another
+// input is a conflict. A caller who went away does not stop it.
+func change[T any](ctx context.Context, s *Service, actor Actor, operation, key string, input any,
+	act func(ctx context.Context, tx *transaction) (T, error),
+) (T, error) {
+	var result T
+	key, err := validClientKey(key)
+	if err != nil {
+		return result, err
+	}
+	written, err := json.Marshal(input)
+	if err != nil {
+		return result, fmt.Errorf("%s: write down the input: %w", operation, err)
+	}
+	fingerprint := sha256.Sum256(written)
+	err = s.transact(ctx, actor, func(ctx context.Context, tx *transaction) error {
+		const first = `
+			INSERT INTO client_keys (user_id, key, operation, fingerprint) VALUES ($1, $2, $3, $4)
+			ON CONFLICT ON CONSTRAINT client_keys_pkey DO NOTHING`
+		inserted, err := tx.ExecContext(ctx, first, actor.User.ID, key, operation, fingerprint[:])
+		if err != nil {
+			return fmt.Errorf("%s: take the client key: %w", operation, err)
+		}
+		if n, err := inserted.RowsAffected(); err != nil {
+			return err
+		} else if n == 0 {
+			return repeated(ctx, tx, key, operation, fingerprint[:], &result)
+		}
+		if result, err = act(ctx, tx); err != nil {
+			return err
+		}
+		stored, err := json.Marshal(result)
+		if err != nil {
+			return fmt.Errorf("%s: write down the result: %w", operation, err)
+		}
+		const keep = `UPDATE client_keys SET result = $3 WHERE user_id = $1 AND key = $2`
+		if _, err := tx.ExecContext(ctx, keep, actor.User.ID, key, stored); err != nil {
+			return fmt.Errorf("%s: keep the result: %w", operation, err)
+		}
+		return nil
+	})
+	return result, err
+}
+
+// repeated reads the result of an earlier call with the same key.
+func repeated(ctx context.Context, tx *transaction, key, operation string, fingerprint []byte, result any) error {
+	const query = `SELECT operation, fingerprint, result FROM client_keys WHERE user_id = $1 AND key = $2`
+	var earlier struct {
+		Operation   string
+		Fingerprint []byte
+		Result      []byte
+	}
+	if err := tx.GetContext(ctx, &earlier, query, tx.actor.User.ID, key); err != nil {
+		return fmt.Errorf("%s: read the earlier result: %w", operation, err)
+	}
+	if earlier.Operation != operation || !bytes.Equal(earlier.Fingerprint, fingerprint) {
+		return &Error{
+			Code:    CodeClientKeyConflict,
+			Message: "This client key was used for something else. Use a new key for each thing a person does.",
+			Field:   []string{"clientKey"},
+		}
+	}
+	return json.Unmarshal(earlier.Result, result)
+}
+
+// transact runs act in a transaction that outlives the caller, and rings the doorbell of the log
+// when it is committed.
+func (s *Service) transact(ctx context.Context, actor Actor, act func(ctx context.Context, tx *transaction) error) error {
+	return s.transactWithin(ctx, mutationTime, actor, act)
+}
+
+func (s *Service) transactWithin(ctx context.Context, limit time.Duration, actor Actor, act func(ctx context.Context, tx *transaction) error) error {
+	select {
+	case s.writers <- struct{}{}:
+		defer func() { <-s.writers }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	// Cancelled in the middle of a commit, nobody would know whether it happened.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	tx := &transaction{actor: actor}
+	err := postgres.InTx(ctx, s.db, func(sqlTx *sqlx.Tx) error {
+		tx.Tx = sqlTx
+		return act(ctx, tx)
+	})
+	if err != nil {
+		return err
+	}
+	s.log.Hint(tx.appended)
+	return nil
+}
+
+// byKey turns rows into a map for loaders.
+func byKey[K comparable, V any](rows []V, key func(V) K) map[K]V {
+	m := make(map[K]V, len(rows))
+	for _, row := range rows {
+		m[key(row)] = row
+	}
+	return m
+}
+
+func array[T any](values []T) any { return pq.Array(values) }

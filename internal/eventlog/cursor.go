@@ -1,0 +1,89 @@
+package eventlog
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"slices"
+
+	"github.com/google/uuid"
+)
+
+// maxAhead bounds the exceptions in a cursor: streams delivered beyond its position in the feed.
+const maxAhead = 64
+
+const (
+	cursorVersion = 1
+	macLength     = 8
+	// maxCursor is longer than any cursor made here.
+	maxCursor = 2048
+)
+
+// cursor is how far a reader has come: all of the feed up to pos, and beyond it the streams in
+// ahead up to and with the given seq.
+type cursor struct {
+	incarnation int64
+	pos         int64
+	ahead       map[int64]int64
+}
+
+// encode writes the cursor down for one reader. The code at its end makes a cursor of someone
+// else's, or one that was changed, recognisable; it gives no right to anything.
+func (c cursor) encode(key []byte, reader uuid.UUID) string {
+	b := []byte{cursorVersion}
+	b = binary.AppendUvarint(b, uint64(c.incarnation))
+	b = binary.AppendUvarint(b, uint64(c.pos))
+	streams := make([]int64, 0, len(c.ahead))
+	for stream := range c.ahead {
+		streams = append(streams, stream)
+	}
+	slices.Sort(streams)
+	last := int64(0)
+	for _, stream := range streams {
+		b = binary.AppendUvarint(b, uint64(stream-last))
+		b = binary.AppendUvarint(b, uint64(c.ahead[stream]))
+		last = stream
+	}
+	return base64.RawURLEncoding.EncodeToString(append(b, code(key, reader, b)...))
+}
+
+func decodeCursor(key []byte, reader uuid.UUID, written string) (cursor, error) {
+	if len(written) > maxCursor {
+		return cursor{}, ErrCursorInvalid
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(written)
+	if err != nil || len(b) < 1+macLength || b[0] != cursorVersion {
+		return cursor{}, ErrCursorInvalid
+	}
+	b, mac := b[:len(b)-macLength], b[len(b)-macLength:]
+	if !hmac.Equal(mac, code(key, reader, b)) {
+		return cursor{}, ErrCursorInvalid
+	}
+	rest, ok := b[1:], true
+	next := func() int64 {
+		value, n := binary.Uvarint(rest)
+		if n <= 0 {
+			ok, rest = false, nil
+			return 0
+		}
+		rest = rest[n:]
+		return int64(value)
+	}
+	c := cursor{incarnation: next(), pos: next(), ahead: map[int64]int64{}}
+	for stream := int64(0); ok && len(rest) > 0; {
+		stream += next()
+		c.ahead[stream] = next()
+	}
+	if !ok || c.pos < 0 || len(c.ahead) > maxAhead {
+		return cursor{}, ErrCursorInvalid
+	}
+	return c, nil
+}
+
+func code(key []byte, reader uuid.UUID, message []byte) []byte {
+	mac := hmac.New(sha256.New, key)
+	mac.Write(reader[:])
+	mac.Write(message)
+	return mac.Sum(nil)[:macLength]
+}

@@ -1,0 +1,407 @@
+package eventlog
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+)
+
+// heartbeat is how long a follower is left without a sign of life.
+const heartbeat = 15 * time.Second
+
+// pageSize is how many events a follower takes from the database in one go.
+const pageSize = 500
+
+// span is a part of a stream that a reader may see.
+type span struct {
+	from, to int64
+}
+
+// Delivery is one step of a follower. Event is nil in a sign of life: the first delivery, and one
+// whenever nothing happened for a while.
+type Delivery struct {
+	Event *Event
+	// Cursor resumes right behind this delivery, on any process.
+	Cursor string
+	// Reset says that events between the given cursor and this delivery can't be had any more:
+	// whatever the reader holds must be fetched anew.
+	Reset bool
+	// At is when the event happened, or the time of the sign of life.
+	At time.Time
+}
+
+// Follower reads the log for one reader. It belongs to one goroutine.
+type Follower struct {
+	log    *Log
+	reader uuid.UUID
+	bell   chan struct{}
+
+	// at is how far the reader has come, scanned how far the feed was searched for what concerns
+	// them, pending what was found.
+	at      cursor
+	scanned int64
+	pending []numbered
+	// behind says that what comes next must be read from the database.
+	behind bool
+	spans  map[int64][]span
+	// watched are the streams whose news wake this follower.
+	watched map[int64]bool
+	greeted bool
+	reset   bool
+}
+
+// Follow starts to read for a reader, behind the given cursor, or from now on if it is empty. The
+// error is ErrCursorInvalid if the cursor is not one of theirs. Close must be called.
+func (l *Log) Follow(ctx context.Context, reader uuid.UUID, after string) (*Follower, error) {
+	f := &Follower{
+		log: l, reader: reader, bell: make(chan struct{}, 1),
+		at: cursor{ahead: map[int64]int64{}}, watched: map[int64]bool{}, behind: true,
+	}
+	var err error
+	if after != "" {
+		if f.at, err = decodeCursor(l.key, reader, after); err != nil {
+			return nil, err
+		}
+	}
+	// The bell hangs before the first read, so that nothing falls between.
+	l.mu.Lock()
+	l.byReader[reader] = append(l.byReader[reader], f)
+	l.mu.Unlock()
+	ring(l.news)
+	if err := f.read(ctx, after == ""); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Close stops following.
+func (f *Follower) Close() {
+	f.log.mu.Lock()
+	defer f.log.mu.Unlock()
+	f.log.byReader[f.reader] = without(f.log.byReader[f.reader], f)
+	if len(f.log.byReader[f.reader]) == 0 {
+		delete(f.log.byReader, f.reader)
+	}
+	for stream := range f.watched {
+		f.log.byStream[stream] = without(f.log.byStream[stream], f)
+		if len(f.log.byStream[stream]) == 0 {
+			delete(f.log.byStream, stream)
+		}
+	}
+}
+
+func without(followers []*Follower, f *Follower) []*Follower {
+	if i := slices.Index(followers, f); i >= 0 {
+		return slices.Delete(followers, i, i+1)
+	}
+	return followers
+}
+
+// Next waits for the next delivery, until ctx ends.
+func (f *Follower) Next(ctx context.Context) (Delivery, error) {
+	if !f.greeted {
+		f.greeted = true
+		return f.sign(), nil
+	}
+	var quiet *time.Timer
+	for {
+		for len(f.pending) > 0 {
+			event := f.pending[0]
+			f.pending = f.pending[1:]
+			if f.pass(event) {
+				return Delivery{Event: &event.Event, Cursor: f.Cursor(), At: event.OccurredAt}, nil
+			}
+		}
+		f.at.pos = max(f.at.pos, f.scanned)
+		if f.behind {
+			if err := f.read(ctx, false); err == nil {
+				if f.reset {
+					return f.sign(), nil
+				}
+				continue
+			} else if ctx.Err() == nil {
+				f.log.complain(ctx, "read for a follower", err)
+			}
+		} else {
+			if err := f.collect(); err != nil {
+				return Delivery{}, err
+			}
+			if len(f.pending) > 0 || f.behind {
+				continue
+			}
+		}
+		if quiet == nil {
+			quiet = time.NewTimer(heartbeat)
+			defer quiet.Stop()
+		}
+		var retry <-chan time.Time
+		if f.behind {
+			retry = time.After(lookEvery)
+		}
+		select {
+		case <-ctx.Done():
+			return Delivery{}, ctx.Err()
+		case <-f.bell:
+		case <-retry:
+		case <-quiet.C:
+			f.at.pos = max(f.at.pos, f.scanned)
+			return f.sign(), nil
+		}
+	}
+}
+
+// pass moves the reader past the event and tells whether it is to be delivered: what was
+// delivered before it was numbered is not.
+func (f *Follower) pass(event numbered) bool {
+	delivered, ahead := f.at.ahead[event.Stream]
+	if event.pos == 0 {
+		f.at.ahead[event.Stream] = event.Seq
+		return true
+	}
+	f.at.pos = event.pos
+	if !ahead {
+		return true
+	}
+	if event.Seq >= delivered {
+		delete(f.at.ahead, event.Stream)
+	}
+	return event.Seq > delivered
+}
+
+// sign is a sign of life.
+func (f *Follower) sign() Delivery {
+	reset := f.reset
+	f.reset = false
+	return Delivery{Cursor: f.Cursor(), Reset: reset, At: time.Now()}
+}
+
+// Cursor resumes behind the last delivery.
+func (f *Follower) Cursor() string { return f.at.encode(f.log.key, f.reader) }
+
+// collect finds what concerns the reader in what the process holds in memory.
+func (f *Follower) collect() error {
+	f.log.mu.RLock()
+	defer func() {
+		f.log.mu.RUnlock()
+		f.watch()
+	}()
+	l := f.log
+	if !l.started || l.head < f.scanned {
+		return nil
+	}
+	first := l.head - int64(len(l.ring)) + 1
+	if f.scanned+1 < first {
+		f.behind = true
+		return nil
+	}
+	for _, event := range l.ring[f.scanned+1-first:] {
+		f.consider(event)
+	}
+	f.scanned = l.head
+	return f.early()
+}
+
+// early takes events that are not numbered yet, as long as each is the next one of its stream and
+// the exceptions fit into a cursor. What opens a stream waits for its number.
+func (f *Follower) early() error {
+	// Numbered events that were delivered early free their place in the cursor when passed.
+	room := maxAhead - len(f.at.ahead)
+	for stream, events := range f.log.ahead {
+		spans, mine := f.spans[stream]
+		if !mine {
+			continue
+		}
+		delivered, known := f.at.ahead[stream]
+		if !known && room == 0 {
+			continue
+		}
+		if known && events[0].Seq > delivered+1 && !f.passing(stream) {
+			return fmt.Errorf("%w: event %d of stream %d after %d", errBreach, events[0].Seq, stream, delivered)
+		}
+		taken := false
+		for _, event := range events {
+			if known && event.Seq <= delivered {
+				continue
+			}
+			if !visible(spans, event.Seq) {
+				break
+			}
+			f.consider(numbered{Event: event})
+			spans, taken = f.spans[stream], true
+		}
+		if taken && !known {
+			room--
+		}
+	}
+	return nil
+}
+
+// passing tells whether events of the stream are about to be passed: what was delivered early
+// then is not the newest of the stream any more.
+func (f *Follower) passing(stream int64) bool {
+	return slices.ContainsFunc(f.pending, func(event numbered) bool { return event.Stream == stream })
+}
+
+// consider queues the event if the reader may see it, and follows what it opens and closes.
+func (f *Follower) consider(event numbered) {
+	if slices.Contains(event.Opens, f.reader) && !visible(f.spans[event.Stream], event.Seq) {
+		f.spans[event.Stream] = append(f.spans[event.Stream], span{event.Seq, openEnd})
+	}
+	if !visible(f.spans[event.Stream], event.Seq) {
+		return
+	}
+	f.pending = append(f.pending, event)
+	if slices.Contains(event.Closes, f.reader) {
+		for i, s := range f.spans[event.Stream] {
+			if s.from <= event.Seq && event.Seq <= s.to {
+				f.spans[event.Stream][i].to = event.Seq
+			}
+		}
+	}
+}
+
+func visible(spans []span, seq int64) bool {
+	for _, s := range spans {
+		if s.from <= seq && seq <= s.to {
+			return true
+		}
+	}
+	return false
+}
+
+// watch asks to be woken for the streams that the reader may see.
+func (f *Follower) watch() {
+	if len(f.spans) == len(f.watched) {
+		return
+	}
+	f.log.mu.Lock()
+	defer f.log.mu.Unlock()
+	for stream := range f.spans {
+		if !f.watched[stream] {
+			f.watched[stream] = true
+			f.log.byStream[stream] = append(f.log.byStream[stream], f)
+		}
+	}
+}
+
+// read takes a page of what concerns the reader from the database, head, spans and events in one
+// snapshot. With fromNow it starts at the end: what the snapshot holds counts as delivered.
+func (f *Follower) read(ctx context.Context, fromNow bool) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	tx, err := f.log.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("read the log: %w", err)
+	}
+	defer tx.Rollback() //nolint:errcheck // nothing was written
+	state, err := readState(ctx, tx)
+	if err != nil {
+		return err
+	}
+	lost := f.at.incarnation != state.Incarnation || f.at.pos < state.Floor || f.at.pos > state.Head
+	if fromNow || lost {
+		if f.at, err = here(ctx, tx, f.reader, state); err != nil {
+			return err
+		}
+		f.reset = lost && !fromNow
+	}
+	if err := f.readSpans(ctx, tx); err != nil {
+		return err
+	}
+	const query = `
+		SELECT feed.pos, ` + eventColumns + `
+		FROM spans
+		JOIN feed ON feed.stream = spans.stream AND feed.pos > $2 AND feed.pos <= $3
+			AND feed.seq BETWEEN spans.from_seq AND spans.to_seq
+		JOIN events ON events.stream = feed.stream AND events.seq = feed.seq
+		WHERE spans.reader = $1
+		ORDER BY feed.pos
+		LIMIT $4`
+	if f.at.pos < state.Head {
+		rows, err := tx.QueryxContext(ctx, query, f.reader, f.at.pos, state.Head, pageSize)
+		if err != nil {
+			return fmt.Errorf("read the feed: %w", err)
+		}
+		if f.pending, err = scanEvents(rows); err != nil {
+			return fmt.Errorf("read the feed: %w", err)
+		}
+	}
+	f.behind, f.scanned = false, state.Head
+	if len(f.pending) == pageSize {
+		f.behind, f.scanned = true, f.pending[pageSize-1].pos
+	}
+	f.watch()
+	return nil
+}
+
+type feedState struct {
+	Incarnation, Head, Floor int64
+}
+
+func readState(ctx context.Context, tx *sqlx.Tx) (feedState, error) {
+	var state feedState
+	if err := tx.GetContext(ctx, &state, `SELECT incarnation, head, floor FROM feed_state`); err != nil {
+		return state, fmt.Errorf("read the state of the feed: %w", err)
+	}
+	return state, nil
+}
+
+// readSpans fetches what the reader may see. Events that are numbered later than this snapshot
+// are judged by it too, so ended spans count.
+func (f *Follower) readSpans(ctx context.Context, tx *sqlx.Tx) error {
+	rows, err := tx.QueryxContext(ctx, `SELECT stream, from_seq, to_seq FROM spans WHERE reader = $1`, f.reader)
+	if err != nil {
+		return fmt.Errorf("read spans: %w", err)
+	}
+	defer rows.Close()
+	f.spans = map[int64][]span{}
+	for rows.Next() {
+		var stream int64
+		var s span
+		if err := rows.Scan(&stream, &s.from, &s.to); err != nil {
+			return fmt.Errorf("read spans: %w", err)
+		}
+		f.spans[stream] = append(f.spans[stream], s)
+	}
+	return rows.Err()
+}
+
+// Here returns the cursor of what tx sees: whoever reads lists in the same snapshot and follows
+// from this cursor misses nothing. If more than 64 of the reader's streams have events that are
+// not numbered yet, some of those are delivered although the lists hold them already.
+func (l *Log) Here(ctx context.Context, tx *sqlx.Tx, reader uuid.UUID) (string, error) {
+	state, err := readState(ctx, tx)
+	if err != nil {
+		return "", err
+	}
+	at, err := here(ctx, tx, reader, state)
+	if err != nil {
+		return "", err
+	}
+	return at.encode(l.key, reader), nil
+}
+
+func here(ctx context.Context, tx *sqlx.Tx, reader uuid.UUID, state feedState) (cursor, error) {
+	const query = `
+		SELECT stream, max(seq) AS seq FROM unnumbered
+		JOIN spans USING (stream)
+		WHERE reader = $1 AND seq BETWEEN from_seq AND to_seq
+		GROUP BY stream
+		ORDER BY stream
+		LIMIT $2`
+	var ahead []Position
+	if err := tx.SelectContext(ctx, &ahead, query, reader, maxAhead); err != nil {
+		return cursor{}, fmt.Errorf("read what is not numbered: %w", err)
+	}
+	at := cursor{incarnation: state.Incarnation, pos: state.Head, ahead: make(map[int64]int64, len(ahead))}
+	for _, a := range ahead {
+		at.ahead[a.Stream] = a.Seq
+	}
+	return at, nil
+}

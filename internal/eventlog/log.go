@@ -1,0 +1,487 @@
+package eventlog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// numberEvery is the pause between two numberings when there is something to number.
+	numberEvery = 100 * time.Millisecond
+	// lookEvery is how often a process looks for news and for work without having been told to.
+	lookEvery = 250 * time.Millisecond
+	// hintEvery is the time in which hints to other processes are put together.
+	hintEvery = time.Millisecond
+	// numberAtOnce bounds one numbering, so that its transaction stays short.
+	numberAtOnce = 5000
+	// readAtOnce bounds the events read in one go.
+	readAtOnce = 5000
+	// ringSize is how many numbered events a process keeps in memory for its followers.
+	ringSize = 1 << 15
+	// keepFeed is how long a cursor can be resumed from.
+	keepFeed = 30 * 24 * time.Hour
+
+	hintChannel = "corridor_events"
+	// maxHint is below what NOTIFY carries (8,000 bytes).
+	maxHint = 7500
+)
+
+// numbered is an event with its place in the feed.
+type numbered struct {
+	pos int64
+	Event
+}
+
+// Log follows the log in one database for the followers of this process, and numbers it. It is
+// safe for concurrent use.
+type Log struct {
+	db     *sqlx.DB
+	listen string
+	key    []byte
+	logger *slog.Logger
+
+	// news wakes the refresher, hints carries positions to the sender. work says that there may
+	// be something to number.
+	news  chan struct{}
+	work  chan struct{}
+	hints chan []Position
+
+	mu sync.RWMutex
+	// ring holds the events of the feed up to head, without gaps; ahead those that are not
+	// numbered yet. Both are of one snapshot of the database.
+	ring     []numbered
+	head     int64
+	ahead    map[int64][]Event
+	started  bool
+	byStream map[int64][]*Follower
+	byReader map[uuid.UUID][]*Follower
+	// seen is the newest seq that the refresher has seen of a stream lately: hints about
+	// it need no reading.
+	seen map[int64]int64
+}
+
+// New returns the log in db. The listen URL names the same database, for a connection of its own
+// that hears the hints of other processes. All processes of one database must have the same key;
+// it authenticates cursors.
+func New(db *sqlx.DB, listen string, key []byte, logger *slog.Logger) *Log {
+	return &Log{
+		db: db, listen: listen, key: key, logger: logger,
+		news: make(chan struct{}, 1), work: make(chan struct{}, 1), hints: make(chan []Position, 256),
+		ahead: map[int64][]Event{}, byStream: map[int64][]*Follower{}, byReader: map[uuid.UUID][]*Follower{},
+		seen: map[int64]int64{},
+	}
+}
+
+// Run numbers, listens, hints and reads until ctx ends. Without it followers of this process
+// hear nothing. It outlives every fault of the database.
+func (l *Log) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, part := range []func(context.Context) error{l.refresher, l.numberer, l.hinter, l.listener, l.trimmer} {
+		group.Go(func() error { return part(ctx) })
+	}
+	return group.Wait()
+}
+
+// Hint tells the followers, of this process and of others, that these events are committed. It
+// never waits: a hint that is lost only costs the time until somebody looks by themselves.
+func (l *Log) Hint(positions []Position) {
+	if len(positions) == 0 {
+		return
+	}
+	ring(l.news)
+	ring(l.work)
+	select {
+	case l.hints <- positions:
+	default:
+	}
+}
+
+// ring rings a doorbell: once is enough, however often.
+func ring(bell chan struct{}) {
+	select {
+	case bell <- struct{}{}:
+	default:
+	}
+}
+
+// refresher keeps what followers read up to date with the database.
+func (l *Log) refresher(ctx context.Context) error {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-l.news:
+		case <-look.C:
+		}
+		for more := true; more; {
+			var err error
+			if more, err = l.refresh(ctx); err != nil {
+				l.complain(ctx, "read the feed", err)
+				if errors.Is(err, errBreach) {
+					l.restart()
+				}
+				break
+			}
+		}
+	}
+}
+
+// refresh reads what is new, in one snapshot, and wakes the followers whom it concerns. It
+// reports whether there is more to read at once.
+func (l *Log) refresh(ctx context.Context) (more bool, err error) {
+	l.mu.RLock()
+	idle, started, from := len(l.byReader) == 0, l.started, l.head
+	l.mu.RUnlock()
+	if idle {
+		l.restart()
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if !started {
+		// Only what comes from now on is kept; followers read earlier pages by themselves.
+		if err := l.db.GetContext(ctx, &from, `SELECT head FROM feed_state`); err != nil {
+			return false, err
+		}
+	}
+	// Numbering moves events from one half to the other in one transaction, so that in one
+	// statement each is in exactly one.
+	const query = `
+		SELECT feed.pos, ` + eventColumns + `
+		FROM (SELECT * FROM feed WHERE pos > $1 ORDER BY pos LIMIT $2) AS feed
+		JOIN events USING (stream, seq)
+		UNION ALL
+		SELECT NULL, ` + eventColumns + `
+		FROM (SELECT * FROM unnumbered ORDER BY stream, seq LIMIT $2) AS unnumbered
+		JOIN events USING (stream, seq)
+		ORDER BY pos NULLS LAST, stream, seq`
+	rows, err := l.db.QueryxContext(ctx, query, from, readAtOnce)
+	if err != nil {
+		return false, err
+	}
+	found, err := scanEvents(rows)
+	if err != nil {
+		return false, err
+	}
+	return l.take(from, found)
+}
+
+// take makes what refresh found the news of this process.
+func (l *Log) take(from int64, found []numbered) (more bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.started && l.head != from {
+		return true, nil
+	}
+	l.started, l.head = true, from
+	ahead := map[int64][]Event{}
+	count := 0
+	for _, event := range found {
+		if event.pos == 0 {
+			if before := ahead[event.Stream]; len(before) > 0 && before[len(before)-1].Seq+1 != event.Seq {
+				return false, fmt.Errorf("%w: event %d:%d after %d", errBreach, event.Stream, event.Seq, before[len(before)-1].Seq)
+			}
+			ahead[event.Stream] = append(ahead[event.Stream], event.Event)
+			continue
+		}
+		if event.pos != l.head+1 {
+			return false, fmt.Errorf("%w: place %d of the feed after %d", errBreach, event.pos, l.head)
+		}
+		l.head, l.ring = event.pos, append(l.ring, event)
+		count++
+	}
+	more = count == readAtOnce
+	if more {
+		// The feed may hold earlier events of these streams that were not read yet.
+		ahead = map[int64][]Event{}
+	}
+	l.ahead = ahead
+	if len(l.ring) > 2*ringSize {
+		l.ring = append([]numbered(nil), l.ring[len(l.ring)-ringSize:]...)
+	}
+	for _, event := range found {
+		if event.Seq <= l.seen[event.Stream] && event.pos == 0 {
+			continue
+		}
+		l.seen[event.Stream] = max(event.Seq, l.seen[event.Stream])
+		l.wake(event.Event)
+	}
+	if len(l.seen) > ringSize {
+		l.seen = map[int64]int64{}
+	}
+	return more, nil
+}
+
+// wake rings at the followers whom the event may concern. The caller holds the lock.
+func (l *Log) wake(event Event) {
+	for _, follower := range l.byStream[event.Stream] {
+		ring(follower.bell)
+	}
+	for _, reader := range event.Opens {
+		for _, follower := range l.byReader[reader] {
+			ring(follower.bell)
+		}
+	}
+}
+
+// restart forgets what is in memory: followers read their own pages until it is there again.
+func (l *Log) restart() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.started, l.ring, l.ahead, l.seen = false, nil, map[int64][]Event{}, map[int64]int64{}
+}
+
+// numberer gives the new events their places in the feed.
+func (l *Log) numberer(ctx context.Context) error {
+	pause := time.NewTicker(numberEvery)
+	defer pause.Stop()
+	look := time.NewTicker(2 * lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-l.work:
+		case <-look.C:
+		}
+		for more := true; more; {
+			n, err := l.number(ctx)
+			if err != nil {
+				l.complain(ctx, "number the feed", err)
+			}
+			if n > 0 {
+				ring(l.news)
+			}
+			more = err == nil && n == numberAtOnce
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-pause.C:
+		}
+	}
+}
+
+// number numbers the events that are committed and not numbered, unless another process is at it,
+// and returns how many they were.
+func (l *Log) number(ctx context.Context) (numbered int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	tx, err := l.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	// The lock first: what the next statement sees then is all that earlier numberings left.
+	var head int64
+	err = tx.GetContext(ctx, &head, `SELECT head FROM feed_state FOR UPDATE SKIP LOCKED`)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	// Within a stream commits come in the order of seq, so what is visible here has no gaps.
+	const query = `
+		WITH next AS (
+			SELECT stream, seq FROM unnumbered ORDER BY stream, seq LIMIT $2
+		), taken AS (
+			DELETE FROM unnumbered USING next
+			WHERE unnumbered.stream = next.stream AND unnumbered.seq = next.seq
+			RETURNING unnumbered.stream, unnumbered.seq
+		)
+		INSERT INTO feed (pos, stream, seq)
+		SELECT $1 + row_number() OVER (ORDER BY stream, seq), stream, seq FROM taken`
+	result, err := tx.ExecContext(ctx, query, head, numberAtOnce)
+	if err != nil {
+		return 0, err
+	}
+	if numbered, err = result.RowsAffected(); err != nil || numbered == 0 {
+		return 0, err
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE feed_state SET head = head + $1`, numbered); err != nil {
+		return 0, err
+	}
+	return numbered, tx.Commit()
+}
+
+// hinter tells other processes of new events, many in one statement.
+func (l *Log) hinter(ctx context.Context) error {
+	for {
+		var positions []Position
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case positions = <-l.hints:
+		}
+		newest := map[int64]int64{}
+		window := time.After(hintEvery)
+		for open := true; open; {
+			for _, at := range positions {
+				newest[at.Stream] = max(newest[at.Stream], at.Seq)
+			}
+			select {
+			case positions = <-l.hints:
+			case <-window:
+				open = false
+			}
+		}
+		if err := l.notify(ctx, newest); err != nil {
+			l.complain(ctx, "hint", err)
+		}
+	}
+}
+
+func (l *Log) notify(ctx context.Context, newest map[int64]int64) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var payload strings.Builder
+	for stream, seq := range newest {
+		fmt.Fprintf(&payload, "%d:%d ", stream, seq)
+		if payload.Len() > maxHint {
+			payload.Reset()
+			break
+		}
+	}
+	// Nothing is lost with a hint, so this one transaction need not wait for the disk.
+	const query = `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`
+	_, err := l.db.ExecContext(ctx, query, hintChannel, payload.String())
+	return err
+}
+
+// listener hears the hints of other processes.
+func (l *Log) listener(ctx context.Context) error {
+	listener := pq.NewListener(l.listen, 50*time.Millisecond, 5*time.Second, func(_ pq.ListenerEventType, err error) {
+		if err != nil {
+			l.complain(ctx, "listen for hints", err)
+		}
+	})
+	defer listener.Close()
+	// Listen waits for the first connection; the poll does the work until then.
+	go func() {
+		if err := listener.Listen(hintChannel); err != nil {
+			l.complain(ctx, "listen for hints", err)
+		}
+	}()
+	alive := time.NewTicker(20 * time.Second)
+	defer alive.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case hint := <-listener.Notify:
+			// Nil: the connection was lost and is back, and anything may have happened meanwhile.
+			if hint == nil || l.isNews(hint.Extra) {
+				ring(l.news)
+				ring(l.work)
+			}
+		case <-alive.C:
+			go listener.Ping() //nolint:errcheck // a dead connection is reported to the callback above
+		}
+	}
+}
+
+// isNews tells whether a hint names an event that was not read yet: this process hears its own
+// hints too.
+func (l *Log) isNews(hint string) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for pair := range strings.FieldsSeq(hint) {
+		stream, seq, _ := strings.Cut(pair, ":")
+		number, err := strconv.ParseInt(stream, 10, 64)
+		if err != nil {
+			return true
+		}
+		if at, err := strconv.ParseInt(seq, 10, 64); err != nil || at > l.seen[number] {
+			return true
+		}
+	}
+	return hint == ""
+}
+
+// trimmer takes what no cursor may need any more from the feed.
+func (l *Log) trimmer(ctx context.Context) error {
+	every := time.NewTicker(time.Hour)
+	defer every.Stop()
+	for {
+		for more := true; more; {
+			trimmed, err := l.trim(ctx, keepFeed)
+			if err != nil {
+				l.complain(ctx, "trim the feed", err)
+			}
+			more = err == nil && trimmed == numberAtOnce
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-every.C:
+		}
+	}
+}
+
+func (l *Log) trim(ctx context.Context, keep time.Duration) (trimmed int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	const query = `
+		WITH oldest AS (
+			SELECT pos, numbered_at FROM feed ORDER BY pos LIMIT $1
+		), trimmed AS (
+			DELETE FROM feed USING oldest
+			WHERE feed.pos = oldest.pos AND oldest.numbered_at < now() - $2 * interval '1 second'
+			RETURNING feed.pos
+		), floor AS (
+			UPDATE feed_state SET floor = (SELECT max(pos) FROM trimmed) WHERE EXISTS (SELECT FROM trimmed)
+		)
+		SELECT count(*) FROM trimmed`
+	err = l.db.GetContext(ctx, &trimmed, query, numberAtOnce, keep.Seconds())
+	return trimmed, err
+}
+
+// complain logs a fault that is lived through. Of an error of Postgres only the code is told: its
+// details hold rows.
+func (l *Log) complain(ctx context.Context, act string, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	var fault *pq.Error
+	if errors.As(err, &fault) {
+		err = fmt.Errorf("SQLSTATE %s", fault.Code)
+	}
+	l.logger.WarnContext(ctx, "the event log goes on after a fault", "act", act, "error", err)
+}
+
+const eventColumns = `events.stream, events.seq, events.kind, events.actor, events.scope, events.subject,
+	events.object, events.opens, events.closes, events.occurred_at`
+
+// scanEvents reads rows of pos and eventColumns; the pos of an event that has none is 0.
+func scanEvents(rows *sqlx.Rows) ([]numbered, error) {
+	defer rows.Close()
+	var events []numbered
+	for rows.Next() {
+		var event numbered
+		var pos sql.NullInt64
+		var actor, scope, subject, object uuid.NullUUID
+		if err := rows.Scan(&pos, &event.Stream, &event.Seq, &event.Kind, &actor, &scope, &subject, &object,
+			pq.Array(&event.Opens), pq.Array(&event.Closes), &event.OccurredAt); err != nil {
+			return nil, err
+		}
+		event.pos = pos.Int64
+		event.Actor, event.Scope, event.Subject, event.Object = actor.UUID, scope.UUID, subject.UUID, object.UUID
+		events = append(events, event)
+	}
+	return events, rows.Err()
+}

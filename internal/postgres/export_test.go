@@ -1,0 +1,4 @@
+package postgres
+
+// Complete is for tests.
+var Complete = complete

@@ -1,0 +1,146 @@
+// Package postgres is everything between the program and its database: connections, transactions,
+// migrations, and a PostgreSQL server of the program's own for whoever has none.
+//
+// It guarantees that no error of it contains a password, that a transaction is either committed or
+// rolled back when its function returns, and that a data directory is never deleted.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+)
+
+// Open connects to the database at url and makes sure that it answers. A URL without sslmode means
+// TLS, except to this machine.
+func Open(ctx context.Context, url string) (*sqlx.DB, error) {
+	connector, err := Connector(url)
+	if err != nil {
+		return nil, err
+	}
+	return OpenConnector(ctx, connector)
+}
+
+// Connector reads url as Open does and connects to nothing yet.
+func Connector(url string) (driver.Connector, error) {
+	dsn, err := complete(url)
+	if err != nil {
+		return nil, err
+	}
+	connector, err := pq.NewConnector(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("read the database URL: %w", err)
+	}
+	return connector, nil
+}
+
+// OpenConnector is Open for a connector that was wrapped, to watch what goes through it.
+func OpenConnector(ctx context.Context, connector driver.Connector) (*sqlx.DB, error) {
+	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
+	size := max(16, 4*runtime.GOMAXPROCS(0))
+	db.SetMaxOpenConns(size)
+	db.SetMaxIdleConns(size) // with fewer, a burst would close and open connections all the time
+	db.SetConnMaxLifetime(30 * time.Minute)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	if err := db.PingContext(ctx); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("connect to the database: %w", err)
+	}
+	return db, nil
+}
+
+var errURL = errors.New("the database URL cannot be read: it looks like postgres://user:password@host:5432/name, with %XX for special characters in the password")
+
+func complete(raw string) (string, error) {
+	u, err := url.Parse(raw)
+	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
+		return "", errURL // not err, which quotes the URL and so the password
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return "", errURL
+	}
+	if !query.Has("sslmode") && os.Getenv("PGSSLMODE") == "" {
+		query.Set("sslmode", defaultSSLMode(u, query))
+	}
+	if !query.Has("application_name") {
+		query.Set("application_name", "corridor")
+	}
+	if !query.Has("connect_timeout") && os.Getenv("PGCONNECT_TIMEOUT") == "" {
+		query.Set("connect_timeout", "10") // a context alone does not end a handshake of lib/pq
+	}
+	query.Set("TimeZone", "UTC")
+	u.RawQuery = query.Encode()
+	return u.String(), nil
+}
+
+func defaultSSLMode(u *url.URL, query url.Values) string {
+	host := u.Hostname()
+	if host == "" {
+		host = query.Get("host")
+	}
+	if host == "" {
+		host = os.Getenv("PGHOST")
+	}
+	if path.IsAbs(host) || strings.HasPrefix(host, "@") { // sockets
+		return "disable"
+	}
+	switch host {
+	case "", "localhost", "127.0.0.1", "::1":
+		return "disable"
+	}
+	return "require"
+}
+
+// InTx runs do in a transaction: committed when do returns nil, rolled back when it returns an
+// error or panics.
+func InTx(ctx context.Context, db *sqlx.DB, do func(tx *sqlx.Tx) error) error {
+	return inTx(ctx, db, &sql.TxOptions{Isolation: sql.LevelReadCommitted}, do)
+}
+
+// InSnapshot runs do in a transaction that sees one moment of the database and changes nothing.
+func InSnapshot(ctx context.Context, db *sqlx.DB, do func(tx *sqlx.Tx) error) error {
+	return inTx(ctx, db, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, do)
+}
+
+func inTx(ctx context.Context, db *sqlx.DB, options *sql.TxOptions, do func(tx *sqlx.Tx) error) error {
+	tx, err := db.BeginTxx(ctx, options)
+	if err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	defer tx.Rollback() // does nothing after a commit
+	if err := do(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit transaction: %w", err)
+	}
+	return nil
+}
+
+// Violates says whether err is the refusal of a row by the constraint of that name.
+func Violates(err error, constraint string) bool {
+	state, name := Code(err)
+	return strings.HasPrefix(state, "23") && name == constraint
+}
+
+// Code returns the SQLSTATE of an error of the server and the constraint it names, if any. Unlike
+// the message both are safe to log: they contain nothing out of a row.
+func Code(err error) (sqlstate, constraint string) {
+	var refused *pq.Error
+	if !errors.As(err, &refused) {
+		return "", ""
+	}
+	return string(refused.Code), refused.Constraint
+}
