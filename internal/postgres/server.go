@@ -235,23 +235,34 @@ func (o ServerOptions) initialise(ctx context.Context, bin string, as *account) 
 		if err := as.own(fresh); err != nil {
 			return err
 		}
-		args := []string{"--pgdata", fresh, "--username", superuser, "--auth", "trust",
-			"--encoding", "UTF8", "--locale", "C", "--lc-ctype", letters, "--no-instructions"}
-		if o.Settings["fsync"] == "off" {
-			args = append(args, "--no-sync")
-		}
-		initdb := command(ctx, as, filepath.Join(bin, "initdb"), args...)
-		out, err := initdb.CombinedOutput()
+		initdb := command(ctx, as, filepath.Join(bin, "initdb"), "--pgdata", fresh,
+			"--username", superuser, "--auth", "trust", "--encoding", "UTF8",
+			"--locale", "C", "--lc-ctype", letters, "--no-instructions", "--no-sync")
+		out, err := output(initdb)
 		if err == nil {
-			if err := createDatabase(ctx, bin, fresh, as); err != nil {
-				return err
-			}
-			_ = os.Remove(o.data()) // it may be there, empty
-			return os.Rename(fresh, o.data())
+			return o.finish(ctx, bin, fresh, as)
 		}
 		refused = fmt.Errorf("initdb: %w: %s", err, lastLines(out))
 	}
 	return refused
+}
+
+// finish makes our database while nobody can see the server yet, so that whoever attaches finds
+// it, and writes everything to the disk once.
+func (o ServerOptions) finish(ctx context.Context, bin, fresh string, as *account) error {
+	single := command(ctx, as, filepath.Join(bin, "postgres"), "--single", "-F", "-j", "-D", fresh, "postgres")
+	single.Stdin = strings.NewReader("CREATE DATABASE " + database + " STRATEGY file_copy;\n\n")
+	if out, err := output(single); err != nil || bytes.Contains(out, []byte("ERROR")) {
+		return fmt.Errorf("create the database: %w: %s", err, lastLines(out))
+	}
+	if o.Settings["fsync"] != "off" {
+		sync := command(ctx, as, filepath.Join(bin, "initdb"), "--sync-only", "--pgdata", fresh)
+		if out, err := output(sync); err != nil {
+			return fmt.Errorf("initdb: %w: %s", err, lastLines(out))
+		}
+	}
+	_ = os.Remove(o.data()) // it may be there, empty
+	return os.Rename(fresh, o.data())
 }
 
 // launch starts postgres and waits until it is ready.
@@ -454,17 +465,6 @@ func serverURL(socket, port string) string {
 	return (&url.URL{Scheme: "postgres", User: url.User(superuser), Path: "/" + database, RawQuery: query.Encode()}).String()
 }
 
-// createDatabase makes our database while nobody can see the server yet, so that whoever attaches
-// finds it.
-func createDatabase(ctx context.Context, bin, data string, as *account) error {
-	single := command(ctx, as, filepath.Join(bin, "postgres"), "--single", "-j", "-D", data, "postgres")
-	single.Stdin = strings.NewReader("CREATE DATABASE " + database + ";\n\n")
-	if out, err := single.CombinedOutput(); err != nil || bytes.Contains(out, []byte("ERROR")) {
-		return fmt.Errorf("create the database: %w: %s", err, lastLines(out))
-	}
-	return nil
-}
-
 // command runs one of the server's programs under the server's account, in a process group of its
 // own so that Ctrl-C reaches us alone, and we stop it in order.
 func command(ctx context.Context, as *account, name string, args ...string) *exec.Cmd {
@@ -473,6 +473,14 @@ func command(ctx context.Context, as *account, name string, args ...string) *exe
 	cmd.Env = as.env()
 	cmd.SysProcAttr = as.attributes()
 	return cmd
+}
+
+// output runs a program that must not go on without us.
+func output(cmd *exec.Cmd) ([]byte, error) {
+	runtime.LockOSThread() // as in launch
+	defer runtime.UnlockOSThread()
+	dieWithParent(cmd.SysProcAttr)
+	return cmd.CombinedOutput()
 }
 
 const poll = 5 * time.Millisecond

@@ -78,7 +78,7 @@ func (a *account) attributes() *syscall.SysProcAttr {
 
 // env has nothing of ours that the server could log or show.
 func (a *account) env() []string {
-	env := []string{"LC_ALL=C", "HOME=" + a.home}
+	env := []string{"LC_ALL=C", "TZ=UTC", "HOME=" + a.home}
 	for _, name := range []string{"PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR"} {
 		if value, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+value)
