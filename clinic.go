@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"corridor/internal/chat"
+)
+
+type clinicCommands struct {
+	Show clinicShow `cmd:"" help:"Show what a clinic has decided, or all clinics."`
+	Set  clinicSet  `cmd:"" help:"Change what a clinic has decided. Only what is given changes."`
+}
+
+type clinicShow struct {
+	Name string `arg:"" optional:"" help:"The clinic. Without a name all of them are shown."`
+
+	databaseSettings
+}
+
+// Run shows clinics.
+func (c *clinicShow) Run(streams streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	return withChat(c.databaseSettings, streams.stderr, func(ctx context.Context, service *chat.Service) error {
+		clinics, err := service.Clinics(ctx)
+		if err != nil {
+			return err
+		}
+		shown := 0
+		for _, clinic := range clinics {
+			if c.Name == "" || clinic.Name == c.Name {
+				showClinic(streams.stdout, clinic)
+				shown++
+			}
+		}
+		switch {
+		case c.Name != "" && shown == 0:
+			return noClinic(c.Name, clinics)
+		case shown == 0:
+			fmt.Fprintln(streams.stdout, "There is no clinic yet. Import a roster to make one: corridor roster import FILE --clinic NAME")
+		}
+		return nil
+	})
+}
+
+func noClinic(name string, clinics []chat.Clinic) error {
+	if len(clinics) == 0 {
+		return fmt.Errorf("there is no clinic yet: import a roster to make one")
+	}
+	names := make([]string, len(clinics))
+	for i, clinic := range clinics {
+		names[i] = clinic.Name
+	}
+	return fmt.Errorf("there is no clinic named %q: there is %s", name, strings.Join(names, "; "))
+}
+
+// showClinic shows a clinic's policy in the words that clinic set takes.
+func showClinic(to io.Writer, clinic chat.Clinic) {
+	fmt.Fprintln(to, clinic.Name)
+	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	defer table.Flush()
+	policy := clinic.Policy
+	for _, row := range [][2]string{
+		{"manage-participants", string(policy.ManageParticipants)},
+		{"rename-group", string(policy.RenameGroup)},
+		{"history-choice", strconv.FormatBool(policy.HistoryChoice)},
+		{"strict-direct", strconv.FormatBool(policy.StrictDirect)},
+		{"remove-on-room-exit", strconv.FormatBool(policy.RemoveOnRoomExit)},
+		{"keep-archived", strconv.FormatBool(policy.KeepArchived)},
+		{"group-size-limit", strconv.Itoa(policy.GroupSizeLimit)},
+		{"retention-days", strconv.Itoa(policy.RetentionDays)},
+		{"legal-hold", strconv.FormatBool(policy.LegalHold)},
+		{"support-contact", policy.SupportContact},
+	} {
+		fmt.Fprintf(table, "  %s\t%s\n", row[0], row[1])
+	}
+}
+
+type clinicSet struct {
+	Name string `arg:"" help:"The clinic."`
+
+	ManageParticipants *string `placeholder:"WHO" help:"Who may add people to groups and remove them: ANY_PARTICIPANT or OWNER_ONLY."`
+	RenameGroup        *string `placeholder:"WHO" help:"Who may rename groups: ANY_PARTICIPANT or OWNER_ONLY."`
+	HistoryChoice      *bool   `negatable:"" help:"Let who adds a person choose how much of the history they see."`
+	StrictDirect       *bool   `negatable:"" help:"Make a direct conversation read-only while the two share no waiting room."`
+	RemoveOnRoomExit   *bool   `negatable:"" help:"Take people out of groups in which they share no waiting room with anybody any more."`
+	KeepArchived       *bool   `negatable:"" help:"Leave archived conversations archived when a message arrives."`
+	GroupSizeLimit     *int    `placeholder:"N" help:"How many people a group holds, 2 to 1000."`
+	RetentionDays      *int    `placeholder:"DAYS" help:"How long the content of deleted groups is kept before it is erased."`
+	LegalHold          *bool   `negatable:"" help:"Erase nothing, however old."`
+	SupportContact     *string `placeholder:"TEXT" help:"Whom people turn to for help."`
+
+	databaseSettings
+}
+
+// Run changes what was given.
+func (c *clinicSet) Run(streams streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	changes := 0
+	change := func(policy *chat.Policy) {
+		changes = set(&policy.ManageParticipants, who(c.ManageParticipants)) +
+			set(&policy.RenameGroup, who(c.RenameGroup)) +
+			set(&policy.HistoryChoice, c.HistoryChoice) +
+			set(&policy.StrictDirect, c.StrictDirect) +
+			set(&policy.RemoveOnRoomExit, c.RemoveOnRoomExit) +
+			set(&policy.KeepArchived, c.KeepArchived) +
+			set(&policy.GroupSizeLimit, c.GroupSizeLimit) +
+			set(&policy.RetentionDays, c.RetentionDays) +
+			set(&policy.LegalHold, c.LegalHold) +
+			set(&policy.SupportContact, c.SupportContact)
+	}
+	if change(&chat.Policy{}); changes == 0 {
+		return wrong("there is nothing to set: say what, as in `corridor clinic set %q --group-size-limit 100`, and see `corridor clinic set --help`", c.Name)
+	}
+	return withChat(c.databaseSettings, streams.stderr, func(ctx context.Context, service *chat.Service) error {
+		clinic, err := service.SetPolicy(ctx, c.Name, change)
+		if isNotFound(err) {
+			clinics, err := service.Clinics(ctx)
+			if err != nil {
+				return err
+			}
+			return noClinic(c.Name, clinics)
+		}
+		if err == nil {
+			showClinic(streams.stdout, clinic)
+		}
+		return err
+	})
+}
+
+// who reads the answer to "who may?" as people write it.
+func who(given *string) *chat.Who {
+	if given == nil {
+		return nil
+	}
+	answer := chat.Who(strings.ToUpper(strings.ReplaceAll(*given, "-", "_")))
+	return &answer
+}
+
+// set sets what was given and counts it.
+func set[T any](to, given *T) int {
+	if given == nil {
+		return 0
+	}
+	*to = *given
+	return 1
+}

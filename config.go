@@ -1,0 +1,255 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"corridor/internal/auth"
+	"corridor/internal/postgres"
+)
+
+// A usageError is about what the caller asked for: nothing was begun.
+type usageError struct{ error }
+
+func wrong(message string, arguments ...any) error {
+	return usageError{fmt.Errorf(message, arguments...)}
+}
+
+// The settings are flags, and environment variables of the same names. An empty variable is one
+// that is not set.
+
+// databaseSettings say where the chat is kept.
+type databaseSettings struct {
+	DatabaseURL string `env:"DATABASE_URL" placeholder:"URL" help:"PostgreSQL to keep everything in. Without one Corridor runs a PostgreSQL of its own in the data directory. Prefer the variable: others on this machine can see flags."`
+	DataDir     string `env:"CORRIDOR_DATA_DIR" placeholder:"DIR" help:"Where Corridor's own PostgreSQL and the token key are kept, if there is no database URL (${dataDir})."`
+}
+
+func (d *databaseSettings) check() error {
+	if d.DatabaseURL != "" {
+		if _, err := postgres.Connector(d.DatabaseURL); err != nil {
+			return wrong("DATABASE_URL (--database-url): %w", err)
+		}
+		return nil
+	}
+	if d.DataDir == "" {
+		d.DataDir = defaultDataDir()
+	}
+	if d.DataDir == "" {
+		return wrong("there is no home directory to keep data in: name a directory in CORRIDOR_DATA_DIR (--data-dir), or a database in DATABASE_URL")
+	}
+	dir, err := filepath.Abs(d.DataDir)
+	if err != nil {
+		return wrong("CORRIDOR_DATA_DIR (--data-dir): %w", err)
+	}
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return wrong("CORRIDOR_DATA_DIR (--data-dir) is %s, which is no directory: name another", dir)
+	}
+	d.DataDir = dir
+	return nil
+}
+
+// own tells whether the database is Corridor's own.
+func (d *databaseSettings) own() bool { return d.DatabaseURL == "" }
+
+// defaultDataDir is where data is kept if nobody said where: of a program that was built in its
+// checkout there, else with the other data of this user.
+func defaultDataDir() string {
+	if program, err := os.Executable(); err == nil {
+		if program, err = filepath.EvalSymlinks(program); err == nil {
+			checkout := filepath.Dir(filepath.Dir(program))
+			module, err := os.ReadFile(filepath.Join(checkout, "go.mod"))
+			if err == nil && strings.HasPrefix(string(module), "module corridor\n") && passable(checkout) {
+				return filepath.Join(checkout, "data")
+			}
+		}
+	}
+	if os.Geteuid() == 0 {
+		return "/var/lib/corridor"
+	}
+	if home := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(home) {
+		return filepath.Join(home, "corridor")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(home, ".local", "share", "corridor")
+}
+
+// passable tells whether the user that PostgreSQL runs as can come to dir. It does not run as
+// root, and root's home is closed to everybody else.
+func passable(dir string) bool {
+	if os.Geteuid() != 0 {
+		return true
+	}
+	for {
+		info, err := os.Stat(dir)
+		if err != nil || info.Mode()&0o001 == 0 {
+			return false
+		}
+		if dir == filepath.Dir(dir) {
+			return true
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// keySettings say what tokens are signed with.
+type keySettings struct {
+	TokenKey string `env:"CORRIDOR_TOKEN_KEY" placeholder:"KEY" help:"Secret of at least 32 bytes that tokens are signed with, the same for all instances: openssl rand -base64 48. Needed with a database URL; else it is made once and kept in the data directory. Prefer the variable: others on this machine can see flags."`
+}
+
+func (k *keySettings) check(d databaseSettings) error {
+	if k.TokenKey == "" {
+		if !d.own() {
+			return wrong("with DATABASE_URL all instances need one CORRIDOR_TOKEN_KEY (--token-key): make one with `openssl rand -base64 48`")
+		}
+		return nil
+	}
+	if _, err := auth.NewKey([]byte(k.TokenKey)); err != nil {
+		return wrong("CORRIDOR_TOKEN_KEY (--token-key): %w", err)
+	}
+	return nil
+}
+
+// open returns the key that was given, or the one in the data directory, which is made if need be.
+func (k *keySettings) open(d databaseSettings) (*auth.Key, error) {
+	if k.TokenKey != "" {
+		return auth.NewKey([]byte(k.TokenKey))
+	}
+	name := filepath.Join(d.DataDir, "token.key")
+	secret, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = makeKey(name); err == nil {
+			secret, err = os.ReadFile(name)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the token key: %w", err)
+	}
+	key, err := auth.NewKey([]byte(strings.TrimSpace(string(secret))))
+	if err != nil {
+		return nil, fmt.Errorf("%s holds no key: put the one that it held back, or remove it to have a new one made, which ends all sessions", name)
+	}
+	return key, nil
+}
+
+// makeKey puts a new key into a file that is whole from the first moment, unless another process
+// was faster.
+func makeKey(name string) error {
+	file, err := os.CreateTemp(filepath.Dir(name), ".token.key-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name()) // the link stays
+	secret := make([]byte, 48)
+	_, _ = rand.Read(secret) // it never fails
+	_, err = fmt.Fprintln(file, base64.StdEncoding.EncodeToString(secret))
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(file.Name(), name); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// serverSettings are of the server alone.
+type serverSettings struct {
+	Listen    string        `env:"CORRIDOR_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to answer. Without a host it is all addresses of this machine."`
+	Origins   string        `env:"CORRIDOR_ORIGINS" placeholder:"ORIGIN,…" help:"Origins of web pages that may use the API, besides its own, with * for a part: https://chat.example.org,https://*.example.net."`
+	LogLevel  string        `env:"CORRIDOR_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"What to log: debug, info, warn or error. Logs go to standard error, as JSON unless that is a terminal."`
+	DrainTime time.Duration `env:"CORRIDOR_DRAIN_TIME" default:"10s" placeholder:"TIME" help:"How long stopping may take: requests are finished and sockets closed within it."`
+	Demo      *bool         `env:"CORRIDOR_DEMO" negatable:"" help:"Make the demo clinic when there is no clinic yet. Without a database URL this is the default."`
+
+	origins []string
+	level   slog.Level
+}
+
+func (s *serverSettings) check() error {
+	host, port, err := net.SplitHostPort(s.Listen)
+	number, bad := strconv.Atoi(port)
+	if err != nil || bad != nil || number < 0 || number > 65535 || strings.ContainsAny(host, " /") {
+		return wrong("CORRIDOR_LISTEN (--listen) is %q: it must be a host and a port, such as 127.0.0.1:8080, [::1]:8080 or :8080", s.Listen)
+	}
+	switch strings.ToLower(s.LogLevel) {
+	case "debug", "info", "warn", "error":
+		_ = s.level.UnmarshalText([]byte(s.LogLevel)) // it is one of them
+	default:
+		return wrong("CORRIDOR_LOG_LEVEL (--log-level) is %q: it must be debug, info, warn or error", s.LogLevel)
+	}
+	if s.DrainTime < time.Second || s.DrainTime > 10*time.Minute {
+		return wrong("CORRIDOR_DRAIN_TIME (--drain-time) is %s: it must be from 1s to 10m", s.DrainTime)
+	}
+	for origin := range strings.SplitSeq(s.Origins, ",") {
+		if origin = strings.TrimSpace(origin); origin == "" {
+			continue
+		}
+		if !validOrigin(origin) {
+			return wrong("CORRIDOR_ORIGINS (--origins) holds %q: an origin looks like https://chat.example.org, without anything behind the host and port, or has * for a part, as in https://*.example.org", origin)
+		}
+		s.origins = append(s.origins, origin)
+	}
+	return nil
+}
+
+func validOrigin(pattern string) bool {
+	host := pattern
+	if scheme, rest, ok := strings.Cut(pattern, "://"); ok {
+		if scheme == "" {
+			return false
+		}
+		host = rest
+	}
+	if host == "" || strings.ContainsAny(host, "/?#@ ") {
+		return false
+	}
+	if _, err := path.Match(pattern, ""); err != nil {
+		return false
+	}
+	_, err := url.Parse("https://" + strings.NewReplacer("*", "x", "[", "", "]", "").Replace(host))
+	return err == nil
+}
+
+// demo tells whether to make the demo clinic: nobody wants it in a database of their own unless
+// they say so.
+func (s *serverSettings) demo(d databaseSettings) bool {
+	if s.Demo != nil {
+		return *s.Demo
+	}
+	return d.own()
+}
+
+// logger writes to standard error, which holds nothing that people wrote, nor who they are.
+func (s *serverSettings) logger() *slog.Logger {
+	options := &slog.HandlerOptions{Level: s.level}
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		return slog.New(slog.NewTextHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, options))
+}
+
+// dropEmpty forgets variables of ours that are set to nothing.
+func dropEmpty() {
+	for _, setting := range os.Environ() {
+		name, value, _ := strings.Cut(setting, "=")
+		if value == "" && (name == "DATABASE_URL" || strings.HasPrefix(name, "CORRIDOR_")) {
+			_ = os.Unsetenv(name)
+		}
+	}
+}
+

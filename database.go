@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"corridor/internal/chat"
+	"corridor/internal/eventlog"
+	"corridor/internal/postgres"
+	"corridor/migrations"
+)
+
+// startTime bounds the start of our own PostgreSQL: the first one may have to fetch it.
+const startTime = 5 * time.Minute
+
+// database is an open database, and the server that it is in if that is our own.
+type database struct {
+	*sqlx.DB
+	url    string
+	report func(line string)
+	dir    string
+
+	mu     sync.Mutex
+	server *postgres.Server
+}
+
+// openDatabase opens the database of the settings and starts it if it is our own. Close must be called.
+func openDatabase(ctx context.Context, settings databaseSettings, report func(line string)) (*database, error) {
+	d := &database{url: settings.DatabaseURL, dir: settings.DataDir, report: report}
+	if settings.own() {
+		server, err := d.start(ctx)
+		if err != nil {
+			return nil, err
+		}
+		d.server, d.url = server, server.URL()
+	}
+	var err error
+	if d.DB, err = postgres.Open(ctx, d.url); err != nil {
+		d.stop(ctx)
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *database) start(ctx context.Context) (*postgres.Server, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	return postgres.Start(ctx, postgres.ServerOptions{Dir: d.dir, Report: d.report})
+}
+
+// keep starts our own PostgreSQL again whenever it ends, until ctx does: it may have crashed, or
+// been the one of another process of ours that has ended.
+func (d *database) keep(ctx context.Context) error {
+	for d.server != nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.server.Done():
+		}
+		d.report("PostgreSQL has ended, starting it again")
+		d.stop(ctx) // lets go of the directory
+		server, err := d.start(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("PostgreSQL has ended: %w", err)
+		}
+		d.mu.Lock()
+		d.server = server
+		d.mu.Unlock()
+		if server.URL() != d.url {
+			return fmt.Errorf("PostgreSQL has ended, and came back at another address: start Corridor again")
+		}
+	}
+	return nil
+}
+
+// stop ends our own PostgreSQL.
+func (d *database) stop(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.server == nil {
+		return nil
+	}
+	return d.server.Stop(ctx)
+}
+
+// migrate brings the database up to date.
+func (d *database) migrate(ctx context.Context, report func(line string)) error {
+	return postgres.Migrate(ctx, d.DB, migrations.Files, report)
+}
+
+// pending counts the migrations that the database lacks.
+func (d *database) pending(ctx context.Context) (int, error) {
+	return postgres.Pending(ctx, d.DB, migrations.Files)
+}
+
+// close ends the connections, and our own PostgreSQL.
+func (d *database) close(ctx context.Context) error {
+	d.Close()
+	return d.stop(ctx)
+}
+
+// withChat opens the chat for a command that does one thing with it. Our own database is brought
+// up to date for it; another one is not changed on the way.
+func withChat(settings databaseSettings, stderr io.Writer, do func(ctx context.Context, service *chat.Service) error) error {
+	ctx := context.Background()
+	d, err := openDatabase(ctx, settings, func(line string) { fmt.Fprintln(stderr, line) })
+	if err != nil {
+		return err
+	}
+	defer d.close(ctx) //nolint:errcheck // it recovers at the next start
+	if settings.own() {
+		err = d.migrate(ctx, nil)
+	} else if missing, pendingErr := d.pending(ctx); pendingErr != nil {
+		err = pendingErr
+	} else if missing > 0 {
+		err = fmt.Errorf("the database lacks %d migrations: apply them first with `corridor migrate`", missing)
+	}
+	if err != nil {
+		return err
+	}
+	logger := slog.New(slog.DiscardHandler)
+	// Who follows the log hears of it without us: we only write to it.
+	return do(ctx, chat.New(d.DB, eventlog.New(d.DB, d.url, nil, logger), logger))
+}
+
+type migrateCommand struct {
+	databaseSettings
+}
+
+// Run migrates.
+func (c *migrateCommand) Run(streams streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	ctx := context.Background()
+	d, err := openDatabase(ctx, c.databaseSettings, func(line string) { fmt.Fprintln(streams.stderr, line) })
+	if err != nil {
+		return err
+	}
+	defer d.close(ctx) //nolint:errcheck // it recovers at the next start
+	steps := 0
+	err = d.migrate(ctx, func(line string) {
+		steps++
+		fmt.Fprintln(streams.stdout, line)
+	})
+	if err == nil && steps == 0 {
+		fmt.Fprintln(streams.stdout, "nothing to do: the database is up to date")
+	}
+	return err
+}

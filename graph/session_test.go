@@ -1,0 +1,130 @@
+package graph_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+func TestE35ADismissedPersonIsCutOff(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy")
+	ann, bob := people[0], people[1]
+	conversation := ann.direct(bob)
+	ann.sends(conversation, "hello")
+	socket := bob.follows()
+	begun := time.Now()
+
+	bob.isDismissed()
+
+	socket.ends()
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("the socket was open for %s", took)
+	}
+	check(t, "closed with", fmt.Sprint(int(socket.closed.Code)), "4403")
+	refused := bob.asks(`{ viewer { name } }`, nil)
+	check(t, "requests", fmt.Sprint(refused.status)+" "+refused.code(), "401 UNAUTHENTICATED")
+	again := bob.subscribes(bob.token, eventsDocument, nil)
+	again.ends()
+	check(t, "a new socket", fmt.Sprint(int(again.closed.Code)), "4403")
+	check(t, "the contact", ann.contacts(), "")
+	check(t, "the thread", ann.looksAt(conversation, "viewerCanSend").text("viewerCanSend"), "false")
+}
+
+func TestNobodyIsLetInWithoutAToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.person("Ann Lee", "Front desk")
+	answers := map[string]bool{}
+	for _, token := range []string{"", "garbage", ann.token + "x", w.tokenFor(uuid.Must(uuid.NewV7()), time.Hour), w.tokenFor(ann.userID.UUID, -time.Second)} {
+		refused := w.asks(ann.at, token, `{ viewer { name } }`, nil)
+		answers[fmt.Sprint(refused.status, refused.body)] = true
+		socket := ann.subscribes(token, eventsDocument, nil)
+		socket.ends()
+		check(t, "socket", fmt.Sprint(int(socket.closed.Code)), "4403")
+	}
+	if len(answers) != 1 {
+		t.Errorf("bad tokens are told apart: %v", answers)
+	}
+}
+
+func TestASessionThatExpiresSaysSoAndClosesWith4403(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy")
+	ann, bob := people[0], people[1]
+	group := ann.group("Case", bob)
+	short := bob.subscribes(w.tokenFor(bob.userID.UUID, 2*time.Second), eventsDocument, nil)
+	check(t, "first", short.next("events").text("__typename"), "Heartbeat")
+
+	notice := short.next("events")
+
+	check(t, "notice", notice.text("__typename"), "SessionExpiring")
+	short.ends()
+	check(t, "closed with", fmt.Sprint(int(short.closed.Code)), "4403")
+	ann.sends(group, "while you were out")
+	check(t, "resumed with a new token", bob.followsFrom(notice.text("cursor")).hears(), "Ann Lee: while you were out")
+}
+
+func TestACursorIsGoodForItsReaderOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy")
+	ann, bob := people[0], people[1]
+	cursor := ann.follows().cursor
+	for _, wrong := range []string{cursor, "nonsense", cursor[:len(cursor)-1], strings.Repeat("A", 5000)} {
+		s := bob.subscribes(bob.token, eventsDocument, vars{"after": wrong})
+		s.ends()
+		check(t, "answer", s.failed.text("extensions.code"), "CURSOR_INVALID")
+	}
+}
+
+// E41: a clinic is a hard wall, also for people of the same name and address.
+func TestE41NothingOfAnotherClinicExists(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.person("Ann Lee", "Front desk")
+	bob := w.person("Bob Roy", "Front desk")
+	far := w.personOf("Hillside", "Ann Lee", "MA", "Front desk")
+	group := ann.group("Case", bob)
+	message := ann.sends(group, "ours")
+	participant := ann.looksAtGroup(group, "participants { nodes { id } }").text("participants.nodes.0.id")
+	room := ann.sees(`{ viewer { waitingRooms { nodes { id } } } }`, nil).text("viewer.waitingRooms.nodes.0.id")
+
+	seen := far.sees(`query ($ids: [ID!]!) { nodes(ids: $ids) { id } }`, vars{"ids": []string{ann.id, group, message, participant, room}})
+
+	check(t, "nodes", fmt.Sprint(seen.at("nodes").value), "[<nil> <nil> <nil> <nil> <nil>]")
+	own := ann.sees(`query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }`, vars{"ids": []string{ann.id, group, message, participant, room}})
+	check(t, "to those of the clinic they exist", own.texts("nodes", "__typename"), "User, GroupConversation, Message, Participant, WaitingRoom")
+	check(t, "by their ids", own.texts("nodes", "id"), strings.Join([]string{ann.id, group, message, participant, room}, ", "))
+	far.isRefused("NOT_FOUND", "sendMessage", vars{"conversationId": group, "body": "x"})
+	far.isRefused("NOT_FOUND", "editMessage", vars{"messageId": message, "body": "x"})
+	check(t, "contacts", far.contacts(), "")
+	tooMany := ann.asks(`query ($ids: [ID!]!) { nodes(ids: $ids) { id } }`, vars{"ids": make([]string, 101)})
+	check(t, "too many ids", tooMany.code(), "INVALID")
+}
+
+func TestAFaultShowsAnIdAndNothingElse(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy")
+	ann, bob := people[0], people[1]
+	group := ann.group("Case", bob)
+	if _, err := w.database.Open().Exec(`ALTER TABLE messages RENAME TO gone`); err != nil {
+		t.Fatal(err)
+	}
+
+	failed := ann.asks(`mutation ($id: ID!) { sendMessage(input: {clientKey: "k", conversationId: $id, body: "private words"}) { message { id } } }`, vars{"id": group})
+
+	check(t, "code", failed.code(), "INTERNAL")
+	if fault, _ := failed.Errors[0].Extensions["fault"].(string); len(fault) < 16 || !strings.Contains(failed.Errors[0].Message, fault) {
+		t.Errorf("no fault id: %s", failed.body)
+	}
+	if strings.Contains(failed.body, "messages") || strings.Contains(failed.body, "private") || strings.Contains(failed.body, "SQL") {
+		t.Errorf("something leaks: %s", failed.body)
+	}
+}

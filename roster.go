@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"corridor/internal/chat"
+	"corridor/internal/demo"
+)
+
+type rosterCommands struct {
+	Import rosterImport `cmd:"" help:"Make the people and waiting rooms of a clinic what a file says. Whoever is not in it is deactivated. All or nothing."`
+}
+
+type rosterImport struct {
+	File   string `arg:"" help:"CSV with the header email,name,role,waiting_rooms, the rooms separated by semicolons; - is standard input."`
+	Clinic string `placeholder:"NAME" help:"The clinic, which is made if there is none of that name. Without it the only clinic there is."`
+	DryRun bool   `help:"Change nothing, only say what would change."`
+
+	databaseSettings
+}
+
+// Run imports a roster.
+func (c *rosterImport) Run(streams streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	rows, err := c.read(streams.stdin)
+	if err != nil {
+		return err
+	}
+	return withChat(c.databaseSettings, streams.stderr, func(ctx context.Context, service *chat.Service) error {
+		clinic, err := c.which(ctx, service)
+		if err != nil {
+			return err
+		}
+		change, err := service.ImportRoster(ctx, clinic, rows, c.DryRun, progress(streams.stderr))
+		if err != nil {
+			return err
+		}
+		report(streams.stdout, clinic, change, c.DryRun)
+		return nil
+	})
+}
+
+func (c *rosterImport) read(stdin io.Reader) ([]chat.RosterRow, error) {
+	if c.File == "-" {
+		return chat.ReadRoster(stdin)
+	}
+	file, err := os.Open(c.File)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return chat.ReadRoster(file)
+}
+
+// which is the clinic that the roster is of. A roster replaces another, so in doubt it asks.
+func (c *rosterImport) which(ctx context.Context, service *chat.Service) (string, error) {
+	if c.Clinic != "" {
+		return c.Clinic, nil
+	}
+	clinics, err := service.Clinics(ctx)
+	if err != nil {
+		return "", err
+	}
+	if len(clinics) == 1 && clinics[0].Name != demo.Clinic {
+		return clinics[0].Name, nil
+	}
+	return "", errors.New("say which clinic the roster is of: --clinic NAME")
+}
+
+// progress shows how far an import is: as a bar in a terminal, else in lines.
+func progress(stderr *os.File) func(step string, done, total int) {
+	if !term.IsTerminal(int(stderr.Fd())) {
+		return func(step string, done, total int) {
+			if done < total {
+				fmt.Fprintf(stderr, "%d of %d: %s\n", done+1, total, step)
+			}
+		}
+	}
+	var bar *progressbar.ProgressBar
+	return func(step string, done, total int) {
+		if bar == nil {
+			bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(stderr), progressbar.OptionSetWidth(30),
+				progressbar.OptionSetElapsedTime(true), progressbar.OptionSetPredictTime(false),
+				progressbar.OptionSpinnerType(14), progressbar.OptionThrottle(50*time.Millisecond),
+				progressbar.OptionClearOnFinish())
+		}
+		bar.Describe(step)
+		_ = bar.Set(done)
+	}
+}
+
+// listed is how many of each sort of change are named.
+const listed = 20
+
+// report says what an import changed, or would change.
+func report(to io.Writer, clinic string, change chat.RosterChange, dryRun bool) {
+	var parts []string
+	count := func(n int, what string) {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, what))
+		}
+	}
+	if change.ClinicCreated {
+		parts = append(parts, "a new clinic")
+	}
+	count(len(change.Added), "added")
+	count(len(change.Renamed), "with another name or role")
+	count(len(change.Reactivated), "reactivated")
+	count(len(change.Deactivated), "deactivated")
+	count(len(change.RoomsAdded), "waiting rooms added")
+	count(len(change.RoomsClosed), "waiting rooms closed")
+	count(change.Joined, "joined a waiting room")
+	count(change.Left, "left a waiting room")
+	count(change.GroupsHandedOver, "groups handed over")
+	count(change.RemovedFromGroups, "removed from groups")
+	said := strings.Join(parts, ", ")
+	switch {
+	case said == "":
+		said = "no changes"
+	case dryRun:
+		said = "this would change: " + said
+	}
+	fmt.Fprintf(to, "%s: %s.\n", clinic, said)
+	if !dryRun {
+		return
+	}
+	slices.Sort(change.RoomsClosed)
+	for _, sort := range []struct {
+		name   string
+		values []string
+	}{
+		{"added", change.Added},
+		{"with another name or role", change.Renamed},
+		{"reactivated", change.Reactivated},
+		{"deactivated", change.Deactivated},
+		{"waiting rooms added", change.RoomsAdded},
+		{"waiting rooms closed", change.RoomsClosed},
+	} {
+		if len(sort.values) == 0 {
+			continue
+		}
+		fmt.Fprintf(to, "%s:\n", sort.name)
+		for _, value := range sort.values[:min(len(sort.values), listed)] {
+			fmt.Fprintf(to, "  %s\n", value)
+		}
+		if more := len(sort.values) - listed; more > 0 {
+			fmt.Fprintf(to, "  and %d more\n", more)
+		}
+	}
+	fmt.Fprintln(to, "Nothing was changed.")
+}

@@ -1,0 +1,456 @@
+// Corridor is the staff chat of clinics: a GraphQL API over HTTP and WebSocket, and the commands
+// that run it. Corridor --help lists them.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/jmoiron/sqlx"
+	"golang.org/x/sync/errgroup"
+
+	"corridor/graph"
+	"corridor/internal/auth"
+	"corridor/internal/chat"
+	"corridor/internal/demo"
+	"corridor/internal/eventlog"
+	"corridor/internal/postgres"
+)
+
+// The ways to end.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+type commands struct {
+	Serve   serveCommand   `cmd:"" default:"withargs" help:"Run the server until it is told to stop. This is what happens without a command."`
+	Token   tokenCommand   `cmd:"" help:"Print a bearer token for a person of a clinic, as their host application would get it."`
+	Roster  rosterCommands `cmd:"" help:"The people and waiting rooms of a clinic."`
+	Clinic  clinicCommands `cmd:"" help:"What a clinic decides for itself."`
+	Migrate migrateCommand `cmd:"" help:"Bring the database up to date and say what was done. The server does it at each start."`
+}
+
+// streams are what commands read from and write to.
+type streams struct {
+	stdin          io.Reader
+	stdout, stderr *os.File
+}
+
+func main() {
+	dropEmpty()
+	err := run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "corridor:", sentence(err))
+	if usage := (usageError{}); errors.As(err, &usage) {
+		os.Exit(exitUsage)
+	}
+	os.Exit(exitFailed)
+}
+
+func run(arguments []string, streams streams) error {
+	parser, err := kong.New(&commands{}, kong.Name("corridor"),
+		kong.Description("The chat of a clinic's staff. Settings are flags, or environment variables where one is named."),
+		kong.Writers(streams.stdout, streams.stderr), kong.Vars{"dataDir": defaultDataDir()},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		return err
+	}
+	command, err := parser.Parse(arguments)
+	if err != nil {
+		return wrong("%w (see corridor --help)", err)
+	}
+	return command.Run(streams)
+}
+
+// sentence is what a person is told of an error.
+func sentence(err error) string {
+	if refused := new(chat.Error); errors.As(err, &refused) {
+		return refused.Message
+	}
+	return err.Error()
+}
+
+func isNotFound(err error) bool {
+	refused := new(chat.Error)
+	return errors.As(err, &refused) && refused.Code == chat.CodeNotFound
+}
+
+type serveCommand struct {
+	serverSettings
+	databaseSettings
+	keySettings
+}
+
+// Run serves until a signal comes, and then stops in order. A second signal ends at once.
+func (c *serveCommand) Run(streams streams) error {
+	for _, check := range []func() error{
+		c.serverSettings.check, c.databaseSettings.check, func() error { return c.keySettings.check(c.databaseSettings) },
+	} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	logger := c.logger()
+	slog.SetDefault(logger) // libraries that log by themselves do it our way
+	told, forget := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer forget()
+	context.AfterFunc(told, forget) // the next signal finds nobody who holds it up
+
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return cannotListen(c.Listen, err)
+	}
+	s := &server{settings: c, logger: logger, stdout: streams.stdout, address: listener.Addr().(*net.TCPAddr)}
+	return s.serve(told, listener)
+}
+
+func cannotListen(address string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("another program listens at %s: end it, or choose another address with CORRIDOR_LISTEN (--listen)", address)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("this user may not listen at %s: choose a port above 1023 with CORRIDOR_LISTEN (--listen)", address)
+	}
+	return fmt.Errorf("CORRIDOR_LISTEN (--listen): %w", err)
+}
+
+// server is the running server.
+type server struct {
+	settings *serveCommand
+	logger   *slog.Logger
+	stdout   io.Writer
+	address  *net.TCPAddr
+
+	database *database
+	// events are the connections of the event log: what people do must not hold up what they hear.
+	events *sqlx.DB
+	// api is there when the server is ready.
+	api      atomic.Pointer[graph.Handler]
+	draining atomic.Bool
+}
+
+// logConnections are enough for the parts of the event log and a crowd that catches up.
+const logConnections = 8
+
+// serve answers from the first moment on, if only that it is starting. It runs until it is told to
+// stop or one of its parts fails.
+func (s *server) serve(told context.Context, listener net.Listener) error {
+	// What requests run on lasts until they are finished, and the parts until nobody needs them.
+	requests, cutOff := context.WithCancel(context.Background())
+	defer cutOff()
+	life, end := context.WithCancel(context.Background())
+	defer end()
+	parts, life := errgroup.WithContext(life)
+	front := &http.Server{
+		Handler:           s.routes(),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       20 * time.Second,
+		WriteTimeout:      time.Minute, // of answers; sockets have deadlines of their own
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		BaseContext:       func(net.Listener) context.Context { return requests },
+		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
+	}
+	parts.Go(func() error {
+		if err := front.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve: %w", err)
+		}
+		return nil
+	})
+	starting, abandon := context.WithCancel(life)
+	defer context.AfterFunc(told, abandon)()
+	err := s.start(starting, parts, life)
+	if err == nil {
+		select {
+		case <-told.Done():
+		case <-life.Done():
+		}
+	}
+
+	stopping, cancel := context.WithTimeout(context.Background(), s.settings.DrainTime)
+	defer cancel()
+	s.drain(stopping, front)
+	cutOff()
+	end()
+	if failed := parts.Wait(); failed != nil && !errors.Is(failed, context.Canceled) {
+		err = failed
+	} else if told.Err() != nil {
+		err = nil // whatever was interrupted
+	}
+	if s.events != nil {
+		s.events.Close()
+	}
+	if s.database != nil {
+		if stopped := s.database.close(stopping); stopped != nil {
+			s.logger.Warn("the database did not end in order", "error", stopped)
+		}
+	}
+	s.logger.Info("stopped")
+	return err
+}
+
+// start opens the database, wires what the server consists of and sets it going.
+func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.Context) error {
+	began := time.Now()
+	key, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	log := eventlog.New(s.events, s.database.url, key.Derive("event cursor"), s.logger)
+	service := chat.New(s.database.DB, log, s.logger)
+	api, err := graph.NewHandler(graph.Options{Chat: service, Verifier: key, Logger: s.logger, Origins: s.settings.origins})
+	if err != nil {
+		return wrong("CORRIDOR_ORIGINS (--origins): %w", err)
+	}
+	hasDemo, err := s.makeDemo(ctx, service)
+	if err != nil {
+		return err
+	}
+	parts.Go(func() error { return log.Run(life) })
+	parts.Go(func() error { return service.KeepPresence(life) })
+	parts.Go(func() error { return s.purge(life, service) })
+	parts.Go(func() error { return s.database.keep(life) })
+	s.api.Store(api)
+	s.logger.Info("ready", "address", s.address.String(), "after", time.Since(began).Round(time.Millisecond).String())
+	s.welcome(hasDemo)
+	return nil
+}
+
+// open opens the database, migrated, and the key.
+func (s *server) open(ctx context.Context) (*auth.Key, error) {
+	report := func(line string) { s.logger.Info(line) }
+	var err error
+	if s.database, err = openDatabase(ctx, s.settings.databaseSettings, report); err != nil {
+		return nil, err
+	}
+	if s.events, err = postgres.Open(ctx, s.database.url); err != nil {
+		return nil, err
+	}
+	s.events.SetMaxOpenConns(logConnections)
+	s.events.SetMaxIdleConns(logConnections)
+	if err := s.database.migrate(ctx, report); err != nil {
+		return nil, err
+	}
+	return s.settings.keySettings.open(s.settings.databaseSettings)
+}
+
+// makeDemo makes the demo clinic if that is wanted and there is no other, and reports whether it
+// is there.
+func (s *server) makeDemo(ctx context.Context, service *chat.Service) (there bool, err error) {
+	clinics, err := service.Clinics(ctx)
+	if err != nil || !s.settings.demo(s.settings.databaseSettings) {
+		return false, err
+	}
+	// As long as this file is there the demo clinic is not whole.
+	unfinished := filepath.Join(s.database.dir, "demo.unfinished")
+	_, interrupted := os.Stat(unfinished)
+	if !s.settings.own() {
+		interrupted = os.ErrNotExist
+	}
+	if len(clinics) > 0 && interrupted != nil {
+		return slices.ContainsFunc(clinics, func(c chat.Clinic) bool { return c.Name == demo.Clinic }), nil
+	}
+	s.logger.Info("making the demo clinic")
+	if s.settings.own() {
+		if err := os.WriteFile(unfinished, nil, 0o600); err != nil {
+			return false, err
+		}
+	}
+	if err := demo.Make(ctx, service); err != nil {
+		return false, err
+	}
+	if s.settings.own() {
+		err = os.Remove(unfinished)
+	}
+	return true, err
+}
+
+// purge erases what clinics do not want to keep any longer, every hour.
+func (s *server) purge(ctx context.Context, service *chat.Service) error {
+	every := time.NewTicker(time.Hour)
+	defer every.Stop()
+	for {
+		purged, err := service.Purge(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			s.logger.Warn("deleted groups are not purged", "error", chat.Describe(err))
+		case purged > 0:
+			s.logger.Info("purged deleted groups", "groups", purged)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-every.C:
+		}
+	}
+}
+
+// drain stops accepting, lets requests finish and sends sockets elsewhere. It leaves some of the
+// time to what must end after that.
+func (s *server) drain(ctx context.Context, front *http.Server) {
+	s.draining.Store(true)
+	s.logger.Info("stopping", "within", s.settings.DrainTime.String())
+	ctx, cancel := context.WithTimeout(ctx, s.settings.DrainTime*7/10)
+	defer cancel()
+	var both sync.WaitGroup
+	both.Go(func() {
+		if api := s.api.Load(); api != nil && api.Drain(ctx) != nil {
+			s.logger.Warn("some sockets did not close in time")
+		}
+	})
+	both.Go(func() {
+		if front.Shutdown(ctx) != nil {
+			s.logger.Warn("some requests did not finish in time")
+		}
+	})
+	both.Wait()
+	front.Close()
+}
+
+// routes are all addresses of the server.
+func (s *server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/graphql", func(w http.ResponseWriter, r *http.Request) {
+		api := s.api.Load()
+		if api == nil {
+			w.Header().Set("Retry-After", "1")
+			refuse(w, http.StatusServiceUnavailable, "RESTARTING", "The server is starting. Please try again.")
+			return
+		}
+		api.ServeHTTP(w, r)
+	})
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if reason := s.unready(r.Context()); reason != "" {
+			say(w, http.StatusServiceUnavailable, reason)
+			return
+		}
+		say(w, http.StatusOK, "ready")
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusNotFound, "NOT_FOUND", "There is nothing here. The API is at /graphql.")
+	})
+	return s.guard(mux)
+}
+
+// unready says in a word why the server does not do its work, if it does not.
+func (s *server) unready(ctx context.Context) string {
+	switch {
+	case s.draining.Load():
+		return "draining"
+	case s.api.Load() == nil:
+		return "starting"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	switch missing, err := s.database.pending(ctx); {
+	case err != nil:
+		return "database"
+	case missing > 0:
+		return "migrations"
+	}
+	return ""
+}
+
+// guard puts on every answer what browsers must know, and keeps a panic from taking what it says
+// into the log.
+func (s *server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			switch panicked := recover(); panicked {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(panicked)
+			default:
+				s.logger.Error("a request failed", "panic", fmt.Sprintf("%T", panicked), "stack", string(debug.Stack()))
+				refuse(w, http.StatusInternalServerError, "INTERNAL", "Something went wrong on our side. Please try again.")
+			}
+		}()
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+func say(w http.ResponseWriter, status int, word string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, word+"\n")
+}
+
+// refuse answers as the API does.
+func refuse(w http.ResponseWriter, status int, code, message string) {
+	type extensions struct {
+		Code string `json:"code"`
+	}
+	type failure struct {
+		Message    string     `json:"message"`
+		Extensions extensions `json:"extensions"`
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string][]failure{"errors": {{message, extensions{code}}}})
+}
+
+// welcome tells the person at the terminal where to go.
+func (s *server) welcome(hasDemo bool) {
+	host := s.address.IP.String()
+	if s.address.IP.IsUnspecified() {
+		host = "localhost"
+	}
+	address := "http://" + net.JoinHostPort(host, strconv.Itoa(s.address.Port)) + "/graphql"
+	fmt.Fprintf(s.stdout, "Corridor answers at %s (Ctrl-C stops it).\n", address)
+	token := s.tokenCommand()
+	if !hasDemo {
+		fmt.Fprintf(s.stdout, "A token for somebody of the roster: %s --email EMAIL\n", token)
+		return
+	}
+	fmt.Fprintf(s.stdout, `
+The demo clinic, %s, is there to look around in. In another terminal, as %s (or %s):
+
+  TOKEN=$(%s --email %[2]s)
+  curl -s %[5]s -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \
+    -d '{"query":"{ viewer { name unreadMessageCount conversations { nodes { unreadCount lastMessage { text sender { name } } } } } }"}'
+
+`, demo.Clinic, demo.Introduced[0], demo.Introduced[1], token, address)
+}
+
+// tokenCommand is the command that makes tokens for this server.
+func (s *server) tokenCommand() string {
+	command := os.Args[0] + " token"
+	switch settings := s.settings; {
+	case !settings.own():
+		return "with the same DATABASE_URL and CORRIDOR_TOKEN_KEY, " + command
+	case settings.TokenKey != "":
+		command = "with the same CORRIDOR_TOKEN_KEY, " + command
+		fallthrough
+	default:
+		if settings.DataDir != defaultDataDir() {
+			command += " --data-dir '" + strings.ReplaceAll(settings.DataDir, "'", `'\''`) + "'"
+		}
+	}
+	return command
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"corridor/internal/chat"
+)
+
+type tokenCommand struct {
+	Email  string        `required:"" placeholder:"EMAIL" help:"Whose token: the e-mail address in the roster."`
+	Clinic string        `placeholder:"NAME" help:"Of which clinic, for people who are at several."`
+	TTL    time.Duration `name:"ttl" default:"12h" placeholder:"TIME" help:"How long the token is good for."`
+
+	databaseSettings
+	keySettings
+}
+
+// Run prints a token, and nothing else, to standard output.
+func (c *tokenCommand) Run(streams streams) error {
+	if err := c.databaseSettings.check(); err != nil {
+		return err
+	}
+	if err := c.keySettings.check(c.databaseSettings); err != nil {
+		return err
+	}
+	if c.TTL < time.Second {
+		return wrong("--ttl is %s: a token is good for a second at least", c.TTL)
+	}
+	return withChat(c.databaseSettings, streams.stderr, func(ctx context.Context, service *chat.Service) error {
+		key, err := c.keySettings.open(c.databaseSettings)
+		if err != nil {
+			return err
+		}
+		user, err := service.FindUser(ctx, c.Email, c.Clinic)
+		if err != nil {
+			return err
+		}
+		token, err := key.Mint(user.ID.UUID, c.TTL)
+		if err == nil {
+			_, err = fmt.Fprintln(streams.stdout, token)
+		}
+		return err
+	})
+}
