@@ -27,7 +27,7 @@ func (c *clinicShow) Run(streams streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	return withChat(c.databaseSettings, streams.stderr, func(ctx context.Context, service *chat.Service) error {
+	return withOldChat(c.databaseSettings, streams.stderr, func(ctx context.Context, service *chat.Service) error {
 		clinics, err := service.Clinics(ctx)
 		if err != nil {
 			return err
@@ -120,7 +120,7 @@ func (c *clinicSet) Run(streams streams) error {
 	if change(&chat.Policy{}); changes == 0 {
 		return wrong("there is nothing to set: say what, as in `corridor clinic set %q --group-size-limit 100`, and see `corridor clinic set --help`", c.Name)
 	}
-	return withChat(c.databaseSettings, streams.stderr, func(ctx context.Context, service *chat.Service) error {
+	return withOldChat(c.databaseSettings, streams.stderr, func(ctx context.Context, service *chat.Service) error {
 		clinic, err := service.SetPolicy(ctx, c.Name, change)
 		if isNotFound(err) {
 			clinics, err := service.Clinics(ctx)

@@ -65,6 +65,12 @@ func (d *databaseSettings) check() error {
 // own tells whether the database is Corridor's own.
 func (d *databaseSettings) own() bool { return d.DatabaseURL == "" }
 
+// exists tells whether there is a database, as far as that can be seen from outside.
+func (d *databaseSettings) exists() bool {
+	_, err := os.Stat(filepath.Join(d.DataDir, "pgdata"))
+	return !d.own() || err == nil
+}
+
 // defaultDataDir is where data is kept if nobody said where: of a program that was built in its
 // checkout there, else with the other data of this user.
 func defaultDataDir() string {
@@ -170,10 +176,10 @@ func makeKey(name string) error {
 
 // serverSettings are of the server alone.
 type serverSettings struct {
-	Listen    string        `env:"CORRIDOR_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to answer. Without a host it is all addresses of this machine."`
+	Listen    string        `env:"CORRIDOR_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to answer (${default}). Without a host it is all addresses of this machine."`
 	Origins   string        `env:"CORRIDOR_ORIGINS" placeholder:"ORIGIN,…" help:"Origins of web pages that may use the API, besides its own, with * for a part: https://chat.example.org,https://*.example.net."`
-	LogLevel  string        `env:"CORRIDOR_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"What to log: debug, info, warn or error. Logs go to standard error, as JSON unless that is a terminal."`
-	DrainTime time.Duration `env:"CORRIDOR_DRAIN_TIME" default:"10s" placeholder:"TIME" help:"How long stopping may take: requests are finished and sockets closed within it."`
+	LogLevel  string        `env:"CORRIDOR_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"What to log: debug, info, warn or error (${default}). Logs go to standard error, as JSON unless that is a terminal."`
+	DrainTime time.Duration `env:"CORRIDOR_DRAIN_TIME" default:"10s" placeholder:"TIME" help:"How long stopping may take: requests are finished and sockets closed within it (${default})."`
 	Demo      *bool         `env:"CORRIDOR_DEMO" negatable:"" help:"Make the demo clinic when there is no clinic yet. Without a database URL this is the default."`
 
 	origins []string
@@ -252,4 +258,3 @@ func dropEmpty() {
 		}
 	}
 }
-

@@ -108,11 +108,21 @@ func (d *database) close(ctx context.Context) error {
 	return d.stop(ctx)
 }
 
+// openQuietly opens the database for a command that does one thing: it tells only of what takes
+// long, the first time.
+func openQuietly(ctx context.Context, settings databaseSettings, stderr io.Writer) (*database, error) {
+	report := func(string) {}
+	if !settings.exists() {
+		report = func(line string) { fmt.Fprintln(stderr, line) }
+	}
+	return openDatabase(ctx, settings, report)
+}
+
 // withChat opens the chat for a command that does one thing with it. Our own database is brought
 // up to date for it; another one is not changed on the way.
 func withChat(settings databaseSettings, stderr io.Writer, do func(ctx context.Context, service *chat.Service) error) error {
 	ctx := context.Background()
-	d, err := openDatabase(ctx, settings, func(line string) { fmt.Fprintln(stderr, line) })
+	d, err := openQuietly(ctx, settings, stderr)
 	if err != nil {
 		return err
 	}
@@ -132,6 +142,15 @@ func withChat(settings databaseSettings, stderr io.Writer, do func(ctx context.C
 	return do(ctx, chat.New(d.DB, eventlog.New(d.DB, d.url, nil, logger), logger))
 }
 
+// withOldChat is withChat for commands that make no sense without a clinic: they do not make a
+// database where there is none.
+func withOldChat(settings databaseSettings, stderr io.Writer, do func(ctx context.Context, service *chat.Service) error) error {
+	if !settings.exists() {
+		return fmt.Errorf("there is no database in %s yet: start the server first, or name another directory in CORRIDOR_DATA_DIR (--data-dir)", settings.DataDir)
+	}
+	return withChat(settings, stderr, do)
+}
+
 type migrateCommand struct {
 	databaseSettings
 }
@@ -142,7 +161,7 @@ func (c *migrateCommand) Run(streams streams) error {
 		return err
 	}
 	ctx := context.Background()
-	d, err := openDatabase(ctx, c.databaseSettings, func(line string) { fmt.Fprintln(streams.stderr, line) })
+	d, err := openQuietly(ctx, c.databaseSettings, streams.stderr)
 	if err != nil {
 		return err
 	}

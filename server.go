@@ -44,6 +44,7 @@ const (
 type commands struct {
 	Serve   serveCommand   `cmd:"" default:"withargs" help:"Run the server until it is told to stop. This is what happens without a command."`
 	Token   tokenCommand   `cmd:"" help:"Print a bearer token for a person of a clinic, as their host application would get it."`
+	Follow  followCommand  `cmd:"" help:"Print what happens for a person, live, a line of JSON for each event."`
 	Roster  rosterCommands `cmd:"" help:"The people and waiting rooms of a clinic."`
 	Clinic  clinicCommands `cmd:"" help:"What a clinic decides for itself."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database up to date and say what was done. The server does it at each start."`

@@ -11,7 +11,7 @@ import (
 type tokenCommand struct {
 	Email  string        `required:"" placeholder:"EMAIL" help:"Whose token: the e-mail address in the roster."`
 	Clinic string        `placeholder:"NAME" help:"Of which clinic, for people who are at several."`
-	TTL    time.Duration `name:"ttl" default:"12h" placeholder:"TIME" help:"How long the token is good for."`
+	TTL    time.Duration `name:"ttl" default:"12h" placeholder:"TIME" help:"How long the token is good for (${default})."`
 
 	databaseSettings
 	keySettings
@@ -28,7 +28,7 @@ func (c *tokenCommand) Run(streams streams) error {
 	if c.TTL < time.Second {
 		return wrong("--ttl is %s: a token is good for a second at least", c.TTL)
 	}
-	return withChat(c.databaseSettings, streams.stderr, func(ctx context.Context, service *chat.Service) error {
+	return withOldChat(c.databaseSettings, streams.stderr, func(ctx context.Context, service *chat.Service) error {
 		key, err := c.keySettings.open(c.databaseSettings)
 		if err != nil {
 			return err

@@ -37,18 +37,18 @@ Viewer.user                                         Ann        Bob       Carl   
 Viewer.name                                         Ann        Bob       Carl      Dana      Edna      Nell      Olga      Zoe       401 401
 Viewer.email                                        own        own       own       own       own       own       own       own       401 401
 Viewer.clinic                                       Lakeside   Lakeside  Lakeside  Lakeside  Lakeside  Lakeside  Lakeside  Hillside  401 401
-Viewer.contacts                                     Bob,Carl,Dana,Edna,Lena,Max,Nell Ann,Carl,Dana,Edna,Nell Ann,Bob,Dana,Edna,Nell Ann,Bob,Carl,Edna,Nell Ann,Bob,Carl,Dana,Nell Ann,Bob,Carl,Dana,Edna Pat Zack 401 401
+Viewer.contacts                                     Bob,Carl,Dana,Edna,Lena,Max,Nell,Vera Ann,Carl,Dana,Edna,Nell Ann,Bob,Dana,Edna,Nell Ann,Bob,Carl,Edna,Nell Ann,Bob,Carl,Dana,Nell Ann,Bob,Carl,Dana,Edna Pat Zack 401 401
 Viewer.contacts@desk                                Bob,Carl,Dana,Edna,Nell Ann,Carl,Dana,Edna,Nell Ann,Bob,Dana,Edna,Nell Ann,Bob,Carl,Edna,Nell Ann,Bob,Carl,Dana,Nell Ann,Bob,Carl,Dana,Edna unknown unknown 401 401
 Viewer.contacts@lab                                 unknown    unknown   unknown   unknown   unknown   unknown   Pat       unknown   401 401
 Viewer.contacts@zoes-desk                           unknown    unknown   unknown   unknown   unknown   unknown   unknown   Zack      401 401
 Viewer.contacts@group                               Carl,Dana,Nell Carl,Dana,Nell unknown unknown Carl,Dana,Nell unknown unknown unknown 401 401
 Viewer.contacts@deleted                             unknown    unknown   unknown   unknown   unknown   unknown   unknown   unknown   401 401
 Viewer.contacts@zoes-group                          unknown    unknown   unknown   unknown   unknown   unknown   unknown   []        401 401
-Viewer.chatTargets                                  New        New       Old       Old       New       []        []        []        401 401
-Viewer.conversations                                New        New       Old       Old       New       []        []        Nocase    401 401
+Viewer.chatTargets                                  Newcase   Newcase   Oldcase   Oldcase   Newcase   []        []        Zoecase   401 401
+Viewer.conversations                                Newcase   Newcase   Oldcase   Oldcase   Newcase   []        []        Zoecase   401 401
 Viewer.waitingRooms                                 Desk,Ward  Desk      Desk      Desk      Desk      Desk      Lab       Desk      401 401
-Viewer.unreadConversationCount                      1          1         1         1         1         0         0         0         401 401
-Viewer.unreadMessageCount                           1          2         3         4         1         0         0         0         401 401
+Viewer.unreadConversationCount                      0         1         1         1         1         0         0         0         401 401
+Viewer.unreadMessageCount                           0         1         3         2         2         0         0         0         401 401
 Clinic.name                                         sees       sees      sees      sees      sees      sees      sees      Hillside  401 401
 Clinic.supportContact                               sees       sees      sees      sees      sees      sees      sees      Hillside  401 401
 Clinic.groupSizeLimit                               sees       sees      sees      sees      sees      sees      sees      11        401 401
@@ -102,7 +102,7 @@ GroupConversation.lastMessage                       sees       sees      frozen 
 GroupConversation.messages                          sees       sees      frozen    frozen    gap       unknown   unknown   unknown   401 401
 GroupConversation.viewerMembership                  ACTIVE     ACTIVE    LEFT      REMOVED   ACTIVE    unknown   unknown   unknown   401 401
 GroupConversation.viewerSettings                    true       false     false     false     false     unknown   unknown   unknown   401 401
-GroupConversation.unreadCount                       1          1         3         4         1         unknown   unknown   unknown   401 401
+GroupConversation.unreadCount                       1         0         3         2         2         unknown   unknown   unknown   401 401
 GroupConversation.viewerReadCursor                  own        own       own       own       own       unknown   unknown   unknown   401 401
 GroupConversation.viewerCanSend                     true       true      false     false     true      unknown   unknown   unknown   401 401
 GroupConversation.viewerCannotSendReason            null       null      NOT_A_PARTICIPANT NOT_A_PARTICIPANT null unknown unknown unknown 401 401
@@ -235,6 +235,6 @@ subscription                              owner      participant left    removed
 events                                    hears      hears      silent   silent  hears     silent   silent     silent    401 401
 messageAdded@group                        hears      hears      NOT_A_PARTICIPANT NOT_A_PARTICIPANT hears unknown unknown unknown 401 401
 messageAdded@deleted                      unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-messageAdded@zoes-group                   unknown    unknown    unknown  unknown unknown   unknown  unknown    own       401 401
+messageAdded@zoes-group                   unknown    unknown    unknown  unknown unknown   unknown  unknown    hears     401 401
 groupDeleted                              hears      hears      hears    hears   hears     silent   silent     silent    401 401
 `

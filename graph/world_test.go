@@ -18,6 +18,7 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/coder/websocket/wsjson"
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 
 	"corridor/graph"
@@ -63,9 +64,11 @@ type person struct {
 
 const home = "Lakeside"
 
+var secret = bytes.Repeat([]byte("k"), 32)
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	key, err := auth.NewKey(bytes.Repeat([]byte("k"), 32))
+	key, err := auth.NewKey(secret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,6 +193,19 @@ func (w *world) identify(clinic string) {
 func (w *world) tokenFor(subject uuid.UUID, ttl time.Duration) string {
 	w.t.Helper()
 	token, err := w.key.Mint(subject, ttl)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return token
+}
+
+// expiredToken was good once.
+func (w *world) expiredToken(subject uuid.UUID) string {
+	w.t.Helper()
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{
+		Issuer: "corridor", Audience: jwt.ClaimStrings{"corridor"}, Subject: subject.String(),
+		ExpiresAt: jwt.NewNumericDate(time.Now().Add(-time.Minute)),
+	}).SignedString(secret)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -597,6 +613,10 @@ func (s *stream) read() {
 		_ = json.Unmarshal(message.Payload, &payload)
 		switch message.Type {
 		case "next":
+			if failed := (thing{payload}).at("errors.0"); failed.value != nil {
+				s.failed = failed
+				continue
+			}
 			s.events <- thing{payload}.at("data")
 		case "error":
 			s.failed = thing{payload}.at("0")

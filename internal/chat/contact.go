@@ -98,8 +98,9 @@ func (s *Service) Contacts(ctx context.Context, actor Actor, search ContactSearc
 				AND ($7::uuid IS NULL OR NOT EXISTS (
 					SELECT FROM participants
 					WHERE conversation_id = $7 AND participants.user_id = theirs.user_id AND left_at IS NULL
-						AND EXISTS (SELECT FROM participants AS mine WHERE mine.conversation_id = $7
-							AND mine.user_id = $1 AND mine.left_at IS NULL)))
+						AND EXISTS (SELECT FROM participants AS mine
+							JOIN conversations ON conversations.id = mine.conversation_id AND deleted_at IS NULL
+							WHERE mine.conversation_id = $7 AND mine.user_id = $1 AND mine.left_at IS NULL)))
 			ORDER BY theirs.search, theirs.user_id
 			LIMIT $8
 		) AS found

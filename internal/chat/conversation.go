@@ -451,13 +451,14 @@ func (p position) before(view *ConversationView) bool {
 }
 
 // enter begins a change of a conversation: it takes the conversation's lock, which orders all
-// changes of it, and returns what the actor sees behind it. To outsiders it does not exist; who
-// took part hears that it was deleted (E21).
+// changes of it, and returns what the actor sees behind it. To outsiders it does not exist, nor do
+// they wait for its lock or hold it; who took part hears that it was deleted (E21).
 func enter(ctx context.Context, tx *transaction, id ConversationID) (*ConversationView, error) {
 	const lock = `
-		SELECT deleted_at IS NOT NULL AND EXISTS (
-			SELECT FROM participants WHERE conversation_id = conversations.id AND user_id = $3)
-		FROM conversations WHERE id = $1 AND clinic_id = $2 FOR NO KEY UPDATE`
+		SELECT deleted_at IS NOT NULL FROM conversations
+		WHERE id = $1 AND clinic_id = $2 AND EXISTS (
+			SELECT FROM participants WHERE conversation_id = $1 AND user_id = $3)
+		FOR NO KEY UPDATE`
 	var deleted bool
 	err := tx.GetContext(ctx, &deleted, lock, id, tx.actor.Clinic.ID, tx.actor.User.ID)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {

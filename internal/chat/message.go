@@ -518,8 +518,15 @@ func (s *Service) RecallMessage(ctx context.Context, actor Actor, in RecallMessa
 
 // enterByMessage begins a change of a message that the actor sent.
 func enterByMessage(ctx context.Context, tx *transaction, id MessageID) (*ConversationView, *Message, error) {
+	// Whom the message is hidden from does not get as far as its conversation: it would take more
+	// statements than what does not exist, and the lock.
+	const where = `
+		SELECT conversation_id FROM messages JOIN conversations ON conversations.id = conversation_id
+		WHERE messages.id = $2 AND EXISTS (
+			SELECT FROM spans WHERE reader = $1 AND spans.stream = conversations.stream
+				AND messages.seq BETWEEN from_seq AND to_seq)`
 	var in ConversationID
-	err := tx.GetContext(ctx, &in, `SELECT conversation_id FROM messages WHERE id = $1`, id)
+	err := tx.GetContext(ctx, &in, where, tx.actor.User.ID, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil, notFound("message", "messageId")
 	}

@@ -43,7 +43,11 @@ const participantsOf = `
 	SELECT theirs.id, theirs.conversation_id, theirs.user_id,
 		CASE WHEN theirs.user_id = CASE WHEN mine.left_at IS NULL THEN conversations.owner_id ELSE mine.left_owner_id END
 			THEN 'OWNER' ELSE 'MEMBER' END AS role,
-		LEAST(theirs.joined_at, mine.left_at) AS joined_at,
+		CASE WHEN mine.left_at IS NULL THEN theirs.joined_at ELSE (
+			SELECT sent_at FROM spans
+			JOIN messages ON messages.conversation_id = conversations.id AND messages.seq = opened_seq
+			WHERE reader = theirs.user_id AND spans.stream = conversations.stream
+				AND opened_seq <= mine.left_seq AND to_seq > mine.left_seq) END AS joined_at,
 		EXISTS (
 			SELECT FROM waiting_room_members AS here
 			JOIN waiting_rooms ON waiting_rooms.id = here.waiting_room_id AND deactivated_at IS NULL

@@ -52,8 +52,12 @@ func decodeCursor(key []byte, reader uuid.UUID, written string) (cursor, error) 
 	if len(written) > maxCursor {
 		return cursor{}, ErrCursorInvalid
 	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(written)
+	b, err := base64.RawURLEncoding.DecodeString(written)
 	if err != nil || len(b) < 1+macLength || b[0] != cursorVersion {
+		return cursor{}, ErrCursorInvalid
+	}
+	// Line breaks and stray bits would be overlooked.
+	if base64.RawURLEncoding.EncodeToString(b) != written {
 		return cursor{}, ErrCursorInvalid
 	}
 	b, mac := b[:len(b)-macLength], b[len(b)-macLength:]

@@ -25,6 +25,7 @@ package eventlog
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math"
@@ -141,6 +142,9 @@ func AppendAll(ctx context.Context, tx *sqlx.Tx, events []Event) ([]Event, error
 	if err := tx.SelectContext(ctx, &before, advance, pq.Array(streams), pq.Array(added)); err != nil {
 		return nil, fmt.Errorf("advance streams: %w", err)
 	}
+	if len(before) != len(streams) {
+		return nil, fmt.Errorf("advance streams: %w", sql.ErrNoRows)
+	}
 	head := make(map[int64]int64, len(before))
 	for _, at := range before {
 		head[at.Stream] = at.Seq
@@ -174,36 +178,43 @@ func AppendAll(ctx context.Context, tx *sqlx.Tx, events []Event) ([]Event, error
 	return events, setSpans(ctx, tx, events)
 }
 
-// setSpans opens and closes what the events open and close. What the earlier spans of a reader
-// cover stays as it was.
+// setSpans opens and closes what the events open and close, in their order. What the earlier spans
+// of a reader cover stays as it was.
 func setSpans(ctx context.Context, tx *sqlx.Tx, events []Event) error {
-	var opened, closed struct {
-		readers           []uuid.UUID
-		stream, from, seq []int64
+	var closed, opened struct {
+		readers               []uuid.UUID
+		stream, from, to, seq []int64
 	}
+	type place struct {
+		reader uuid.UUID
+		stream int64
+	}
+	// newest is the last one in opened of a reader and stream: its end is known before it is written.
+	newest, ended := map[place]int{}, map[place]bool{}
 	for _, event := range events {
 		for _, reader := range event.Opens {
 			from := event.Seq
 			if event.RevealFrom > 0 {
 				from = min(event.RevealFrom, event.Seq)
 			}
+			at := place{reader, event.Stream}
+			if i, again := newest[at]; again {
+				from = max(from, opened.to[i]+1)
+			}
+			newest[at] = len(opened.readers)
 			opened.readers, opened.stream = append(opened.readers, reader), append(opened.stream, event.Stream)
-			opened.from, opened.seq = append(opened.from, from), append(opened.seq, event.Seq)
+			opened.from, opened.to = append(opened.from, from), append(opened.to, openEnd)
+			opened.seq = append(opened.seq, event.Seq)
 		}
 		for _, reader := range event.Closes {
-			closed.readers, closed.stream = append(closed.readers, reader), append(closed.stream, event.Stream)
-			closed.seq = append(closed.seq, event.Seq)
-		}
-	}
-	if len(opened.readers) > 0 {
-		const query = `
-			INSERT INTO spans (reader, stream, from_seq, opened_seq)
-			SELECT reader, stream, GREATEST(from_seq, 1 + COALESCE((
-				SELECT max(to_seq) FROM spans WHERE spans.reader = given.reader AND spans.stream = given.stream), 0)), seq
-			FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[]) AS given (reader, stream, from_seq, seq)`
-		if _, err := tx.ExecContext(ctx, query, pq.Array(opened.readers), pq.Array(opened.stream),
-			pq.Array(opened.from), pq.Array(opened.seq)); err != nil {
-			return fmt.Errorf("open spans: %w", err)
+			at := place{reader, event.Stream}
+			if i, here := newest[at]; here {
+				opened.to[i] = min(opened.to[i], event.Seq)
+			} else if !ended[at] {
+				ended[at] = true
+				closed.readers, closed.stream = append(closed.readers, reader), append(closed.stream, event.Stream)
+				closed.seq = append(closed.seq, event.Seq)
+			}
 		}
 	}
 	if len(closed.readers) > 0 {
@@ -214,6 +225,18 @@ func setSpans(ctx context.Context, tx *sqlx.Tx, events []Event) error {
 		if _, err := tx.ExecContext(ctx, query, pq.Array(closed.readers), pq.Array(closed.stream),
 			pq.Array(closed.seq)); err != nil {
 			return fmt.Errorf("close spans: %w", err)
+		}
+	}
+	if len(opened.readers) > 0 {
+		const query = `
+			INSERT INTO spans (reader, stream, from_seq, to_seq, opened_seq)
+			SELECT reader, stream, GREATEST(from_seq, 1 + COALESCE((
+				SELECT max(to_seq) FROM spans WHERE spans.reader = given.reader AND spans.stream = given.stream), 0)), to_seq, seq
+			FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+				AS given (reader, stream, from_seq, to_seq, seq)`
+		if _, err := tx.ExecContext(ctx, query, pq.Array(opened.readers), pq.Array(opened.stream),
+			pq.Array(opened.from), pq.Array(opened.to), pq.Array(opened.seq)); err != nil {
+			return fmt.Errorf("open spans: %w", err)
 		}
 	}
 	return nil

@@ -11,12 +11,6 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// heartbeat is how long a follower is left without a sign of life.
-const heartbeat = 15 * time.Second
-
-// pageSize is how many events a follower takes from the database in one go.
-const pageSize = 500
-
 // span is a part of a stream that a reader may see.
 type span struct {
 	from, to int64
@@ -137,7 +131,7 @@ func (f *Follower) Next(ctx context.Context) (Delivery, error) {
 			}
 		}
 		if quiet == nil {
-			quiet = time.NewTimer(heartbeat)
+			quiet = time.NewTimer(f.log.heartbeat)
 			defer quiet.Stop()
 		}
 		var retry <-chan time.Time
@@ -324,7 +318,7 @@ func (f *Follower) read(ctx context.Context, fromNow bool) error {
 		ORDER BY feed.pos
 		LIMIT $4`
 	if f.at.pos < state.Head {
-		rows, err := tx.QueryxContext(ctx, query, f.reader, f.at.pos, state.Head, pageSize)
+		rows, err := tx.QueryxContext(ctx, query, f.reader, f.at.pos, state.Head, f.log.pageSize)
 		if err != nil {
 			return fmt.Errorf("read the feed: %w", err)
 		}
@@ -333,8 +327,8 @@ func (f *Follower) read(ctx context.Context, fromNow bool) error {
 		}
 	}
 	f.behind, f.scanned = false, state.Head
-	if len(f.pending) == pageSize {
-		f.behind, f.scanned = true, f.pending[pageSize-1].pos
+	if n := len(f.pending); n == f.log.pageSize {
+		f.behind, f.scanned = true, f.pending[n-1].pos
 	}
 	f.watch()
 	return nil

@@ -28,8 +28,8 @@ const (
 	numberAtOnce = 5000
 	// readAtOnce bounds the events read in one go.
 	readAtOnce = 5000
-	// ringSize is how many numbered events a process keeps in memory for its followers.
-	ringSize = 1 << 15
+	// maxSeen bounds the streams of which the newest seq is remembered.
+	maxSeen = 1 << 15
 	// keepFeed is how long a cursor can be resumed from.
 	keepFeed = 30 * 24 * time.Hour
 
@@ -51,6 +51,11 @@ type Log struct {
 	listen string
 	key    []byte
 	logger *slog.Logger
+
+	// ringSize is how many numbered events are kept in memory for the followers, pageSize how many
+	// events one of them takes in one go, heartbeat how long it is left without a sign of life.
+	ringSize, pageSize int
+	heartbeat          time.Duration
 
 	// news wakes the refresher, hints carries positions to the sender. work says that there may
 	// be something to number.
@@ -78,6 +83,7 @@ type Log struct {
 func New(db *sqlx.DB, listen string, key []byte, logger *slog.Logger) *Log {
 	return &Log{
 		db: db, listen: listen, key: key, logger: logger,
+		ringSize: 1 << 15, pageSize: 500, heartbeat: 15 * time.Second,
 		news: make(chan struct{}, 1), work: make(chan struct{}, 1), hints: make(chan []Position, 256),
 		ahead: map[int64][]Event{}, byStream: map[int64][]*Follower{}, byReader: map[uuid.UUID][]*Follower{},
 		seen: map[int64]int64{},
@@ -210,8 +216,8 @@ func (l *Log) take(from int64, found []numbered) (more bool, err error) {
 		ahead = map[int64][]Event{}
 	}
 	l.ahead = ahead
-	if len(l.ring) > 2*ringSize {
-		l.ring = append([]numbered(nil), l.ring[len(l.ring)-ringSize:]...)
+	if len(l.ring) > 2*l.ringSize {
+		l.ring = append([]numbered(nil), l.ring[len(l.ring)-l.ringSize:]...)
 	}
 	for _, event := range found {
 		if event.Seq <= l.seen[event.Stream] && event.pos == 0 {
@@ -220,7 +226,7 @@ func (l *Log) take(from int64, found []numbered) (more bool, err error) {
 		l.seen[event.Stream] = max(event.Seq, l.seen[event.Stream])
 		l.wake(event.Event)
 	}
-	if len(l.seen) > ringSize {
+	if len(l.seen) > maxSeen {
 		l.seen = map[int64]int64{}
 	}
 	return more, nil
@@ -444,7 +450,7 @@ func (l *Log) trim(ctx context.Context, keep time.Duration) (trimmed int64, err 
 			WHERE feed.pos = oldest.pos AND oldest.numbered_at < now() - $2 * interval '1 second'
 			RETURNING feed.pos
 		), floor AS (
-			UPDATE feed_state SET floor = (SELECT max(pos) FROM trimmed) WHERE EXISTS (SELECT FROM trimmed)
+			UPDATE feed_state SET floor = GREATEST(floor, (SELECT max(pos) FROM trimmed)) WHERE EXISTS (SELECT FROM trimmed)
 		)
 		SELECT count(*) FROM trimmed`
 	err = l.db.GetContext(ctx, &trimmed, query, numberAtOnce, keep.Seconds())

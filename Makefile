@@ -1,0 +1,61 @@
+# make help lists what there is to make.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+tool := go tool -modfile=tools/go.mod
+# The race detector needs a C compiler.
+race := $(shell command -v "$$(go env CC 2>/dev/null || echo cc)" >/dev/null 2>&1 && echo -race)
+
+.PHONY: help
+help: ## List these targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+.PHONY: run
+run: build ## Build and serve: own database, demo clinic, everything (Ctrl-C stops it)
+	@bin/corridor serve
+
+.PHONY: build
+build: go ## Build bin/corridor
+	@go build -buildvcs=auto -o bin/corridor .
+
+.PHONY: test
+test: go postgres ## Run all tests
+	@[ "$(race)" ] || echo "no C compiler, so the tests run without the race detector: install one, such as gcc, to have it"
+	go test $(race) -timeout 20m ./...
+
+.PHONY: check
+check: format vet generated test ## Everything that must pass before a change goes in
+
+.PHONY: gen
+gen: go ## Generate what schema.graphqls stands for
+	go tool gqlgen generate
+
+# The parts of a check.
+
+.PHONY: format
+format: go
+	@unformatted=$$($(tool) gofumpt -l .) && [ -z "$$unformatted" ] || { \
+		echo "not formatted, run: $(tool) gofumpt -w" $$unformatted; exit 1; }
+
+.PHONY: vet
+vet: go
+	go vet ./...
+	$(tool) staticcheck ./...
+
+.PHONY: generated
+generated: go
+	@before=$$(cat graph/generated/* | cksum) && go tool gqlgen generate && \
+		[ "$$before" = "$$(cat graph/generated/* | cksum)" ] || { \
+		echo "graph/generated was not what schema.graphqls says; it is now, commit it too"; exit 1; }
+
+# What is needed, and how to get it.
+
+.PHONY: go
+go:
+	@command -v go >/dev/null || { echo "Go is missing: install Go 1.26 or later, see https://go.dev/dl"; exit 1; }
+	@go list -m >/dev/null 2>&1 || { echo "$$(go env GOVERSION) is too old: install Go 1.26 or later, see https://go.dev/dl"; exit 1; }
+
+.PHONY: postgres
+postgres: build
+	@dir=$$(mktemp -d) && chmod 711 $$dir && \
+		said=$$(env -u DATABASE_URL bin/corridor migrate --data-dir $$dir 2>&1 >/dev/null); failed=$$?; rm -rf $$dir; \
+		[ $$failed = 0 ] || { echo "$${said##*$$'\n'}"; exit 1; }

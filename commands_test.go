@@ -1,0 +1,220 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"corridor/internal/demo"
+	"corridor/internal/pgtest"
+)
+
+const header = "email,name,role,waiting_rooms\n"
+
+func TestATokenIsForOnePersonWhoWorksThere(t *testing.T) {
+	t.Parallel()
+	settings := []string{"DATABASE_URL=" + pgtest.New(t).URL, "CORRIDOR_TOKEN_KEY=" + someKey}
+	imports := func(clinic, rows string) {
+		t.Helper()
+		if got := runsWith(t, header+rows, settings, "roster", "import", "-", "--clinic", clinic); got.code != 0 {
+			t.Fatal(got.stderr)
+		}
+	}
+	imports("East", "ida@east.example,Ida,CSR,Desk\nboth@east.example,Bo Both,MA,Desk\ngone@east.example,Gil Gone,MA,Desk\n")
+	imports("East", "ida@east.example,Ida,CSR,Desk\nboth@east.example,Bo Both,MA,Desk\n")
+	imports("West", "both@east.example,Bo Both,MA,Desk\n")
+
+	for _, test := range []struct {
+		arguments []string
+		code      int
+		says      []string
+	}{
+		{[]string{"--email", "ida@east.example"}, 0, nil},
+		{[]string{"--email", " IDA@East.Example "}, 0, nil},
+		{[]string{"--email", "both@east.example", "--clinic", "West"}, 0, nil},
+		{[]string{"--email", "both@east.example"}, 1, []string{"several clinics", "East", "West"}},
+		{[]string{"--email", "gone@east.example"}, 1, []string{"deactivated", "East"}},
+		{[]string{"--email", "ida@east.example", "--clinic", "West"}, 1, []string{"Nobody", "West"}},
+		{[]string{"--email", "nobody@east.example"}, 1, []string{"Nobody", "nobody@east.example"}},
+	} {
+		got := runs(t, settings, append([]string{"token"}, test.arguments...)...)
+
+		if got.code != test.code {
+			t.Errorf("token %q ended with %d: %s", test.arguments, got.code, got.stderr)
+		}
+		isToken := strings.Count(got.stdout, ".") == 2 && strings.Count(got.stdout, "\n") == 1 && !strings.Contains(strings.TrimSpace(got.stdout), " ")
+		if isToken != (test.code == 0) || test.code != 0 && got.stdout != "" {
+			t.Errorf("token %q prints %q", test.arguments, got.stdout)
+		}
+		for _, word := range test.says {
+			if !strings.Contains(got.stderr, word) {
+				t.Errorf("token %q does not say %q: %s", test.arguments, word, got.stderr)
+			}
+		}
+	}
+}
+
+func TestABadRosterIsRefusedWithEveryBadRow(t *testing.T) {
+	t.Parallel()
+	settings := []string{"DATABASE_URL=" + pgtest.New(t).URL}
+	roster := header +
+		"ida@east.example,Ida,CSR,Desk\n" +
+		"no address,Jo,CSR,Desk\n" +
+		"kim@east.example,,CSR,Desk\n" +
+		"IDA@east.example,Ida again,CSR,Desk\n" +
+		"lee@east.example,Lee,CSR\n"
+
+	got := runsWith(t, roster, settings, "roster", "import", "-", "--clinic", "East")
+
+	if got.code != exitFailed || got.stdout != "" {
+		t.Errorf("it ended with %d: %s", got.code, got.stdout)
+	}
+	for _, problem := range []string{"line 3: email", "line 4: name", "line 5: the e-mail address stands in line 2", "line 6: it has 3 fields"} {
+		if !strings.Contains(got.stderr, problem) {
+			t.Errorf("it does not say %q: %s", problem, got.stderr)
+		}
+	}
+	if clinics := runs(t, settings, "clinic", "show").stdout; !strings.Contains(clinics, "There is no clinic yet") {
+		t.Errorf("something was applied: %s", clinics)
+	}
+}
+
+func TestARosterChangesWhatItSaysAndADryRunNothing(t *testing.T) {
+	t.Parallel()
+	settings := []string{"DATABASE_URL=" + pgtest.New(t).URL}
+	imports := func(roster string, arguments ...string) string {
+		t.Helper()
+		got := runsWith(t, header+roster, settings, append([]string{"roster", "import", "-"}, arguments...)...)
+		if got.code != 0 {
+			t.Fatal(got.stderr)
+		}
+		if !strings.Contains(got.stderr, "1 of 6") || !strings.Contains(got.stderr, "6 of 6") {
+			t.Errorf("there is no progress: %s", got.stderr)
+		}
+		return got.stdout
+	}
+	var many strings.Builder
+	for i := range 25 {
+		fmt.Fprintf(&many, "p%02d@east.example,Person %d,CSR,Desk\n", i, i)
+	}
+
+	if got := imports(many.String(), "--clinic", "East", "--dry-run"); !strings.Contains(got, "a new clinic, 25 added") ||
+		!strings.Contains(got, "  p19@east.example\n  and 5 more") || strings.Contains(got, "p20@") || !strings.Contains(got, "Nothing was changed.") {
+		t.Errorf("the dry run says: %s", got)
+	}
+	if got := runs(t, settings, "clinic", "show").stdout; !strings.Contains(got, "There is no clinic yet") {
+		t.Errorf("the dry run left: %s", got)
+	}
+	if got := imports(many.String(), "--clinic", "East"); got != "East: a new clinic, 25 added, 1 waiting rooms added, 25 joined a waiting room.\n" {
+		t.Errorf("the import says: %s", got)
+	}
+	// The only clinic there is needs no name.
+	if got := imports(many.String()); got != "East: no changes.\n" {
+		t.Errorf("the same import says: %s", got)
+	}
+	changed := strings.Replace(many.String(), "Person 3,CSR,Desk", "Perry Three,MA,Desk;Lab", 1)
+	changed = strings.Replace(changed, "p04@east.example,Person 4,CSR,Desk\n", "", 1)
+	for _, arguments := range [][]string{{"--dry-run"}, {"--dry-run"}} {
+		got := imports(changed, arguments...)
+		for _, want := range []string{
+			"this would change: 1 with another name or role, 1 deactivated, 1 waiting rooms added",
+			"with another name or role:\n  p03@east.example\n", "deactivated:\n  p04@east.example\n", "waiting rooms added:\n  Lab\n",
+		} {
+			if !strings.Contains(got, want) {
+				t.Errorf("the dry run does not say %q: %s", want, got)
+			}
+		}
+	}
+	if got := imports(changed); strings.Contains(got, "p03@") || !strings.HasPrefix(got, "East: 1 with another name") {
+		t.Errorf("the change says: %s", got)
+	}
+	if got := imports(many.String()); !strings.Contains(got, "1 reactivated") || !strings.Contains(got, "1 waiting rooms closed") {
+		t.Errorf("the change back says: %s", got)
+	}
+}
+
+func TestARosterDoesNotLandInTheWrongClinic(t *testing.T) {
+	t.Parallel()
+	settings := []string{"DATABASE_URL=" + pgtest.New(t).URL}
+	refused := func() {
+		t.Helper()
+		got := runsWith(t, header+"ida@east.example,Ida,CSR,Desk\n", settings, "roster", "import", "-")
+		if got.code != exitFailed || !strings.Contains(got.stderr, "--clinic NAME") {
+			t.Errorf("it ended with %d: %s%s", got.code, got.stdout, got.stderr)
+		}
+	}
+
+	refused()
+	for _, clinic := range []string{demo.Clinic, "East"} {
+		runsWith(t, header+"ida@east.example,Ida,CSR,Desk\n", settings, "roster", "import", "-", "--clinic", clinic)
+		refused()
+	}
+
+	if got := runs(t, settings, "roster", "import", "/no/such/file", "--clinic", "East"); got.code != exitFailed || !strings.Contains(got.stderr, "/no/such/file") {
+		t.Errorf("it ended with %d: %s", got.code, got.stderr)
+	}
+}
+
+func TestAClinicDecidesOneThingAtATime(t *testing.T) {
+	t.Parallel()
+	settings := []string{"DATABASE_URL=" + pgtest.New(t).URL}
+	runsWith(t, header+"ida@east.example,Ida,CSR,Desk\n", settings, "roster", "import", "-", "--clinic", "East")
+	before := runs(t, settings, "clinic", "show", "East").stdout
+
+	got := runs(t, settings, "clinic", "set", "East", "--group-size-limit", "40", "--rename-group", "any-participant", "--legal-hold")
+
+	want := strings.NewReplacer("limit     250", "limit     40", "OWNER_ONLY", "ANY_PARTICIPANT", "legal-hold           false", "legal-hold           true").Replace(before)
+	if got.code != 0 || got.stdout != want || runs(t, settings, "clinic", "show").stdout != want {
+		t.Errorf("it ended with %d:\n%s%s", got.code, got.stdout, got.stderr)
+	}
+	if got := runs(t, settings, "clinic", "set", "East", "--no-legal-hold"); !strings.Contains(got.stdout, "legal-hold           false") {
+		t.Errorf("the hold stays: %s%s", got.stdout, got.stderr)
+	}
+	for _, test := range []struct {
+		arguments []string
+		says      string
+	}{
+		{[]string{"set", "East", "--group-size-limit", "1"}, "from 2 to 1000"},
+		{[]string{"set", "East", "--manage-participants", "nobody"}, "ANY_PARTICIPANT or OWNER_ONLY"},
+		{[]string{"set", "Eest", "--legal-hold"}, `no clinic named "Eest": there is East`},
+		{[]string{"show", "Eest"}, `no clinic named "Eest": there is East`},
+	} {
+		got := runs(t, settings, append([]string{"clinic"}, test.arguments...)...)
+		if got.code != exitFailed || !strings.Contains(got.stderr, test.says) {
+			t.Errorf("clinic %q ended with %d: %s", test.arguments, got.code, got.stderr)
+		}
+	}
+}
+
+func TestADatabaseOfOnesOwnIsOnlyMigratedWhenAskedTo(t *testing.T) {
+	t.Parallel()
+	settings := []string{"DATABASE_URL=" + pgtest.NewEmpty(t).URL, "CORRIDOR_TOKEN_KEY=" + someKey}
+
+	if got := runs(t, settings, "clinic", "show"); got.code != exitFailed || !strings.Contains(got.stderr, "corridor migrate") {
+		t.Errorf("it ended with %d: %s", got.code, got.stderr)
+	}
+	if got := runs(t, settings, "migrate"); got.code != 0 || !strings.Contains(got.stdout, "migrated 0001_") {
+		t.Errorf("it ended with %d: %s%s", got.code, got.stdout, got.stderr)
+	}
+	if got := runs(t, settings, "migrate"); got.code != 0 || got.stdout != "nothing to do: the database is up to date\n" {
+		t.Errorf("again it ended with %d: %s%s", got.code, got.stdout, got.stderr)
+	}
+	if got := runs(t, settings, "clinic", "show"); got.code != 0 || !strings.Contains(got.stdout, "There is no clinic yet") {
+		t.Errorf("it ended with %d: %s", got.code, got.stderr)
+	}
+}
+
+func TestADatabaseOfOnesOwnGetsADemoClinicOnlyWhenAskedFor(t *testing.T) {
+	t.Parallel()
+	settings := []string{"DATABASE_URL=" + pgtest.New(t).URL, "CORRIDOR_TOKEN_KEY=" + someKey}
+	dir := emptyDir(t)
+
+	starts(t, dir, settings...)
+	if got := runs(t, settings, "clinic", "show").stdout; !strings.Contains(got, "There is no clinic yet") {
+		t.Errorf("there is one: %s", got)
+	}
+	starts(t, dir, append(settings, "CORRIDOR_DEMO=true")...)
+	if got := runs(t, settings, "clinic", "show").stdout; !strings.Contains(got, demo.Clinic) {
+		t.Errorf("there is none: %s", got)
+	}
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/coder/websocket/wsjson"
+)
+
+// everything is the stream of a person with what a terminal has room for.
+const everything = `subscription ($after: Cursor) { events(after: $after) {
+  __typename cursor
+  ... on MessageAdded { conversation { id } message { id kind text sender { name } } notify { popup sound } }
+  ... on MessageChanged { message { id text recalledAt } }
+  ... on ConversationAdded { conversation { id ... on GroupConversation { name } } }
+  ... on ConversationLeft { reason conversation { id } message { text } }
+  ... on ConversationChanged { conversation { id unreadCount viewerSettings { isMuted archivedAt } } }
+  ... on GroupDeleted { conversationId }
+  ... on ContactAdded { contact { name } }
+  ... on ContactChanged { contact { name } }
+  ... on ContactRemoved { userId }
+  ... on SessionExpiring { expiresAt }
+} }`
+
+type followCommand struct {
+	Token string `required:"" env:"CORRIDOR_TOKEN" placeholder:"TOKEN" help:"The bearer token of the person, from corridor token."`
+	URL   string `default:"http://127.0.0.1:8080/graphql" help:"Where the API is."`
+	After string `placeholder:"CURSOR" help:"Begin behind this event; without it, now."`
+}
+
+// Run prints what happens for a person, a line of JSON for each event, until it is interrupted. It
+// comes back when the connection breaks, behind the last event that it printed.
+func (c *followCommand) Run(streams streams) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
+		before := c.After
+		err := c.listen(ctx, streams.stdout)
+		switch closed := websocket.CloseStatus(err); {
+		case ctx.Err() != nil:
+			return nil
+		case closed == 4403:
+			return errors.New("the session is over or the token is not valid: get another with corridor token")
+		case errors.Is(err, errRefused):
+			return err
+		}
+		if c.After != before {
+			pause = time.Second
+		}
+		fmt.Fprintf(streams.stderr, "corridor: the connection is lost, trying again in %s\n", pause)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// errRefused is an answer that trying again does not change.
+var errRefused = errors.New("the server refused")
+
+// listen prints events from one connection until it ends.
+func (c *followCommand) listen(ctx context.Context, to io.Writer) error {
+	// The protocol is https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md.
+	conn, answer, err := websocket.Dial(ctx, strings.Replace(c.URL, "http", "ws", 1), &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}})
+	if answer != nil && answer.StatusCode != http.StatusSwitchingProtocols && answer.StatusCode < 500 {
+		return fmt.Errorf("%w to talk at %s (%s): is that the address of the API?", errRefused, c.URL, answer.Status)
+	}
+	if err != nil {
+		return err
+	}
+	defer conn.CloseNow()
+	conn.SetReadLimit(1 << 20)
+	type object map[string]any
+	if err := wsjson.Write(ctx, conn, object{"type": "connection_init", "payload": object{"Authorization": "Bearer " + c.Token}}); err != nil {
+		return err
+	}
+	for {
+		var message struct {
+			Type    string
+			Payload json.RawMessage
+		}
+		if err := wsjson.Read(ctx, conn, &message); err != nil {
+			return err
+		}
+		var reply object
+		switch message.Type {
+		case "connection_ack":
+			variables := object{}
+			if c.After != "" {
+				variables["after"] = c.After
+			}
+			reply = object{"type": "subscribe", "id": "1", "payload": object{"query": everything, "variables": variables}}
+		case "ping":
+			reply = object{"type": "pong"}
+		case "next":
+			if err := c.print(message.Payload, to); err != nil {
+				return err
+			}
+		case "error", "complete":
+			return fmt.Errorf("%w: %s", errRefused, message.Payload)
+		}
+		if reply != nil {
+			if err := wsjson.Write(ctx, conn, reply); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (c *followCommand) print(payload json.RawMessage, to io.Writer) error {
+	var event struct {
+		Data struct {
+			Events json.RawMessage
+		}
+		Errors []struct{ Message string }
+	}
+	if err := json.Unmarshal(payload, &event); err != nil {
+		return err
+	}
+	if len(event.Errors) > 0 {
+		return fmt.Errorf("%w: %s", errRefused, event.Errors[0].Message)
+	}
+	var at struct{ Cursor string }
+	if err := json.Unmarshal(event.Data.Events, &at); err != nil {
+		return err
+	}
+	c.After = at.Cursor
+	_, err := fmt.Fprintf(to, "%s\n", event.Data.Events)
+	return err
+}

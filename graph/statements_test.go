@@ -1,0 +1,183 @@
+package graph_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"corridor/internal/pgtest"
+)
+
+// crowd is Ann with so many others, all in two rooms, and what they have together: conversations, half of them
+// groups in which everybody is, and a group in which everybody has said something.
+type crowd struct {
+	*world
+	ann    *person
+	others []*person
+	groups []string
+	talk   string
+	nodes  []string
+}
+
+func newCrowd(t *testing.T, others int) *crowd {
+	t.Helper()
+	c := &crowd{world: newWorld(t)}
+	c.ann = c.enrol(home, "Ann", "MA", "Desk", "Ward")
+	for i := range others {
+		c.others = append(c.others, c.enrol(home, fmt.Sprintf("Person %03d", i), "MA", "Desk", "Ward"))
+	}
+	c.importRoster(home)
+	for i, p := range c.others {
+		if i%2 == 0 {
+			direct := p.direct(c.ann)
+			p.sends(direct, "hello")
+			c.nodes = append(c.nodes, direct)
+		} else {
+			group := c.ann.group(fmt.Sprintf("Group %d", i), c.others...)
+			p.sends(group, "hello")
+			c.groups = append(c.groups, group)
+			c.nodes = append(c.nodes, group)
+		}
+	}
+	c.talk = c.ann.group("Talk", c.others...)
+	for _, p := range c.others {
+		p.sends(c.talk, "hello")
+	}
+	return c
+}
+
+// reads is how many statements a query takes. Rows come into one statement when their fields are asked for
+// within a millisecond, which a busy machine may miss: the least of a few times is what it takes.
+func (c *crowd) reads(document string, variables vars) (least int) {
+	c.t.Helper()
+	for try := range 5 {
+		ctx, counter := pgtest.Count(context.Background())
+		c.ann.must(c.asksUnder(ctx, c.ann.at, c.ann.token, document, variables))
+		if n := counter.Statements(); try == 0 || n < least {
+			least = n
+		}
+	}
+	return least
+}
+
+// writes is how many statements a mutation takes.
+func (c *crowd) writes(mutation string, input vars, selection string) int {
+	c.t.Helper()
+	input["clientKey"] = newKey()
+	document := fmt.Sprintf(`mutation ($input: %s%sInput!) { %s(input: $input) { userErrors { code } %s } }`,
+		string(mutation[0]-'a'+'A'), mutation[1:], mutation, selection)
+	ctx, counter := pgtest.Count(context.Background())
+	payload := c.ann.must(c.asksUnder(ctx, c.ann.at, c.ann.token, document, vars{"input": input})).at(mutation)
+	if code := payload.text("userErrors.0.code"); code != "" {
+		c.t.Fatalf("%s was refused: %s", mutation, code)
+	}
+	return counter.Statements()
+}
+
+const aConversation = `__typename id lastActivityAt unreadCount viewerCanSend viewerSettings { isMuted }
+	lastMessage { text sender { name isAvailable } }
+	... on DirectConversation { peer { name isActive contact { email } } }
+	... on GroupConversation { name owner { name } participantCount participants(first: 5) { nodes { role user { name } } } }`
+
+// operations are what is counted. Each does its own preparation; few and many tell how many rows there are.
+var operations = []struct {
+	name       string
+	statements int
+	count      func(c *crowd) int
+}{
+	{"who is asking", 1, func(c *crowd) int { return c.reads(`{ viewer { name clinic { name } } }`, nil) }},
+	{"the badge", 2, func(c *crowd) int { return c.reads(`{ viewer { unreadConversationCount unreadMessageCount } }`, nil) }},
+	{"the conversation list", 7, func(c *crowd) int {
+		return c.reads(`{ viewer { conversations(first: 100) { pageInfo { hasNextPage } nodes { `+aConversation+` } } } }`, nil)
+	}},
+	{"the conversation list with its cursor", 9, func(c *crowd) int {
+		return c.reads(`{ viewer { conversations(first: 100) { eventCursor nodes { `+aConversation+` } } } }`, nil)
+	}},
+	{"conversations by their ids", 7, func(c *crowd) int {
+		return c.reads(`query ($ids: [ID!]!) { nodes(ids: $ids) { ... on Conversation { `+aConversation+` } } }`, vars{"ids": c.nodes})
+	}},
+	{"a history page", 4, func(c *crowd) int {
+		return c.reads(`query ($id: ID!) { node(id: $id) { ... on Conversation { messages(last: 100) {
+			nodes { id seq text sentAt sender { name } subject { name } } pageInfo { hasPreviousPage } } } } }`, vars{"id": c.talk})
+	}},
+	{"the last messages of all conversations", 4, func(c *crowd) int {
+		return c.reads(`{ viewer { conversations(first: 100) { nodes { messages(last: 5) { nodes { text sender { name } } } } } } }`, nil)
+	}},
+	{"the participants of up to 20 groups", 5, func(c *crowd) int {
+		return c.reads(`{ viewer { conversations(first: 20, filter: {kind: GROUP}) { nodes { ... on GroupConversation {
+			participants(first: 100) { nodes { id role sharesWaitingRoom viewerCanRemove user { name } } } } } } } }`, nil)
+	}},
+	{"a contact search", 4, func(c *crowd) int {
+		return c.reads(`{ viewer { contacts(first: 100, query: "person") { nodes { name email user { isAvailable }
+			sharedWaitingRooms { nodes { name } } directConversation { id unreadCount } } } } }`, nil)
+	}},
+	{"whom to add to a group", 2, func(c *crowd) int {
+		return c.reads(`query ($id: ID!) { viewer { contacts(first: 100, query: "p", notInConversation: $id) { nodes { name } } } }`, vars{"id": c.talk})
+	}},
+	{"New Chat's search", 7, func(c *crowd) int {
+		return c.reads(`{ viewer { chatTargets(first: 100, query: "o") { nodes { ... on Contact { name email
+			sharedWaitingRooms { nodes { name } } directConversation { id } }
+			... on GroupConversation { name lastMessage { text } } } } } }`, nil)
+	}},
+	{"createGroup", 15, func(c *crowd) int {
+		return c.writes("createGroup", vars{"name": "Another", "userIds": ids(c.others)}, "group { id }")
+	}},
+	{"addParticipants", 16, func(c *crowd) int {
+		group := c.ann.group("Another", c.others[0])
+		return c.writes("addParticipants", vars{"conversationId": group, "userIds": ids(c.others[1:])}, "outcomes { outcome }")
+	}},
+	{"sendMessage", 14, func(c *crowd) int {
+		group := c.ann.group("Another", c.others...)
+		return c.writes("sendMessage", vars{"conversationId": group, "body": "hello"}, "message { id seq }")
+	}},
+	{"sendMessage to people who archived it", 15, func(c *crowd) int {
+		group := c.ann.group("Another", c.others...)
+		for _, p := range c.others {
+			p.archives(group)
+		}
+		return c.writes("sendMessage", vars{"conversationId": group, "body": "hello"}, "message { id seq }")
+	}},
+	{"recallMessage of what leavers saw", 15, func(c *crowd) int {
+		group := c.ann.group("Another", c.others...)
+		message := c.ann.sends(group, "hello")
+		for _, p := range c.others[1:] {
+			p.leaves(group)
+		}
+		return c.writes("recallMessage", vars{"messageId": message}, "message { id }")
+	}},
+	{"markRead", 10, func(c *crowd) int {
+		last := c.ann.looksAt(c.talk, "lastMessage { id }").text("lastMessage.id")
+		return c.writes("markRead", vars{"messageId": last}, "conversation { id }")
+	}},
+	{"leaveGroup", 15, func(c *crowd) int {
+		group := c.others[0].group("Another", append(c.others[1:], c.ann)...)
+		return c.writes("leaveGroup", vars{"conversationId": group}, "group { id }")
+	}},
+	{"deleteGroup", 15, func(c *crowd) int {
+		group := c.ann.group("Another", c.others...)
+		for i, p := range c.others {
+			if i%2 == 0 {
+				p.leaves(group)
+			}
+		}
+		return c.writes("deleteGroup", vars{"conversationId": group}, "deletedConversationId")
+	}},
+}
+
+// What takes one statement more than here takes it every time somebody opens the page: it has to be meant.
+func TestStatementsDoNotGrowWithTheRows(t *testing.T) {
+	t.Parallel()
+	few, many := newCrowd(t, 4), newCrowd(t, 80)
+	for _, operation := range operations {
+		var ofFew, ofMany int
+		var both sync.WaitGroup
+		both.Go(func() { ofFew = operation.count(few) })
+		both.Go(func() { ofMany = operation.count(many) })
+		both.Wait()
+		t.Logf("%-45s %2d %2d", operation.name, ofFew, ofMany)
+		if ofFew != operation.statements || ofMany != operation.statements {
+			t.Errorf("%s: %d statements for a few rows, %d for many, want %d", operation.name, ofFew, ofMany, operation.statements)
+		}
+	}
+}

@@ -1,0 +1,474 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"corridor/internal/chat"
+	"corridor/internal/pgtest"
+	"corridor/internal/postgres"
+)
+
+func TestTheFirstStartMakesADemoClinicAndTheSecondDoesNot(t *testing.T) {
+	t.Parallel()
+	dir := emptyDir(t)
+
+	server := starts(t, dir)
+
+	before := server.overview(server.token(ann))
+	if before.Viewer.Name != "Ann Lee" || len(before.Viewer.Conversations.Nodes) < 5 {
+		t.Errorf("Ann finds %+v", before)
+	}
+	if code := server.ends(os.Interrupt); code != 0 {
+		t.Errorf("it ended with %d", code)
+	}
+
+	server = starts(t, dir)
+
+	if after := server.overview(server.token(ann)); !reflect.DeepEqual(before, after) {
+		t.Errorf("Ann found %+v, and now %+v", before, after)
+	}
+	if strings.Contains(server.output.String(), "demo") {
+		t.Error("it says that it makes the demo clinic again")
+	}
+}
+
+func TestAnInterruptedDemoIsFinished(t *testing.T) {
+	t.Parallel()
+	dir := demoDir(t)
+	server := starts(t, dir)
+	whole := server.overview(server.token(ann))
+	server.ends(syscall.SIGTERM)
+	if err := os.WriteFile(filepath.Join(dir, "demo.unfinished"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	server = starts(t, dir)
+
+	if after := server.overview(server.token(ann)); !reflect.DeepEqual(whole, after) {
+		t.Errorf("Ann found %+v, and now %+v", whole, after)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "demo.unfinished")); err == nil {
+		t.Error("it is still unfinished")
+	}
+}
+
+func TestSIGTERMEndsEverythingAndTokensOutliveIt(t *testing.T) {
+	t.Parallel()
+	server := starts(t, demoDir(t))
+	token := server.token(ann)
+	postgres := postmaster(t, server.dir)
+
+	code := server.ends(syscall.SIGTERM)
+
+	if code != 0 {
+		t.Errorf("it ended with %d", code)
+	}
+	if err := syscall.Kill(postgres, 0); err == nil {
+		t.Error("PostgreSQL goes on")
+	}
+	if key, err := os.Stat(filepath.Join(server.dir, "token.key")); err != nil || key.Mode().Perm() != 0o600 {
+		t.Errorf("the key is not for its owner alone: %v, %v", key, err)
+	}
+	if got := starts(t, server.dir).overview(token).Viewer.Name; got != "Ann Lee" {
+		t.Errorf("the token of the first server is of %q for the second", got)
+	}
+}
+
+func TestAKilledServerStartsAgainAtOnceWithEverythingItAcknowledged(t *testing.T) {
+	t.Parallel()
+	server := starts(t, demoDir(t))
+	token := server.token(ann)
+	server.sends(token, "this is acknowledged")
+
+	server.ends(syscall.SIGKILL)
+
+	server = starts(t, server.dir)
+	if got := server.overview(token).Viewer.Conversations.Nodes[0].LastMessage.Text; got != "this is acknowledged" {
+		t.Errorf("the last message is %q", got)
+	}
+}
+
+func TestStoppingSendsSocketsElsewhereAndLetsRequestsFinish(t *testing.T) {
+	t.Parallel()
+	server := starts(t, demoDir(t), "CORRIDOR_DRAIN_TIME=4s")
+	socket := server.follows(server.token(ann))
+
+	server.signal(syscall.SIGTERM)
+
+	if got := closes(t, socket); got != websocket.StatusServiceRestart {
+		t.Errorf("the socket was closed with %d", got)
+	}
+	select {
+	case <-server.ended:
+	case <-time.After(patience):
+		t.Fatal("it goes on")
+	}
+	if code := server.command.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("it ended with %d", code)
+	}
+}
+
+func TestStoppingTakesNoLongerThanItMay(t *testing.T) {
+	t.Parallel()
+	server := starts(t, demoDir(t), "CORRIDOR_DRAIN_TIME=3s")
+	hangs(t, server)
+	began := time.Now()
+
+	code := server.ends(syscall.SIGTERM)
+
+	if took := time.Since(began); took > 4500*time.Millisecond {
+		t.Errorf("it took %s", took)
+	}
+	if code != 0 {
+		t.Errorf("it ended with %d", code)
+	}
+}
+
+func TestASecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	server := starts(t, demoDir(t), "CORRIDOR_DRAIN_TIME=10m")
+	hangs(t, server)
+	server.signal(os.Interrupt)
+	eventually(t, "it stops", func() bool { return strings.Contains(server.output.String(), `"stopping"`) })
+
+	eventually(t, "it ends", func() bool {
+		_ = server.command.Process.Signal(os.Interrupt)
+		select {
+		case <-server.ended:
+			return true
+		default:
+			return false
+		}
+	})
+
+	if got := starts(t, server.dir).overview(server.token(maria)).Viewer.Name; got != "María Álvarez" {
+		t.Errorf("María is %q", got)
+	}
+}
+
+// hangs sends half a request.
+func hangs(t *testing.T, server *process) {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(server.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	token := server.token(ann)
+	_, err = conn.Write([]byte("POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer " +
+		token + "\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The server asks for the body once the request is under way.
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAServerBringsItsDatabaseBack(t *testing.T) {
+	t.Parallel()
+	server := starts(t, demoDir(t))
+	token := server.token(ann)
+
+	if err := syscall.Kill(postmaster(t, server.dir), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+
+	eventually(t, "PostgreSQL is missed", func() bool { return strings.Contains(server.output.String(), "PostgreSQL has ended") })
+	eventually(t, "the server is ready", func() bool { status, _ := server.gets("/readyz"); return status == http.StatusOK })
+	server.sends(token, "and on it goes")
+}
+
+func TestAServerTakesOverTheDatabaseOfAnother(t *testing.T) {
+	t.Parallel()
+	one := starts(t, demoDir(t))
+	two := starts(t, one.dir)
+	token := two.token(ann)
+
+	one.ends(syscall.SIGTERM)
+
+	eventually(t, "the other is ready", func() bool {
+		status, _ := two.gets("/readyz")
+		return status == http.StatusOK && strings.Contains(two.output.String(), "starting it again")
+	})
+	two.sends(token, "nobody noticed")
+	if code := two.ends(syscall.SIGTERM); code != 0 {
+		t.Errorf("it ended with %d", code)
+	}
+}
+
+func TestReadinessSaysInAWordWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	database := pgtest.NewServer(t)
+	running := starts(t, emptyDir(t), "DATABASE_URL="+database.URL, "CORRIDOR_TOKEN_KEY="+someKey)
+	db, err := postgres.Open(t.Context(), database.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	wants := func(wantStatus int, wantBody string) {
+		t.Helper()
+		if status, body := running.gets("/readyz"); status != wantStatus || strings.TrimSpace(body) != wantBody {
+			t.Errorf("it says %d %q and not %d %q", status, body, wantStatus, wantBody)
+		}
+	}
+
+	wants(http.StatusOK, "ready")
+	db.MustExec(`UPDATE goose_db_version SET is_applied = false WHERE version_id = 2`)
+	wants(http.StatusServiceUnavailable, "migrations")
+	database.Stop()
+	wants(http.StatusServiceUnavailable, "database")
+
+	if status, body := running.gets("/healthz"); status != http.StatusOK || body != "ok\n" {
+		t.Errorf("its health is %d %q", status, body)
+	}
+	for moment, s := range map[string]*server{"starting": {}, "draining": draining()} {
+		answer := httptest.NewRecorder()
+		s.routes().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+		if answer.Code != http.StatusServiceUnavailable || strings.TrimSpace(answer.Body.String()) != moment {
+			t.Errorf("%s it says %d %q", moment, answer.Code, answer.Body)
+		}
+		answer = httptest.NewRecorder()
+		s.routes().ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/graphql", nil))
+		if answer.Code != http.StatusServiceUnavailable || answer.Header().Get("Retry-After") == "" {
+			t.Errorf("%s the API says %d", moment, answer.Code)
+		}
+	}
+}
+
+func draining() *server {
+	s := &server{}
+	s.draining.Store(true)
+	return s
+}
+
+func TestUnknownAddressesAreAnsweredAsTheAPIDoes(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/", "/graphql/", "/healthz/x", "/..%2f"} {
+		answer := httptest.NewRecorder()
+		(&server{}).routes().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, path, nil))
+
+		if answer.Code != http.StatusNotFound || !strings.Contains(answer.Body.String(), `"code":"NOT_FOUND"`) {
+			t.Errorf("%s is answered with %d %s", path, answer.Code, answer.Body)
+		}
+		for name, want := range map[string]string{
+			"Content-Type": "application/json", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
+		} {
+			if got := answer.Header().Get(name); got != want {
+				t.Errorf("%s has %s: %q", path, name, got)
+			}
+		}
+	}
+}
+
+const someKey = "an invented key, long enough to sign with"
+
+func TestWrongSettingsAreRefusedWithWhatToDo(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		settings  []string
+		arguments []string
+		says      []string
+	}{
+		"a listen address without port": {settings: []string{"CORRIDOR_LISTEN=localhost"}, says: []string{"CORRIDOR_LISTEN", "127.0.0.1:8080"}},
+		"a port that is none":           {settings: []string{"CORRIDOR_LISTEN=:99999"}, says: []string{"CORRIDOR_LISTEN", "host and a port"}},
+		"a listen address as a flag":    {arguments: []string{"--listen", "nowhere"}, says: []string{"--listen", `"nowhere"`}},
+		"a log level":                   {settings: []string{"CORRIDOR_LOG_LEVEL=loud"}, says: []string{"CORRIDOR_LOG_LEVEL", "debug, info, warn or error"}},
+		"a time":                        {settings: []string{"CORRIDOR_DRAIN_TIME=soon"}, says: []string{"CORRIDOR_DRAIN_TIME", "duration"}},
+		"too short a time":              {settings: []string{"CORRIDOR_DRAIN_TIME=1ms"}, says: []string{"CORRIDOR_DRAIN_TIME", "1s to 10m"}},
+		"a yes or no":                   {settings: []string{"CORRIDOR_DEMO=perhaps"}, says: []string{"CORRIDOR_DEMO", "true"}},
+		"an origin with a path":         {settings: []string{"CORRIDOR_ORIGINS=https://a.example,https://b.example/"}, says: []string{"CORRIDOR_ORIGINS", `"https://b.example/"`}},
+		"a pattern that is none":        {settings: []string{"CORRIDOR_ORIGINS=https://[a.example"}, says: []string{"CORRIDOR_ORIGINS"}},
+		"a file as directory":           {settings: []string{"CORRIDOR_DATA_DIR=" + file}, says: []string{"CORRIDOR_DATA_DIR", "directory"}},
+		"a short key":                   {settings: []string{"CORRIDOR_TOKEN_KEY=mellon-mellon"}, says: []string{"CORRIDOR_TOKEN_KEY", "openssl rand -base64 48"}},
+		"a database without key":        {settings: []string{"DATABASE_URL=postgres://localhost/x"}, says: []string{"CORRIDOR_TOKEN_KEY", "openssl rand -base64 48"}},
+		"a database URL that is none": {
+			settings: []string{"DATABASE_URL=mysql://user:mellon-mellon@host/x", "CORRIDOR_TOKEN_KEY=" + someKey},
+			says:     []string{"DATABASE_URL", "postgres://user:password@host:5432/name"},
+		},
+		"a token for a moment": {arguments: []string{"token", "--email", ann, "--ttl", "1ms"}, says: []string{"--ttl"}},
+		"a token for nobody":   {arguments: []string{"token"}, says: []string{"--email"}},
+		"an unknown flag":      {arguments: []string{"--lissten", ":1"}, says: []string{"--lissten", "--help"}},
+		"an unknown command":   {arguments: []string{"surf"}, says: []string{"surf", "--help"}},
+		"nothing to set":       {arguments: []string{"clinic", "set", "Lakeside Clinic"}, says: []string{"nothing to set", "--help"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := emptyDir(t)
+
+			got := runs(t, append([]string{"CORRIDOR_DATA_DIR=" + dir}, test.settings...), test.arguments...)
+
+			if got.code != exitUsage {
+				t.Errorf("it ended with %d", got.code)
+			}
+			if strings.Count(got.stderr, "\n") != 1 || strings.Contains(got.stderr, "goroutine") || got.stdout != "" {
+				t.Errorf("it is no one line: %s%s", got.stderr, got.stdout)
+			}
+			for _, word := range test.says {
+				if !strings.Contains(got.stderr, word) {
+					t.Errorf("it does not say %q: %s", word, got.stderr)
+				}
+			}
+			if strings.Contains(got.stderr, "mellon") {
+				t.Errorf("it gives a secret away: %s", got.stderr)
+			}
+			if _, err := os.Stat(dir); err == nil {
+				t.Error("it began something")
+			}
+		})
+	}
+}
+
+func TestAnAddressThatIsTakenIsNamedBeforeAnythingBegins(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	dir := emptyDir(t)
+
+	got := runs(t, append(in(dir), "CORRIDOR_LISTEN="+listener.Addr().String()))
+
+	if got.code != exitFailed || !strings.Contains(got.stderr, listener.Addr().String()) || !strings.Contains(got.stderr, "CORRIDOR_LISTEN") {
+		t.Errorf("it ended with %d: %s", got.code, got.stderr)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("it began something")
+	}
+}
+
+func TestEmptyVariablesAreNotSet(t *testing.T) {
+	t.Parallel()
+
+	got := runs(t, []string{"DATABASE_URL=", "CORRIDOR_TOKEN_KEY=", "CORRIDOR_DEMO=", "CORRIDOR_DATA_DIR=" + emptyDir(t)}, "clinic", "show")
+
+	if got.code != exitFailed || !strings.Contains(got.stderr, "there is no database") {
+		t.Errorf("it ended with %d: %s", got.code, got.stderr)
+	}
+}
+
+func TestHelpTellsOfEveryFlag(t *testing.T) {
+	t.Parallel()
+	database := []string{"--database-url", "$DATABASE_URL", "--data-dir", "$CORRIDOR_DATA_DIR"}
+	for command, words := range map[string][]string{
+		"": {"serve", "token", "roster import", "clinic show", "clinic set", "migrate"},
+		"serve": append(database, "--listen", "$CORRIDOR_LISTEN", "--token-key", "$CORRIDOR_TOKEN_KEY", "--origins", "$CORRIDOR_ORIGINS",
+			"--log-level", "$CORRIDOR_LOG_LEVEL", "--drain-time", "$CORRIDOR_DRAIN_TIME", "demo", "$CORRIDOR_DEMO"),
+		"token":         append(database, "--email", "--clinic", "--ttl", "12h", "--token-key"),
+		"roster import": append(database, "email,name,role,waiting_rooms", "--clinic", "--dry-run"),
+		"clinic show":   database,
+		"clinic set": append(database, "--manage-participants", "--rename-group", "history-choice", "strict-direct", "remove-on-room-exit",
+			"keep-archived", "--group-size-limit", "--retention-days", "legal-hold", "--support-contact"),
+		"migrate": database,
+	} {
+		got := runs(t, nil, append(strings.Fields(command), "--help")...)
+
+		if got.code != 0 || got.stderr != "" {
+			t.Errorf("%s --help ended with %d: %s", command, got.code, got.stderr)
+		}
+		for _, word := range words {
+			if !strings.Contains(got.stdout, word) {
+				t.Errorf("%s --help does not mention %s", command, word)
+			}
+		}
+	}
+	// Every switch of the policy can be set, whatever is added to it.
+	for field := range reflect.TypeFor[chat.Policy]().Fields() {
+		if _, ok := reflect.TypeFor[clinicSet]().FieldByName(field.Name); !ok {
+			t.Errorf("clinic set does not know %s", field.Name)
+		}
+	}
+}
+
+func TestLogsHoldNothingOfPeople(t *testing.T) {
+	t.Parallel()
+	server := starts(t, demoDir(t), "CORRIDOR_LOG_LEVEL=debug")
+	annsToken, marias := server.token(ann), server.token(maria)
+	socket := server.follows(marias)
+	server.sends(annsToken, "xylophone in the store")
+	// What goes wrong must not tell either.
+	for _, body := range []string{
+		`{"query":"{ viewer { xylophone } }"}`, `{"query":"xylophone`, `{"query":"mutation { sendMessage(input: {clientKey: \"xylophone\", conversationId: \"xylophone\", body: \"xylophone\"}) { userErrors { code } } }"}`,
+		`{"query":"query ($q: String!) { viewer { contacts(query: $q) { nodes { name } } } }","variables":{"q":"xylophone\u0000"}}`,
+	} {
+		for _, token := range []string{annsToken, marias[:len(marias)-3] + "abc", "xylophone"} {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.url+"/graphql?xylophone=1", strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Content-Type", "application/json")
+			request.Header.Set("Authorization", "Bearer "+token)
+			request.Header.Set("Origin", server.url)
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+		}
+	}
+	// Nor what happens in the database while it is away.
+	if err := syscall.Kill(postmaster(t, server.dir), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "PostgreSQL is missed", func() bool { return strings.Contains(server.output.String(), "starting it again") })
+	eventually(t, "the server is ready", func() bool { status, _ := server.gets("/readyz"); return status == http.StatusOK })
+	server.sends(annsToken, "xylophone once more")
+	_ = socket.Close(websocket.StatusNormalClosure, "xylophone")
+	key, err := os.ReadFile(filepath.Join(server.dir, "token.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	server.ends(syscall.SIGTERM)
+
+	databaseLog, err := os.ReadFile(filepath.Join(server.dir, "postgres.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, log := range map[string]string{"the server": server.output.String(), "PostgreSQL": string(databaseLog)} {
+		for _, secret := range []string{
+			"xylophone", "Ann Lee", "María", "Lakeside", "lakeside", "Front desk", annsToken, marias, marias[:len(marias)-10], strings.TrimSpace(string(key)),
+		} {
+			if strings.Contains(log, secret) {
+				t.Errorf("the log of %s holds %q:\n%s", name, secret, log)
+			}
+		}
+	}
+}
+
+func TestASecretOfAPanicStaysInIt(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	s := &server{logger: slog.New(slog.NewJSONHandler(&log, nil))}
+	answer := httptest.NewRecorder()
+
+	s.guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("xylophone") })).
+		ServeHTTP(answer, httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/", nil))
+
+	if answer.Code != http.StatusInternalServerError || strings.Contains(answer.Body.String(), "xylophone") {
+		t.Errorf("it says %d %s", answer.Code, answer.Body)
+	}
+	if !strings.Contains(log.String(), "a request failed") || strings.Contains(log.String(), "xylophone") {
+		t.Errorf("the log says %s", &log)
+	}
+}
