@@ -153,6 +153,7 @@ type process struct {
 	// url is where it answers.
 	url    string
 	ended  chan struct{}
+	waited error
 	output *output
 }
 
@@ -201,14 +202,14 @@ func starts(t *testing.T, dir string, settings ...string) *process {
 	}()
 	go func() {
 		<-read
-		_ = p.command.Wait()
+		p.waited = p.command.Wait()
 		close(p.ended)
 	}()
 	t.Cleanup(func() {
 		_ = p.command.Process.Kill()
 		<-p.ended
 		if t.Failed() {
-			t.Logf("the server ended (%s) and said:\n%s", p.command.ProcessState, p.output)
+			t.Logf("the server ended (%v, %v) and said:\n%s", p.command.ProcessState, p.waited, p.output)
 		}
 	})
 	select {

@@ -1,6 +1,11 @@
 package graph
 
 import (
+	"context"
+	"slices"
+
+	"github.com/99designs/gqlgen/graphql"
+
 	"corridor/graph/generated"
 	"corridor/internal/chat"
 )
@@ -11,6 +16,17 @@ func optional(argument *string) string {
 		return ""
 	}
 	return *argument
+}
+
+// forward is the page that a connection's field asks for.
+func forward(ctx context.Context, first int, after *string) chat.Forward {
+	return chat.Forward{First: first, After: optional(after), WithCursor: wantsCursor(ctx)}
+}
+
+// wantsCursor tells whether the connection's place in the event stream is asked for: it costs two
+// statements.
+func wantsCursor(ctx context.Context) bool {
+	return slices.Contains(graphql.CollectAllFields(ctx), "eventCursor")
 }
 
 // edgesOf makes the edges of a page, and what it says of itself.

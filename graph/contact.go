@@ -17,14 +17,14 @@ func (r *viewerResolver) Contacts(ctx context.Context, viewer *chat.Actor, first
 	if notInConversation != nil {
 		search.NotInConversation = &chat.ConversationID{UUID: notInConversation.ID}
 	}
-	page, err := r.chat.Contacts(ctx, *viewer, search, chat.Forward{First: first, After: optional(after)})
+	page, err := r.chat.Contacts(ctx, *viewer, search, forward(ctx, first, after))
 	if err != nil {
 		return nil, err
 	}
 	edges, info := edgesOf(page, chat.Contact.Position, func(cursor string, node chat.Contact) *generated.ContactEdge {
 		return &generated.ContactEdge{Cursor: cursor, Node: &node}
 	})
-	return &generated.ContactConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info}, nil
+	return &generated.ContactConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info, EventCursor: page.EventCursor}, nil
 }
 
 // ChatTargets is what New Chat finds.

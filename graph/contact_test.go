@@ -300,3 +300,40 @@ func TestE45AvailabilityIsShownAndKeepsNothingBack(t *testing.T) {
 		t.Error("Bob follows and is not available")
 	}
 }
+
+func TestE39SearchingWithoutPauseIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy")
+	ann, bob := people[0], people[1]
+	search := func(p *person) string {
+		return p.asks(`{ viewer { contacts(query: "a") { nodes { name } } chatTargets(query: "b") { nodes { __typename } } } }`, nil).code()
+	}
+	refused := ""
+	for range 200 {
+		if refused = search(ann); refused != "" {
+			break
+		}
+	}
+
+	check(t, "Ann", refused, "RATE_LIMITED")
+	check(t, "Bob", search(bob), "")
+	check(t, "lists go on", ann.contacts(), "Bob Roy")
+}
+
+func TestS6S28EveryListHasTheCursorOfItsSnapshot(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy")
+	ann, bob := people[0], people[1]
+	group := ann.group("Case", bob)
+	ann.sends(group, "before")
+	lists := bob.sees(`query ($id: ID!) { viewer { contacts { eventCursor } conversations { eventCursor } }
+		node(id: $id) { ... on GroupConversation { messages { eventCursor } participants { eventCursor } } } }`, vars{"id": group})
+	ann.sends(group, "after")
+	for _, path := range []string{"viewer.contacts", "viewer.conversations", "node.messages", "node.participants"} {
+		stream := bob.followsFrom(lists.text(path + ".eventCursor"))
+		check(t, path, stream.hears(), "Ann Lee: after")
+		stream.drops()
+	}
+}

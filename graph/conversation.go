@@ -2,9 +2,6 @@ package graph
 
 import (
 	"context"
-	"slices"
-
-	"github.com/99designs/gqlgen/graphql"
 
 	"corridor/graph/generated"
 	"corridor/graph/scalar"
@@ -13,8 +10,7 @@ import (
 
 // Conversations are the viewer's, the most recent first.
 func (r *viewerResolver) Conversations(ctx context.Context, viewer *chat.Actor, first int, after *string, filter chat.ConversationFilter) (*generated.ConversationConnection, error) {
-	withCursor := slices.Contains(graphql.CollectAllFields(ctx), "eventCursor")
-	page, err := r.chat.Conversations(ctx, *viewer, filter, chat.Forward{First: first, After: optional(after)}, withCursor)
+	page, err := r.chat.Conversations(ctx, *viewer, filter, forward(ctx, first, after))
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"time"
 
@@ -13,7 +14,17 @@ import (
 
 // A loader puts together what the fields of one response ask for, one statement for all. What the
 // actor may not see it does not find.
-type loader[K comparable, V any] struct{ *dataloadgen.Loader[K, V] }
+type loader[K comparable, V any] struct {
+	*dataloadgen.Loader[K, V]
+	of *response
+}
+
+// Load returns what there is of the key.
+func (l loader[K, V]) Load(ctx context.Context, key K) (V, error) {
+	var thunk func() (V, error)
+	l.of.gather(func() { thunk = l.LoadThunk(ctx, key) })
+	return thunk()
+}
 
 // find returns what there is of the key, nil if there is nothing.
 func (l loader[K, V]) find(ctx context.Context, key K) (*V, error) {
@@ -25,6 +36,60 @@ func (l loader[K, V]) find(ctx context.Context, key K) (*V, error) {
 		return nil, err
 	}
 	return &value, nil
+}
+
+// response holds back what its fields ask the loaders for until the fields have come to rest. A
+// loader by itself waits for a fixed time, which is too short for the fields of a long list: they
+// take longer than that to ask, and would come into many batches.
+type response struct {
+	actor chat.Actor
+
+	mu      sync.Mutex
+	waiting []func()
+	passed  chan struct{}
+}
+
+const (
+	// rest is how long no field asks for anything until those that did are let through.
+	rest = 500 * time.Microsecond
+	// longest is how long a field is held back.
+	longest = 20 * time.Millisecond
+	// batchWait is longer than it takes to let the fields through.
+	batchWait = time.Millisecond
+	// batchTime bounds what a batch may take, whoever asked first: the others wait for it too.
+	batchTime = 10 * time.Second
+)
+
+// gather calls ask when the fields have come to rest, behind those of all others, and returns.
+func (r *response) gather(ask func()) {
+	r.mu.Lock()
+	if r.passed == nil {
+		r.passed = make(chan struct{})
+		go r.pass(r.passed)
+	}
+	r.waiting = append(r.waiting, ask)
+	passed := r.passed
+	r.mu.Unlock()
+	<-passed
+}
+
+func (r *response) pass(passed chan struct{}) {
+	until := time.Now().Add(longest)
+	for before, now := 0, 1; before != now && time.Now().Before(until); {
+		time.Sleep(rest)
+		runtime.Gosched() // whoever is about to ask goes first
+		r.mu.Lock()
+		before, now = now, len(r.waiting)
+		r.mu.Unlock()
+	}
+	r.mu.Lock()
+	waiting := r.waiting
+	r.waiting, r.passed = nil, nil
+	r.mu.Unlock()
+	for _, ask := range waiting {
+		ask()
+	}
+	close(passed)
 }
 
 // found makes nothing of a nil pointer that is about to become an interface.
@@ -62,36 +127,34 @@ type pageOf[W comparable] struct {
 	window       W
 }
 
-// batchTime bounds what a batch may take, whoever asked first: the others wait for it too.
-const batchTime = 10 * time.Second
-
 // batched makes a loader of a method of chat. What it finds is the actor's, of this response.
-func batched[K comparable, V any](actor chat.Actor, fetch func(context.Context, chat.Actor, []K) (map[K]V, error)) loader[K, V] {
-	return loader[K, V]{dataloadgen.NewMappedLoader(func(ctx context.Context, keys []K) (map[K]V, error) {
+func batched[K comparable, V any](of *response, fetch func(context.Context, chat.Actor, []K) (map[K]V, error)) loader[K, V] {
+	return loader[K, V]{of: of, Loader: dataloadgen.NewMappedLoader(func(ctx context.Context, keys []K) (map[K]V, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTime)
 		defer cancel()
-		return fetch(ctx, actor, keys)
-	}, dataloadgen.WithWait(time.Millisecond), dataloadgen.WithBatchCapacity(1000))}
+		return fetch(ctx, of.actor, keys)
+	}, dataloadgen.WithWait(batchWait), dataloadgen.WithBatchCapacity(1000))}
 }
 
 func newLoaders(ctx context.Context, service *chat.Service, actor chat.Actor) *loaders {
+	of := &response{actor: actor}
 	return &loaders{
 		actor:               actor,
-		users:               batched(actor, service.Users),
-		knownUsers:          batched(actor, service.KnownUsers),
-		contacts:            batched(actor, service.ContactsAmong),
-		sharedRooms:         batched(actor, service.SharedWaitingRooms),
-		directConversations: batched(actor, service.DirectConversationsWith),
-		conversations:       batched(actor, service.ConversationsByID),
-		participants:        batched(actor, service.ParticipantsByID),
-		participantCounts:   batched(actor, service.ParticipantCounts),
-		messages:            batched(actor, service.MessagesByID),
-		lastMessages:        batched(actor, service.LastMessages),
-		waitingRooms: batched(actor, func(ctx context.Context, actor chat.Actor, _ []chat.WaitingRoomID) (map[chat.WaitingRoomID]chat.WaitingRoom, error) {
+		users:               batched(of, service.Users),
+		knownUsers:          batched(of, service.KnownUsers),
+		contacts:            batched(of, service.ContactsAmong),
+		sharedRooms:         batched(of, service.SharedWaitingRooms),
+		directConversations: batched(of, service.DirectConversationsWith),
+		conversations:       batched(of, service.ConversationsByID),
+		participants:        batched(of, service.ParticipantsByID),
+		participantCounts:   batched(of, service.ParticipantCounts),
+		messages:            batched(of, service.MessagesByID),
+		lastMessages:        batched(of, service.LastMessages),
+		waitingRooms: batched(of, func(ctx context.Context, actor chat.Actor, _ []chat.WaitingRoomID) (map[chat.WaitingRoomID]chat.WaitingRoom, error) {
 			return service.WaitingRoomsByID(ctx, actor)
 		}),
-		participantPages: batched(actor, pages(service.ParticipantPages)),
-		messagePages:     batched(actor, pages(service.MessagePages)),
+		participantPages: batched(of, pages(service.ParticipantPages)),
+		messagePages:     batched(of, pages(service.MessagePages)),
 		unread: sync.OnceValues(func() (chat.Unread, error) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTime)
 			defer cancel()

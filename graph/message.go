@@ -22,6 +22,7 @@ func messages(ctx context.Context, of chat.ConversationID, first *int, after *st
 	if err != nil {
 		return nil, err
 	}
+	window.WithCursor = wantsCursor(ctx)
 	page, err := load(ctx).messagePages.Load(ctx, pageOf[chat.Window]{of, window})
 	if err != nil {
 		return nil, err
@@ -29,7 +30,7 @@ func messages(ctx context.Context, of chat.ConversationID, first *int, after *st
 	edges, info := edgesOf(page, chat.Message.Position, func(cursor string, node chat.Message) *generated.MessageEdge {
 		return &generated.MessageEdge{Cursor: cursor, Node: &node}
 	})
-	return &generated.MessageConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info}, nil
+	return &generated.MessageConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info, EventCursor: page.EventCursor}, nil
 }
 
 // Conversation is where the message stands.

@@ -9,15 +9,14 @@ import (
 
 // Participants are who is in the group.
 func (r *groupConversationResolver) Participants(ctx context.Context, group *chat.GroupConversation, first int, after *string) (*generated.ParticipantConnection, error) {
-	window := chat.Forward{First: first, After: optional(after)}
-	page, err := load(ctx).participantPages.Load(ctx, pageOf[chat.Forward]{group.ID, window})
+	page, err := load(ctx).participantPages.Load(ctx, pageOf[chat.Forward]{group.ID, forward(ctx, first, after)})
 	if err != nil {
 		return nil, err
 	}
 	edges, info := edgesOf(page, chat.Participant.Position, func(cursor string, node chat.Participant) *generated.ParticipantEdge {
 		return &generated.ParticipantEdge{Cursor: cursor, Node: &node}
 	})
-	return &generated.ParticipantConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info}, nil
+	return &generated.ParticipantConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info, EventCursor: page.EventCursor}, nil
 }
 
 // ParticipantCount is how many are in the group.

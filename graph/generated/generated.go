@@ -110,9 +110,10 @@ type ComplexityRoot struct {
 	}
 
 	ContactConnection struct {
-		Edges    func(childComplexity int) int
-		Nodes    func(childComplexity int) int
-		PageInfo func(childComplexity int) int
+		Edges       func(childComplexity int) int
+		EventCursor func(childComplexity int) int
+		Nodes       func(childComplexity int) int
+		PageInfo    func(childComplexity int) int
 	}
 
 	ContactEdge struct {
@@ -281,9 +282,10 @@ type ComplexityRoot struct {
 	}
 
 	MessageConnection struct {
-		Edges    func(childComplexity int) int
-		Nodes    func(childComplexity int) int
-		PageInfo func(childComplexity int) int
+		Edges       func(childComplexity int) int
+		EventCursor func(childComplexity int) int
+		Nodes       func(childComplexity int) int
+		PageInfo    func(childComplexity int) int
 	}
 
 	MessageEdge struct {
@@ -337,9 +339,10 @@ type ComplexityRoot struct {
 	}
 
 	ParticipantConnection struct {
-		Edges    func(childComplexity int) int
-		Nodes    func(childComplexity int) int
-		PageInfo func(childComplexity int) int
+		Edges       func(childComplexity int) int
+		EventCursor func(childComplexity int) int
+		Nodes       func(childComplexity int) int
+		PageInfo    func(childComplexity int) int
 	}
 
 	ParticipantEdge struct {
@@ -782,6 +785,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ContactConnection.Edges(childComplexity), true
+	case "ContactConnection.eventCursor":
+		if e.ComplexityRoot.ContactConnection.EventCursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ContactConnection.EventCursor(childComplexity), true
 	case "ContactConnection.nodes":
 		if e.ComplexityRoot.ContactConnection.Nodes == nil {
 			break
@@ -1476,6 +1485,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.MessageConnection.Edges(childComplexity), true
+	case "MessageConnection.eventCursor":
+		if e.ComplexityRoot.MessageConnection.EventCursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MessageConnection.EventCursor(childComplexity), true
 	case "MessageConnection.nodes":
 		if e.ComplexityRoot.MessageConnection.Nodes == nil {
 			break
@@ -1773,6 +1788,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ParticipantConnection.Edges(childComplexity), true
+	case "ParticipantConnection.eventCursor":
+		if e.ComplexityRoot.ParticipantConnection.EventCursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ParticipantConnection.EventCursor(childComplexity), true
 	case "ParticipantConnection.nodes":
 		if e.ComplexityRoot.ParticipantConnection.Nodes == nil {
 			break
@@ -2409,7 +2430,7 @@ type Viewer {
     after: Cursor
     """
     Pieces of a name or e-mail address, all of which must occur, whatever their case and accents
-    (S15); up to 100 characters, each of which means itself.
+    (S15); up to 100 characters, each of which means itself. Too many searches are ` + "`" + `RATE_LIMITED` + "`" + ` (E39).
     """
     query: String! = ""
     "Only contacts in this waiting room."
@@ -2423,7 +2444,7 @@ type Viewer {
   too (S48). Nothing found is an empty page (S18). Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `CURSOR_INVALID` + "`" + `.
   """
   chatTargets(
-    "What was typed: pieces of a name, an e-mail address or a group's name; up to 100 characters."
+    "What was typed: pieces of a name, an e-mail address or a group's name; up to 100 characters. Too many searches are ` + "`" + `RATE_LIMITED` + "`" + ` (E39)."
     query: String! = ""
     "How many, from 0 to 100."
     first: Int! = 20
@@ -2944,6 +2965,11 @@ type ContactConnection {
   nodes: [Contact!]!
   "How to go on."
   pageInfo: PageInfo!
+  """
+  Follow ` + "`" + `events(after:)` + "`" + ` from here: it begins with what happened behind this page's snapshot, so
+  that nothing falls between the list and the stream.
+  """
+  eventCursor: Cursor!
 }
 
 "One of the contacts with its place in the list."
@@ -3021,6 +3047,11 @@ type ParticipantConnection {
   nodes: [Participant!]!
   "How to go on."
   pageInfo: PageInfo!
+  """
+  Follow ` + "`" + `events(after:)` + "`" + ` from here: it begins with what happened behind this page's snapshot, so
+  that nothing falls between the list and the stream.
+  """
+  eventCursor: Cursor!
 }
 
 "One of the participants with its place in the list."
@@ -3039,6 +3070,11 @@ type MessageConnection {
   nodes: [Message!]!
   "How to go on."
   pageInfo: PageInfo!
+  """
+  Follow ` + "`" + `events(after:)` + "`" + ` from here: it begins with what happened behind this page's snapshot, so
+  that nothing falls between the list and the stream.
+  """
+  eventCursor: Cursor!
 }
 
 "One of the messages with its place in the list."
@@ -3240,6 +3276,8 @@ enum ErrorCode {
   NOT_THE_SENDER
   "The message was recalled."
   MESSAGE_RECALLED
+  "The viewer searches too often (E39): more than 10 times a second for a while."
+  RATE_LIMITED
 }
 
 "How much of what was said before an added person sees (E6, E7)."
@@ -3938,6 +3976,8 @@ func (ec *executionContext) childFields_ContactConnection(ctx context.Context, f
 		return ec.fieldContext_ContactConnection_nodes(ctx, field)
 	case "pageInfo":
 		return ec.fieldContext_ContactConnection_pageInfo(ctx, field)
+	case "eventCursor":
+		return ec.fieldContext_ContactConnection_eventCursor(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ContactConnection", field.Name)
 }
@@ -4194,6 +4234,8 @@ func (ec *executionContext) childFields_MessageConnection(ctx context.Context, f
 		return ec.fieldContext_MessageConnection_nodes(ctx, field)
 	case "pageInfo":
 		return ec.fieldContext_MessageConnection_pageInfo(ctx, field)
+	case "eventCursor":
+		return ec.fieldContext_MessageConnection_eventCursor(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type MessageConnection", field.Name)
 }
@@ -4268,6 +4310,8 @@ func (ec *executionContext) childFields_ParticipantConnection(ctx context.Contex
 		return ec.fieldContext_ParticipantConnection_nodes(ctx, field)
 	case "pageInfo":
 		return ec.fieldContext_ParticipantConnection_pageInfo(ctx, field)
+	case "eventCursor":
+		return ec.fieldContext_ParticipantConnection_eventCursor(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ParticipantConnection", field.Name)
 }
@@ -6129,6 +6173,29 @@ func (ec *executionContext) fieldContext_ContactConnection_pageInfo(_ context.Co
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _ContactConnection_eventCursor(ctx context.Context, field graphql.CollectedField, obj *ContactConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ContactConnection_eventCursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EventCursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNCursor2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ContactConnection_eventCursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ContactConnection", field, false, false, errors.New("field of type Cursor does not have child fields"))
 }
 
 func (ec *executionContext) _ContactEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *ContactEdge) (ret graphql.Marshaler) {
@@ -9053,6 +9120,29 @@ func (ec *executionContext) fieldContext_MessageConnection_pageInfo(_ context.Co
 	return fc, nil
 }
 
+func (ec *executionContext) _MessageConnection_eventCursor(ctx context.Context, field graphql.CollectedField, obj *MessageConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_MessageConnection_eventCursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EventCursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNCursor2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_MessageConnection_eventCursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("MessageConnection", field, false, false, errors.New("field of type Cursor does not have child fields"))
+}
+
 func (ec *executionContext) _MessageEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *MessageEdge) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -10255,6 +10345,29 @@ func (ec *executionContext) fieldContext_ParticipantConnection_pageInfo(_ contex
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _ParticipantConnection_eventCursor(ctx context.Context, field graphql.CollectedField, obj *ParticipantConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ParticipantConnection_eventCursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EventCursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNCursor2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ParticipantConnection_eventCursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ParticipantConnection", field, false, false, errors.New("field of type Cursor does not have child fields"))
 }
 
 func (ec *executionContext) _ParticipantEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *ParticipantEdge) (ret graphql.Marshaler) {
@@ -14833,6 +14946,11 @@ func (ec *executionContext) _ContactConnection(ctx context.Context, sel ast.Sele
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "eventCursor":
+			out.Values[i] = ec._ContactConnection_eventCursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -16759,6 +16877,11 @@ func (ec *executionContext) _MessageConnection(ctx context.Context, sel ast.Sele
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "eventCursor":
+			out.Values[i] = ec._MessageConnection_eventCursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -17268,6 +17391,11 @@ func (ec *executionContext) _ParticipantConnection(ctx context.Context, sel ast.
 			}
 		case "pageInfo":
 			out.Values[i] = ec._ParticipantConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "eventCursor":
+			out.Values[i] = ec._ParticipantConnection_eventCursor(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

@@ -51,6 +51,9 @@ type ContactConnection struct {
 	Nodes []*chat.Contact `json:"nodes"`
 	// How to go on.
 	PageInfo *PageInfo `json:"pageInfo"`
+	// Follow `events(after:)` from here: it begins with what happened behind this page's snapshot, so
+	// that nothing falls between the list and the stream.
+	EventCursor string `json:"eventCursor"`
 }
 
 // One of the contacts with its place in the list.
@@ -130,6 +133,9 @@ type MessageConnection struct {
 	Nodes []*chat.Message `json:"nodes"`
 	// How to go on.
 	PageInfo *PageInfo `json:"pageInfo"`
+	// Follow `events(after:)` from here: it begins with what happened behind this page's snapshot, so
+	// that nothing falls between the list and the stream.
+	EventCursor string `json:"eventCursor"`
 }
 
 // One of the messages with its place in the list.
@@ -174,6 +180,9 @@ type ParticipantConnection struct {
 	Nodes []*chat.Participant `json:"nodes"`
 	// How to go on.
 	PageInfo *PageInfo `json:"pageInfo"`
+	// Follow `events(after:)` from here: it begins with what happened behind this page's snapshot, so
+	// that nothing falls between the list and the stream.
+	EventCursor string `json:"eventCursor"`
 }
 
 // One of the participants with its place in the list.

@@ -71,10 +71,14 @@ type ContactSearch struct {
 
 // Contacts returns a page of the actor's contact list, by name and then by e-mail address.
 func (s *Service) Contacts(ctx context.Context, actor Actor, search ContactSearch, page Forward) (Page[Contact], error) {
-	words, err := searchWords("query", search.Query)
+	words, err := s.searchWords(actor, search.Query)
 	if err != nil {
 		return Page[Contact]{}, err
 	}
+	return s.contacts(ctx, actor, words, search, page)
+}
+
+func (s *Service) contacts(ctx context.Context, actor Actor, words []string, search ContactSearch, page Forward) (Page[Contact], error) {
 	after, err := page.afterText(2)
 	if err != nil {
 		return Page[Contact]{}, err
@@ -108,11 +112,12 @@ func (s *Service) Contacts(ctx context.Context, actor Actor, search ContactSearc
 		LEFT JOIN presence ON presence.user_id = users.id
 		ORDER BY found.search, found.user_id`
 	var contacts []Contact
-	if err := s.db.SelectContext(ctx, &contacts, query, actor.User.ID, search.WaitingRoomID, longest, array(words),
-		after.at(0), after.at(1), search.NotInConversation, page.First+1); err != nil {
+	cursor, err := s.read(ctx, actor, page.WithCursor, &contacts, query, actor.User.ID, search.WaitingRoomID, longest, array(words),
+		after.at(0), after.at(1), search.NotInConversation, page.First+1)
+	if err != nil {
 		return Page[Contact]{}, fmt.Errorf("contacts: %w", err)
 	}
-	return forward(contacts, page), nil
+	return forward(contacts, page).from(cursor), nil
 }
 
 // Position is the contact's place in the list, for a cursor.

@@ -8,10 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"corridor/internal/eventlog"
-	"corridor/internal/postgres"
 )
 
 // ConversationKind tells a conversation of two from a group.
@@ -216,20 +213,11 @@ type ConversationFilter struct {
 }
 
 // Conversations returns a page of the actor's conversations, the most recently active first.
-// Direct conversations are listed from their first message on. With withCursor the page has the
-// cursor at which to follow events.
-func (s *Service) Conversations(ctx context.Context, actor Actor, filter ConversationFilter, page Forward, withCursor bool) (Page[Conversation], error) {
-	after, err := page.afterText(2)
+// Direct conversations are listed from their first message on.
+func (s *Service) Conversations(ctx context.Context, actor Actor, filter ConversationFilter, page Forward) (Page[Conversation], error) {
+	activity, id, err := page.afterTime()
 	if err != nil {
 		return Page[Conversation]{}, err
-	}
-	var activity *int64
-	if after != nil {
-		micros, err := strconv.ParseInt(after[0], 10, 64)
-		if err != nil {
-			return Page[Conversation]{}, &Error{Code: CodeCursorInvalid, Message: "This cursor is not one of this list.", Field: []string{"after"}}
-		}
-		activity = &micros
 	}
 	const query = `
 		WITH listed AS (
@@ -247,22 +235,8 @@ func (s *Service) Conversations(ctx context.Context, actor Actor, filter Convers
 		)` + conversationsOf + ` AND conversations.id IN (SELECT conversation_id FROM listed)
 		ORDER BY last_activity_at DESC, conversations.id DESC`
 	var views []*ConversationView
-	var cursor string
-	read := func(q sqlx.QueryerContext) error {
-		return sqlx.SelectContext(ctx, q, &views, query, actor.User.ID, actor.Clinic.StrictDirect, filter.Archived,
-			filter.Unread, filter.Kind, activity, after.at(1), page.First+1)
-	}
-	if withCursor {
-		// One snapshot, so that what the list shows and what the stream brings meet.
-		err = postgres.InSnapshot(ctx, s.db, func(tx *sqlx.Tx) error {
-			if cursor, err = s.log.Here(ctx, tx, actor.User.ID.UUID); err != nil {
-				return err
-			}
-			return read(tx)
-		})
-	} else {
-		err = read(s.db)
-	}
+	cursor, err := s.read(ctx, actor, page.WithCursor, &views, query, actor.User.ID, actor.Clinic.StrictDirect, filter.Archived,
+		filter.Unread, filter.Kind, activity, id, page.First+1)
 	if err != nil {
 		return Page[Conversation]{}, fmt.Errorf("conversations: %w", err)
 	}
@@ -270,9 +244,7 @@ func (s *Service) Conversations(ctx context.Context, actor Actor, filter Convers
 	for i, view := range views {
 		conversations[i] = view.kindly(actor.Clinic.Policy)
 	}
-	found := forward(conversations, page)
-	found.EventCursor = cursor
-	return found, nil
+	return forward(conversations, page).from(cursor), nil
 }
 
 // ConversationsByID returns those of the conversations that the actor may see.
@@ -366,7 +338,7 @@ type Node interface{ IsNode() }
 // the conversations that no contact stands for, the most recent first. Archived ones are found
 // too (S48).
 func (s *Service) ChatTargets(ctx context.Context, actor Actor, search string, page Forward) (Page[ChatTarget], error) {
-	words, err := searchWords("query", search)
+	words, err := s.searchWords(actor, search)
 	if err != nil {
 		return Page[ChatTarget]{}, err
 	}
@@ -380,7 +352,7 @@ func (s *Service) ChatTargets(ctx context.Context, actor Actor, search string, p
 		if after != nil {
 			people.After = Cursor(after[1:])
 		}
-		contacts, err := s.Contacts(ctx, actor, ContactSearch{Query: search}, people)
+		contacts, err := s.contacts(ctx, actor, words, ContactSearch{}, people)
 		if err != nil {
 			return Page[ChatTarget]{}, err
 		}

@@ -29,6 +29,7 @@ const (
 	CodeHistoryChoiceForbidden ErrorCode = "HISTORY_CHOICE_FORBIDDEN"
 	CodeNotTheSender           ErrorCode = "NOT_THE_SENDER"
 	CodeMessageRecalled        ErrorCode = "MESSAGE_RECALLED"
+	CodeRateLimited            ErrorCode = "RATE_LIMITED"
 )
 
 // Error is a failure that the caller can do something about. Any other error of this package is

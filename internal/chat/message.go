@@ -162,6 +162,8 @@ type Window struct {
 	after, before int64
 	// of is the conversation that the places are in, if there are any.
 	of ConversationID
+	// WithCursor asks for the cursor of the event stream at what the window shows.
+	WithCursor bool
 }
 
 // NewWindow checks what a window is asked to be by Relay's arguments. Without first and last it has
@@ -203,10 +205,6 @@ func (w *Window) read(field, cursor string, none int64) (int64, error) {
 	return seq, nil
 }
 
-func foreignCursor(field string) error {
-	return &Error{Code: CodeCursorInvalid, Message: "This cursor is not one of this conversation.", Field: []string{field}}
-}
-
 // MessagePages returns the same window of each of the conversations, oldest first, of what the
 // actor may see.
 func (s *Service) MessagePages(ctx context.Context, actor Actor, ids []ConversationID, window Window) (map[ConversationID]Page[Message], error) {
@@ -237,7 +235,8 @@ func (s *Service) MessagePages(ctx context.Context, actor Actor, ids []Conversat
 		) AS page
 		ORDER BY page.conversation_id, page.seq`, direction)
 	var rows []Message
-	if err := s.db.SelectContext(ctx, &rows, query, actor.User.ID, array(ids), window.after, window.before, window.size+1); err != nil {
+	cursor, err := s.read(ctx, actor, window.WithCursor, &rows, query, actor.User.ID, array(ids), window.after, window.before, window.size+1)
+	if err != nil {
 		return nil, fmt.Errorf("messages: %w", err)
 	}
 	grouped := make(map[ConversationID][]Message, len(ids))
@@ -256,7 +255,7 @@ func (s *Service) MessagePages(ctx context.Context, actor Actor, ids []Conversat
 				page.Items, page.HasNext = page.Items[:window.size], true
 			}
 		}
-		pages[id] = page
+		pages[id] = page.from(cursor)
 	}
 	return pages, nil
 }

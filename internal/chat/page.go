@@ -28,6 +28,8 @@ type Forward struct {
 	First int
 	// After is a cursor, empty for the beginning.
 	After string
+	// WithCursor asks for the cursor of the event stream at what the page shows.
+	WithCursor bool
 }
 
 // Valid refuses pages that are too large or too small.
@@ -59,13 +61,31 @@ func (f Forward) afterText(n int) (position, error) {
 	return readCursor("after", f.After, n)
 }
 
+// afterTime reads a cursor of a list that is ordered by a time, in microseconds, and an id.
+func (f Forward) afterTime() (micros *int64, id *string, err error) {
+	after, err := f.afterText(2)
+	if err != nil || after == nil {
+		return nil, nil, err
+	}
+	at, err := strconv.ParseInt(after[0], 10, 64)
+	if err != nil {
+		return nil, nil, foreignCursor("after")
+	}
+	return &at, after.at(1), nil
+}
+
+// foreignCursor is the answer to a cursor that is not one of the list.
+func foreignCursor(field string) error {
+	return &Error{Code: CodeCursorInvalid, Message: "This cursor is not one of this list.", Field: []string{field}}
+}
+
 // readCursor reads a position of n values, the last of which is an id. Without a cursor there is
 // none.
 func readCursor(field, cursor string, n int) (position, error) {
 	if cursor == "" {
 		return nil, nil
 	}
-	refused := &Error{Code: CodeCursorInvalid, Message: "This cursor is not one of this list.", Field: []string{field}}
+	refused := foreignCursor(field)
 	if len(cursor) > 4096 {
 		return nil, refused
 	}
@@ -102,6 +122,12 @@ func forward[T any](rows []T, page Forward) Page[T] {
 		return Page[T]{Items: rows[:page.First], HasNext: true, HasPrevious: page.After != ""}
 	}
 	return Page[T]{Items: rows, HasPrevious: page.After != ""}
+}
+
+// from says at what place of the event stream the page was read.
+func (p Page[T]) from(cursor string) Page[T] {
+	p.EventCursor = cursor
+	return p
 }
 
 func timePosition(t time.Time) string { return strconv.FormatInt(t.UnixMicro(), 10) }

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -66,17 +65,9 @@ const participantsOf = `
 // ParticipantPages returns a page of the participants of each of the conversations, who joined
 // first coming first.
 func (s *Service) ParticipantPages(ctx context.Context, actor Actor, ids []ConversationID, page Forward) (map[ConversationID]Page[Participant], error) {
-	after, err := page.afterText(2)
+	joined, id, err := page.afterTime()
 	if err != nil {
 		return nil, err
-	}
-	var joined *int64
-	if after != nil {
-		micros, err := strconv.ParseInt(after[0], 10, 64)
-		if err != nil {
-			return nil, &Error{Code: CodeCursorInvalid, Message: "This cursor is not one of this list.", Field: []string{"after"}}
-		}
-		joined = &micros
 	}
 	const query = `
 		SELECT page.* FROM unnest($2::uuid[]) AS wanted (conversation_id)
@@ -88,7 +79,8 @@ func (s *Service) ParticipantPages(ctx context.Context, actor Actor, ids []Conve
 		) AS page
 		ORDER BY conversation_id, joined_at, id`
 	var rows []Participant
-	if err := s.db.SelectContext(ctx, &rows, query, actor.User.ID, array(ids), joined, after.at(1), page.First+1); err != nil {
+	cursor, err := s.read(ctx, actor, page.WithCursor, &rows, query, actor.User.ID, array(ids), joined, id, page.First+1)
+	if err != nil {
 		return nil, fmt.Errorf("participants: %w", err)
 	}
 	grouped := make(map[ConversationID][]Participant, len(ids))
@@ -97,7 +89,7 @@ func (s *Service) ParticipantPages(ctx context.Context, actor Actor, ids []Conve
 	}
 	pages := make(map[ConversationID]Page[Participant], len(ids))
 	for _, id := range ids {
-		pages[id] = forward(grouped[id], page)
+		pages[id] = forward(grouped[id], page).from(cursor)
 	}
 	return pages, nil
 }

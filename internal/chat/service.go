@@ -40,7 +40,8 @@ type Service struct {
 	logger *slog.Logger
 	// writers bounds how many changes run at once: more only wait for each other in Postgres.
 	writers chan struct{}
-	present presence
+	present   presence
+	searchers searchers
 }
 
 // New returns the chat on db, whose event log is log.
@@ -219,6 +220,21 @@ func (s *Service) transactWithin(ctx context.Context, limit time.Duration, actor
 	}
 	s.log.Hint(tx.appended)
 	return nil
+}
+
+// read selects rows. With withCursor it does so in one snapshot with the place in the actor's event
+// stream that it returns, so that what a list shows and what the stream brings from there meet.
+func (s *Service) read(ctx context.Context, actor Actor, withCursor bool, rows any, query string, arguments ...any) (cursor string, err error) {
+	if !withCursor {
+		return "", s.db.SelectContext(ctx, rows, query, arguments...)
+	}
+	err = postgres.InSnapshot(ctx, s.db, func(tx *sqlx.Tx) error {
+		if cursor, err = s.log.Here(ctx, tx, actor.User.ID.UUID); err != nil {
+			return err
+		}
+		return tx.SelectContext(ctx, rows, query, arguments...)
+	})
+	return cursor, err
 }
 
 // byKey turns rows into a map for loaders.

@@ -101,22 +101,3 @@ func fold(text string) string {
 
 // searchText is what a search for a person looks into, and what people are ordered by.
 func searchText(name, email string) string { return fold(name) + "\n" + fold(email) }
-
-// searchWords cuts a search into the pieces that must all occur.
-func searchWords(field, search string) ([]string, error) {
-	search, err := clean(field, search, MaxSearch, "")
-	if err != nil {
-		return nil, err
-	}
-	return strings.Fields(fold(search)), nil
-}
-
-// contains tells whether all the words occur in a folded text.
-func contains(text string, words []string) bool {
-	for _, word := range words {
-		if !strings.Contains(text, word) {
-			return false
-		}
-	}
-	return true
-}
