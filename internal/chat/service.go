@@ -39,7 +39,7 @@ type Service struct {
 	log    *eventlog.Log
 	logger *slog.Logger
 	// writers bounds how many changes run at once: more only wait for each other in Postgres.
-	writers chan struct{}
+	writers   chan struct{}
 	present   presence
 	searchers searchers
 }

@@ -67,7 +67,7 @@ func TestTheDemoHasSomethingOfEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, err := service.Conversations(t.Context(), actor, chat.ConversationFilter{}, chat.Forward{First: chat.MaxPage}, false)
+	page, err := service.Conversations(t.Context(), actor, chat.ConversationFilter{}, chat.Forward{First: chat.MaxPage})
 	if err != nil {
 		t.Fatal(err)
 	}
