@@ -74,14 +74,8 @@ func (d *databaseSettings) exists() bool {
 // defaultDataDir is where data is kept if nobody said where: of a program that was built in its
 // checkout there, else with the other data of this user.
 func defaultDataDir() string {
-	if program, err := os.Executable(); err == nil {
-		if program, err = filepath.EvalSymlinks(program); err == nil {
-			checkout := filepath.Dir(filepath.Dir(program))
-			module, err := os.ReadFile(filepath.Join(checkout, "go.mod"))
-			if err == nil && strings.HasPrefix(string(module), "module corridor\n") && passable(checkout) {
-				return filepath.Join(checkout, "data")
-			}
-		}
+	if dir := checkout(); dir != "" && passable(dir) {
+		return filepath.Join(dir, "data")
 	}
 	if os.Geteuid() == 0 {
 		return "/var/lib/corridor"
@@ -94,6 +88,23 @@ func defaultDataDir() string {
 		return ""
 	}
 	return filepath.Join(home, ".local", "share", "corridor")
+}
+
+// checkout is the source folder that this program was built in and stands in, if it does.
+func checkout() string {
+	program, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	if program, err = filepath.EvalSymlinks(program); err != nil {
+		return ""
+	}
+	dir := filepath.Dir(filepath.Dir(program))
+	module, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	if err != nil || !strings.HasPrefix(string(module), "module corridor\n") {
+		return ""
+	}
+	return dir
 }
 
 // passable tells whether the user that PostgreSQL runs as can come to dir. It does not run as

@@ -118,6 +118,9 @@ func (c *serveCommand) Run(streams streams) error {
 	defer forget()
 	context.AfterFunc(told, forget) // the next signal finds nobody who holds it up
 
+	if dir := checkout(); dir != "" && !passable(dir) && c.own() && c.DataDir == defaultDataDir() {
+		logger.Info(fmt.Sprintf("PostgreSQL does not run as root, and its user may not enter %s: the data is in %s", dir, c.DataDir))
+	}
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return cannotListen(c.Listen, err)

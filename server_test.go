@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -104,11 +106,20 @@ func TestAKilledServerStartsAgainAtOnceWithEverythingItAcknowledged(t *testing.T
 
 func TestStoppingSendsSocketsElsewhereAndLetsRequestsFinish(t *testing.T) {
 	t.Parallel()
-	server := starts(t, demoDir(t), "CORRIDOR_DRAIN_TIME=4s")
+	server := starts(t, demoDir(t))
 	socket := server.follows(server.token(ann))
+	request := hangs(t, server)
 
 	server.signal(syscall.SIGTERM)
 
+	eventually(t, "it stops", func() bool { return strings.Contains(server.output.String(), `"stopping"`) })
+	if _, err := io.WriteString(request, halfAsked); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(request)
+	if err != nil || !strings.Contains(string(answer), "Ann Lee") {
+		t.Errorf("the request is answered with %s, %v", answer, err)
+	}
 	if got := closes(t, socket); got != websocket.StatusServiceRestart {
 		t.Errorf("the socket was closed with %d", got)
 	}
@@ -160,24 +171,26 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
-// hangs sends half a request.
-func hangs(t *testing.T, server *process) {
+const halfAsked = `{"query":"{ viewer { name } }"}`
+
+// hangs sends half a request: halfAsked is the other half.
+func hangs(t *testing.T, server *process) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(server.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	token := server.token(ann)
-	_, err = conn.Write([]byte("POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer " +
-		token + "\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"))
+	_, err = fmt.Fprintf(conn, "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
+		"Authorization: Bearer %s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", server.token(ann), len(halfAsked))
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The server asks for the body once the request is under way.
+	// The server asks for the other half once the request is under way.
 	if _, err := conn.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
+	return conn
 }
 
 func TestAServerBringsItsDatabaseBack(t *testing.T) {
@@ -371,7 +384,7 @@ func TestHelpTellsOfEveryFlag(t *testing.T) {
 	t.Parallel()
 	database := []string{"--database-url", "$DATABASE_URL", "--data-dir", "$CORRIDOR_DATA_DIR"}
 	for command, words := range map[string][]string{
-		"": {"serve", "token", "roster import", "clinic show", "clinic set", "migrate"},
+		"": {"serve", "token", "roster import", "clinic show", "clinic set", "migrate", "follow"},
 		"serve": append(database, "--listen", "$CORRIDOR_LISTEN", "--token-key", "$CORRIDOR_TOKEN_KEY", "--origins", "$CORRIDOR_ORIGINS",
 			"--log-level", "$CORRIDOR_LOG_LEVEL", "--drain-time", "$CORRIDOR_DRAIN_TIME", "demo", "$CORRIDOR_DEMO"),
 		"token":         append(database, "--email", "--clinic", "--ttl", "12h", "--token-key"),
@@ -380,6 +393,7 @@ func TestHelpTellsOfEveryFlag(t *testing.T) {
 		"clinic set": append(database, "--manage-participants", "--rename-group", "history-choice", "strict-direct", "remove-on-room-exit",
 			"keep-archived", "--group-size-limit", "--retention-days", "legal-hold", "--support-contact"),
 		"migrate": database,
+		"follow":  {"--token", "$CORRIDOR_TOKEN", "--url", "--after"},
 	} {
 		got := runs(t, nil, append(strings.Fields(command), "--help")...)
 

@@ -50,10 +50,11 @@ type response struct {
 }
 
 const (
-	// rest is how long no field asks for anything until those that did are let through.
-	rest = 500 * time.Microsecond
-	// longest is how long a field is held back.
-	longest = 20 * time.Millisecond
+	// No field asks for anything so often for so long until those that did are let through. Once
+	// would not do: if the machine was busy with something else, the fields slept as well.
+	restings, rest = 3, 200 * time.Microsecond
+	// longest is how long a field is held back at most.
+	longest = 100 * time.Millisecond
 	// batchWait is longer than it takes to let the fields through.
 	batchWait = time.Millisecond
 	// batchTime bounds what a batch may take, whoever asked first: the others wait for it too.
@@ -75,11 +76,13 @@ func (r *response) gather(ask func()) {
 
 func (r *response) pass(passed chan struct{}) {
 	until := time.Now().Add(longest)
-	for before, now := 0, 1; before != now && time.Now().Before(until); {
+	for asked, rested := 1, 0; rested < restings && time.Now().Before(until); rested++ {
 		time.Sleep(rest)
 		runtime.Gosched() // whoever is about to ask goes first
 		r.mu.Lock()
-		before, now = now, len(r.waiting)
+		if now := len(r.waiting); now != asked {
+			asked, rested = now, -1
+		}
 		r.mu.Unlock()
 	}
 	r.mu.Lock()

@@ -574,7 +574,6 @@ func TestTheProtocolIsFoundAmongOthers(t *testing.T) {
 	d := newDesk(t, socketOptions{})
 
 	conn, _, err := websocket.Dial(t.Context(), d.URL, &websocket.DialOptions{Subprotocols: []string{"graphql-ws", "graphql-transport-ws"}})
-
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,6 @@ func TestAMintedTokenIsBelieved(t *testing.T) {
 	}
 
 	got, err := key.Verify(context.Background(), token)
-
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,9 +98,6 @@ type ConversationView struct {
 }
 
 const (
-	// conversationEnd is the last seq that the participant may know of.
-	conversationEnd = `CASE WHEN participants.left_at IS NULL THEN 9223372036854775807 ELSE participants.left_seq END`
-
 	// unreadCount is a difference of two counters, less what was recalled since: it reads no
 	// messages but the recalled ones, which have an index of their own.
 	unreadCount = `GREATEST(0, COALESCE(participants.left_text_count, conversations.text_count)

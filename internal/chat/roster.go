@@ -1,11 +1,14 @@
 package chat
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/mail"
 	"slices"
 	"strings"
@@ -218,6 +221,10 @@ type rosterRoom struct {
 type membership struct {
 	Room WaitingRoomID `db:"waiting_room_id"`
 	User UserID        `db:"user_id"`
+}
+
+func (m membership) compare(other membership) int {
+	return cmp.Or(bytes.Compare(m.Room.UUID[:], other.Room.UUID[:]), bytes.Compare(m.User.UUID[:], other.User.UUID[:]))
 }
 
 func (i *rosterImport) run(ctx context.Context, tx *transaction) error {
@@ -477,7 +484,9 @@ func (i *rosterImport) setMembers(ctx context.Context, tx *transaction) error {
 			i.hear(kindRoomLeft, at)
 		}
 	}
-	for at, user := range wanted {
+	// In the order of the primary key, which an index likes.
+	for _, at := range slices.SortedFunc(maps.Keys(wanted), membership.compare) {
+		user := wanted[at]
 		in.rooms, in.users, in.search = append(in.rooms, at.Room), append(in.users, at.User), append(in.search, searchTextOf(user))
 		i.change.Joined++
 		if user.Kind != Patient {

@@ -43,6 +43,8 @@ type Follower struct {
 	// behind says that what comes next must be read from the database.
 	behind bool
 	spans  map[int64][]span
+	// last is the seq of the last delivery of each stream, since the start or the last gap.
+	last map[int64]int64
 	// watched are the streams whose news wake this follower.
 	watched map[int64]bool
 	greeted bool
@@ -54,7 +56,7 @@ type Follower struct {
 func (l *Log) Follow(ctx context.Context, reader uuid.UUID, after string) (*Follower, error) {
 	f := &Follower{
 		log: l, reader: reader, bell: make(chan struct{}, 1),
-		at: cursor{ahead: map[int64]int64{}}, watched: map[int64]bool{}, behind: true,
+		at: cursor{ahead: map[int64]int64{}}, last: map[int64]int64{}, watched: map[int64]bool{}, behind: true,
 	}
 	var err error
 	if after != "" {
@@ -97,7 +99,8 @@ func without(followers []*Follower, f *Follower) []*Follower {
 	return followers
 }
 
-// Next waits for the next delivery, until ctx ends.
+// Next waits for the next delivery, until ctx ends. Any other error ends the follower: the log is
+// not what it promises to be. Its cursor resumes behind what is missing.
 func (f *Follower) Next(ctx context.Context) (Delivery, error) {
 	if !f.greeted {
 		f.greeted = true
@@ -108,11 +111,14 @@ func (f *Follower) Next(ctx context.Context) (Delivery, error) {
 		for len(f.pending) > 0 {
 			event := f.pending[0]
 			f.pending = f.pending[1:]
-			if f.pass(event) {
+			if deliver, err := f.pass(event); err != nil {
+				return Delivery{}, err
+			} else if deliver {
 				return Delivery{Event: &event.Event, Cursor: f.Cursor(), At: event.OccurredAt}, nil
 			}
 		}
 		f.at.pos = max(f.at.pos, f.scanned)
+		ready := true
 		if f.behind {
 			if err := f.read(ctx, false); err == nil {
 				if f.reset {
@@ -122,27 +128,22 @@ func (f *Follower) Next(ctx context.Context) (Delivery, error) {
 			} else if ctx.Err() == nil {
 				f.log.complain(ctx, "read for a follower", err)
 			}
-		} else {
-			if err := f.collect(); err != nil {
-				return Delivery{}, err
-			}
-			if len(f.pending) > 0 || f.behind {
-				continue
-			}
+		} else if ready = f.collect(); len(f.pending) > 0 || f.behind {
+			continue
 		}
 		if quiet == nil {
 			quiet = time.NewTimer(f.log.heartbeat)
 			defer quiet.Stop()
 		}
-		var retry <-chan time.Time
-		if f.behind {
-			retry = time.After(lookEvery)
+		var again <-chan time.Time
+		if f.behind || !ready {
+			again = time.After(lookEvery)
 		}
 		select {
 		case <-ctx.Done():
 			return Delivery{}, ctx.Err()
 		case <-f.bell:
-		case <-retry:
+		case <-again:
 		case <-quiet.C:
 			f.at.pos = max(f.at.pos, f.scanned)
 			return f.sign(), nil
@@ -152,20 +153,24 @@ func (f *Follower) Next(ctx context.Context) (Delivery, error) {
 
 // pass moves the reader past the event and tells whether it is to be delivered: what was
 // delivered before it was numbered is not.
-func (f *Follower) pass(event numbered) bool {
+func (f *Follower) pass(event numbered) (deliver bool, err error) {
 	delivered, ahead := f.at.ahead[event.Stream]
+	if deliver = !ahead || event.Seq > delivered; deliver {
+		last, known := f.last[event.Stream]
+		if known && event.Seq != last+1 && (event.Seq <= last || visible(f.spans[event.Stream], last+1)) {
+			return false, fmt.Errorf("%w: event %d of stream %d after %d", errBreach, event.Seq, event.Stream, last)
+		}
+		f.last[event.Stream] = event.Seq
+	}
 	if event.pos == 0 {
 		f.at.ahead[event.Stream] = event.Seq
-		return true
+		return deliver, nil
 	}
 	f.at.pos = event.pos
-	if !ahead {
-		return true
-	}
 	if event.Seq >= delivered {
 		delete(f.at.ahead, event.Stream)
 	}
-	return event.Seq > delivered
+	return deliver, nil
 }
 
 // sign is a sign of life.
@@ -178,8 +183,9 @@ func (f *Follower) sign() Delivery {
 // Cursor resumes behind the last delivery.
 func (f *Follower) Cursor() string { return f.at.encode(f.log.key, f.reader) }
 
-// collect finds what concerns the reader in what the process holds in memory.
-func (f *Follower) collect() error {
+// collect finds what concerns the reader in what the process holds in memory. It is not ready if
+// the reader has come further than the process: nobody rings then, for what the process has seen.
+func (f *Follower) collect() (ready bool) {
 	f.log.mu.RLock()
 	defer func() {
 		f.log.mu.RUnlock()
@@ -187,59 +193,49 @@ func (f *Follower) collect() error {
 	}()
 	l := f.log
 	if !l.started || l.head < f.scanned {
-		return nil
+		return false
 	}
 	first := l.head - int64(len(l.ring)) + 1
 	if f.scanned+1 < first {
 		f.behind = true
-		return nil
+		return true
 	}
 	for _, event := range l.ring[f.scanned+1-first:] {
+		if len(f.pending) >= l.pageSize {
+			return true // the rest when these are delivered
+		}
 		f.consider(event)
+		f.scanned = event.pos
 	}
-	f.scanned = l.head
-	return f.early()
+	f.early()
+	return true
 }
 
 // early takes events that are not numbered yet, as long as each is the next one of its stream and
 // the exceptions fit into a cursor. What opens a stream waits for its number.
-func (f *Follower) early() error {
+func (f *Follower) early() {
 	// Numbered events that were delivered early free their place in the cursor when passed.
 	room := maxAhead - len(f.at.ahead)
 	for stream, events := range f.log.ahead {
-		spans, mine := f.spans[stream]
-		if !mine {
-			continue
-		}
 		delivered, known := f.at.ahead[stream]
-		if !known && room == 0 {
+		if len(f.spans[stream]) == 0 || !known && room == 0 {
 			continue
-		}
-		if known && events[0].Seq > delivered+1 && !f.passing(stream) {
-			return fmt.Errorf("%w: event %d of stream %d after %d", errBreach, events[0].Seq, stream, delivered)
 		}
 		taken := false
 		for _, event := range events {
 			if known && event.Seq <= delivered {
 				continue
 			}
-			if !visible(spans, event.Seq) {
+			if !visible(f.spans[stream], event.Seq) {
 				break
 			}
 			f.consider(numbered{Event: event})
-			spans, taken = f.spans[stream], true
+			taken = true
 		}
 		if taken && !known {
 			room--
 		}
 	}
-	return nil
-}
-
-// passing tells whether events of the stream are about to be passed: what was delivered early
-// then is not the newest of the stream any more.
-func (f *Follower) passing(stream int64) bool {
-	return slices.ContainsFunc(f.pending, func(event numbered) bool { return event.Stream == stream })
 }
 
 // consider queues the event if the reader may see it, and follows what it opens and closes.
@@ -272,7 +268,7 @@ func visible(spans []span, seq int64) bool {
 // watch asks to be woken for the streams that the reader may see.
 func (f *Follower) watch() {
 	if len(f.spans) == len(f.watched) {
-		return
+		return // streams only come
 	}
 	f.log.mu.Lock()
 	defer f.log.mu.Unlock()
@@ -298,37 +294,41 @@ func (f *Follower) read(ctx context.Context, fromNow bool) error {
 	if err != nil {
 		return err
 	}
-	lost := f.at.incarnation != state.Incarnation || f.at.pos < state.Floor || f.at.pos > state.Head
+	at, last := f.at, f.last
+	lost := at.incarnation != state.Incarnation || at.pos < state.Floor || at.pos > state.Head
 	if fromNow || lost {
-		if f.at, err = here(ctx, tx, f.reader, state); err != nil {
+		if at, err = here(ctx, tx, f.reader, state); err != nil {
 			return err
 		}
-		f.reset = lost && !fromNow
+		last = map[int64]int64{}
 	}
-	if err := f.readSpans(ctx, tx); err != nil {
+	spans, err := readSpans(ctx, tx, f.reader)
+	if err != nil {
 		return err
 	}
 	const query = `
 		SELECT feed.pos, ` + eventColumns + `
 		FROM spans
 		JOIN feed ON feed.stream = spans.stream AND feed.pos > $2 AND feed.pos <= $3
-			AND feed.seq BETWEEN spans.from_seq AND spans.to_seq
+			AND feed.seq BETWEEN spans.opened_seq AND spans.to_seq
 		JOIN events ON events.stream = feed.stream AND events.seq = feed.seq
 		WHERE spans.reader = $1
 		ORDER BY feed.pos
 		LIMIT $4`
-	if f.at.pos < state.Head {
-		rows, err := tx.QueryxContext(ctx, query, f.reader, f.at.pos, state.Head, f.log.pageSize)
+	var page []numbered
+	if at.pos < state.Head {
+		rows, err := tx.QueryxContext(ctx, query, f.reader, at.pos, state.Head, f.log.pageSize)
 		if err != nil {
 			return fmt.Errorf("read the feed: %w", err)
 		}
-		if f.pending, err = scanEvents(rows); err != nil {
+		if page, err = scanEvents(rows); err != nil {
 			return fmt.Errorf("read the feed: %w", err)
 		}
 	}
-	f.behind, f.scanned = false, state.Head
-	if n := len(f.pending); n == f.log.pageSize {
-		f.behind, f.scanned = true, f.pending[n-1].pos
+	f.at, f.last, f.spans, f.pending = at, last, spans, page
+	f.behind, f.scanned, f.reset = false, state.Head, lost && !fromNow
+	if n := len(page); n == f.log.pageSize {
+		f.behind, f.scanned = true, page[n-1].pos
 	}
 	f.watch()
 	return nil
@@ -346,24 +346,28 @@ func readState(ctx context.Context, tx *sqlx.Tx) (feedState, error) {
 	return state, nil
 }
 
-// readSpans fetches what the reader may see. Events that are numbered later than this snapshot
-// are judged by it too, so ended spans count.
-func (f *Follower) readSpans(ctx context.Context, tx *sqlx.Tx) error {
-	rows, err := tx.QueryxContext(ctx, `SELECT stream, from_seq, to_seq FROM spans WHERE reader = $1`, f.reader)
+// readSpans fetches what the reader may see, each span from the event on that opened it: history
+// that was revealed is for lists. Events that are numbered later than this snapshot are judged by
+// it too, so ended spans count.
+func readSpans(ctx context.Context, tx *sqlx.Tx, reader uuid.UUID) (map[int64][]span, error) {
+	rows, err := tx.QueryxContext(ctx, `SELECT stream, opened_seq, to_seq FROM spans WHERE reader = $1`, reader)
 	if err != nil {
-		return fmt.Errorf("read spans: %w", err)
+		return nil, fmt.Errorf("read spans: %w", err)
 	}
 	defer rows.Close()
-	f.spans = map[int64][]span{}
+	spans := map[int64][]span{}
 	for rows.Next() {
 		var stream int64
 		var s span
 		if err := rows.Scan(&stream, &s.from, &s.to); err != nil {
-			return fmt.Errorf("read spans: %w", err)
+			return nil, fmt.Errorf("read spans: %w", err)
 		}
-		f.spans[stream] = append(f.spans[stream], s)
+		spans[stream] = append(spans[stream], s)
 	}
-	return rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read spans: %w", err)
+	}
+	return spans, nil
 }
 
 // Here returns the cursor of what tx sees: whoever reads lists in the same snapshot and follows
@@ -385,7 +389,7 @@ func here(ctx context.Context, tx *sqlx.Tx, reader uuid.UUID, state feedState) (
 	const query = `
 		SELECT stream, max(seq) AS seq FROM unnumbered
 		JOIN spans USING (stream)
-		WHERE reader = $1 AND seq BETWEEN from_seq AND to_seq
+		WHERE reader = $1 AND seq BETWEEN opened_seq AND to_seq
 		GROUP BY stream
 		ORDER BY stream
 		LIMIT $2`

@@ -198,9 +198,6 @@ func (l *Log) take(from int64, found []numbered) (more bool, err error) {
 	count := 0
 	for _, event := range found {
 		if event.pos == 0 {
-			if before := ahead[event.Stream]; len(before) > 0 && before[len(before)-1].Seq+1 != event.Seq {
-				return false, fmt.Errorf("%w: event %d:%d after %d", errBreach, event.Stream, event.Seq, before[len(before)-1].Seq)
-			}
 			ahead[event.Stream] = append(ahead[event.Stream], event.Event)
 			continue
 		}
@@ -220,7 +217,7 @@ func (l *Log) take(from int64, found []numbered) (more bool, err error) {
 		l.ring = append([]numbered(nil), l.ring[len(l.ring)-l.ringSize:]...)
 	}
 	for _, event := range found {
-		if event.Seq <= l.seen[event.Stream] && event.pos == 0 {
+		if event.pos == 0 && (more || event.Seq <= l.seen[event.Stream]) {
 			continue
 		}
 		l.seen[event.Stream] = max(event.Seq, l.seen[event.Stream])
@@ -287,7 +284,7 @@ func (l *Log) numberer(ctx context.Context) error {
 func (l *Log) number(ctx context.Context) (numbered int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	tx, err := l.db.BeginTxx(ctx, nil)
+	tx, err := l.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return 0, err
 	}
@@ -376,7 +373,15 @@ func (l *Log) listener(ctx context.Context) error {
 			l.complain(ctx, "listen for hints", err)
 		}
 	})
-	defer listener.Close()
+	// Nobody waits for an attempt to connect, which Close does, and the listener ends only when
+	// somebody takes what it has heard.
+	defer func() {
+		go func() {
+			_ = listener.Close()
+			for range listener.Notify {
+			}
+		}()
+	}()
 	// Listen waits for the first connection; the poll does the work until then.
 	go func() {
 		if err := listener.Listen(hintChannel); err != nil {
@@ -489,5 +494,8 @@ func scanEvents(rows *sqlx.Rows) ([]numbered, error) {
 		event.Actor, event.Scope, event.Subject, event.Object = actor.UUID, scope.UUID, subject.UUID, object.UUID
 		events = append(events, event)
 	}
-	return events, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return events, nil
 }
