@@ -99,9 +99,9 @@ func (s *Service) contacts(ctx context.Context, actor Actor, words []string, sea
 				AND (cardinality($4::text[]) < 2 OR NOT EXISTS (
 					SELECT FROM unnest($4::text[]) AS word WHERE strpos(theirs.search, word) = 0))
 				AND ($5::text IS NULL OR (theirs.search, theirs.user_id) > ($5 COLLATE "C", $6::uuid))
-				AND ($7::uuid IS NULL OR NOT EXISTS (
-					SELECT FROM participants
-					WHERE conversation_id = $7 AND participants.user_id = theirs.user_id AND left_at IS NULL
+				AND ($7::uuid IS NULL OR theirs.user_id NOT IN (
+					SELECT user_id FROM participants
+					WHERE conversation_id = $7 AND left_at IS NULL
 						AND EXISTS (SELECT FROM participants AS mine
 							JOIN conversations ON conversations.id = mine.conversation_id AND deleted_at IS NULL
 							WHERE mine.conversation_id = $7 AND mine.user_id = $1 AND mine.left_at IS NULL)))
@@ -162,12 +162,11 @@ func (s *Service) KnownUsers(ctx context.Context, actor Actor, ids []UserID) (ma
 			users.id = $1
 			OR EXISTS (SELECT FROM (` + contactsOf + `) AS book WHERE book.user_id = users.id)
 			OR EXISTS (
-				SELECT FROM participants AS mine
-				JOIN conversations ON conversations.id = mine.conversation_id AND deleted_at IS NULL
+				SELECT FROM participants ` + theirConversation + `
 				JOIN participants AS theirs ON theirs.conversation_id = conversations.id
-				JOIN spans AS seen ON seen.reader = mine.user_id AND seen.stream = conversations.stream
+				JOIN spans AS seen ON seen.reader = participants.user_id AND seen.stream = conversations.stream
 				JOIN spans AS present ON present.reader = theirs.user_id AND present.stream = conversations.stream
-				WHERE mine.user_id = $1 AND theirs.user_id = users.id
+				WHERE participants.user_id = $1 AND theirs.user_id = users.id
 					AND present.opened_seq <= seen.to_seq AND seen.from_seq <= present.to_seq))`
 	var users []User
 	if err := s.db.SelectContext(ctx, &users, query, actor.User.ID, array(ids), actor.Clinic.ID); err != nil {

@@ -125,11 +125,21 @@ const (
 			CASE WHEN ` + isMuted + ` THEN participants.muted_until END AS muted_until, participants.archived_at,
 			peer.id AS peer_id, peer.id IS NOT NULL AND peer.deactivated_at IS NULL AS peer_active,
 			NOT $2::boolean OR EXISTS (SELECT FROM (` + contactsOf + `) AS book WHERE book.user_id = peer.id) AS peer_in_reach
-		FROM participants
-		JOIN conversations ON conversations.id = participants.conversation_id AND conversations.deleted_at IS NULL
-		LEFT JOIN users AS peer ON peer.id = CASE WHEN conversations.first_user_id = participants.user_id
-			THEN conversations.second_user_id ELSE conversations.first_user_id END
+		FROM participants ` + theirConversation + `
+		LEFT JOIN LATERAL (
+			SELECT id, deactivated_at FROM users
+			WHERE id = CASE WHEN conversations.first_user_id = participants.user_id
+				THEN conversations.second_user_id ELSE conversations.first_user_id END
+			OFFSET 0
+		) AS peer ON true
 		WHERE participants.user_id = $1`
+
+	// theirConversation joins the conversation of participants, unless it was deleted. OFFSET 0 has it
+	// looked up for each: a person has few of all conversations, and Postgres believes the contrary.
+	theirConversation = `
+		CROSS JOIN LATERAL (
+			SELECT * FROM conversations WHERE id = participants.conversation_id AND deleted_at IS NULL OFFSET 0
+		) AS conversations`
 )
 
 // State is how the actor stands to the conversation.
@@ -219,9 +229,8 @@ func (s *Service) Conversations(ctx context.Context, actor Actor, filter Convers
 	const query = `
 		WITH listed AS (
 			SELECT conversation_id, COALESCE(left_activity_at, last_activity_at) AS activity
-			FROM participants
-			JOIN conversations ON conversations.id = conversation_id AND deleted_at IS NULL AND last_seq > 0
-			WHERE user_id = $1
+			FROM participants ` + theirConversation + `
+			WHERE user_id = $1 AND last_seq > 0
 				AND ($3::boolean IS NULL OR $3 = (archived_at IS NOT NULL))
 				AND ($4::boolean IS NULL OR $4 = (` + unreadCount + ` > 0))
 				AND ($5::text IS NULL OR kind = $5)
@@ -229,7 +238,7 @@ func (s *Service) Conversations(ctx context.Context, actor Actor, filter Convers
 					< ('epoch'::timestamptz + $6 * interval '1 microsecond', $7::uuid))
 			ORDER BY activity DESC, conversation_id DESC
 			LIMIT $8
-		)` + conversationsOf + ` AND conversations.id IN (SELECT conversation_id FROM listed)
+		)` + conversationsOf + ` AND participants.conversation_id IN (SELECT conversation_id FROM listed)
 		ORDER BY last_activity_at DESC, conversations.id DESC`
 	var views []*ConversationView
 	cursor, err := s.read(ctx, actor, page.WithCursor, &views, query, actor.User.ID, actor.Clinic.StrictDirect, filter.Archived,
@@ -246,7 +255,7 @@ func (s *Service) Conversations(ctx context.Context, actor Actor, filter Convers
 
 // ConversationsByID returns those of the conversations that the actor may see.
 func (s *Service) ConversationsByID(ctx context.Context, actor Actor, ids []ConversationID) (map[ConversationID]Conversation, error) {
-	const query = conversationsOf + ` AND conversations.id = ANY ($3)`
+	const query = conversationsOf + ` AND participants.conversation_id = ANY ($3)`
 	return s.conversationMap(ctx, actor, query, array(ids))
 }
 
@@ -313,9 +322,9 @@ func (s *Service) Unread(ctx context.Context, actor Actor) (Unread, error) {
 	const query = `
 		SELECT count(*) FILTER (WHERE unread > 0) AS conversations, COALESCE(sum(unread), 0) AS messages
 		FROM (
-			SELECT ` + unreadCount + ` AS unread FROM participants
-			JOIN conversations ON conversations.id = participants.conversation_id AND deleted_at IS NULL
+			SELECT ` + unreadCount + ` AS unread FROM participants ` + theirConversation + `
 			WHERE user_id = $1 AND archived_at IS NULL AND NOT ` + isMuted + `
+			OFFSET 0 -- counted once, and not for each of the two sums
 		) AS counted`
 	var unread Unread
 	if err := s.db.GetContext(ctx, &unread, query, actor.User.ID); err != nil {
@@ -437,7 +446,7 @@ func enter(ctx context.Context, tx *transaction, id ConversationID) (*Conversati
 		return nil, &Error{Code: CodeConversationDeleted, Message: textGroupDeleted, Field: []string{"conversationId"}}
 	}
 	// Behind the lock in a statement of its own: it sees what the holder before us committed.
-	const query = conversationsOf + ` AND conversations.id = $3`
+	const query = conversationsOf + ` AND participants.conversation_id = $3`
 	var view ConversationView
 	err = tx.GetContext(ctx, &view, query, tx.actor.User.ID, tx.actor.Clinic.StrictDirect, id)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -116,7 +116,7 @@ const messageColumns = `
 	END AS body,
 	CASE WHEN messages.sender_id = $1 THEN messages.client_key END AS client_key,
 	messages.text_count, messages.sent_at, messages.recalled_at,
-	CASE WHEN EXISTS (
+	CASE WHEN edited_seq IS NOT NULL AND EXISTS (
 		SELECT FROM spans WHERE reader = $1 AND spans.stream = conversations.stream
 			AND edited_seq BETWEEN from_seq AND to_seq) THEN edited_at END AS edited_at`
 
@@ -142,10 +142,12 @@ func (s *Service) MessagesByID(ctx context.Context, actor Actor, ids []MessageID
 func (s *Service) LastMessages(ctx context.Context, actor Actor, ids []ConversationID) (map[ConversationID]Message, error) {
 	const query = `
 		SELECT ` + messageColumns + `
-		FROM participants
-		JOIN conversations ON conversations.id = participants.conversation_id AND deleted_at IS NULL
-		JOIN messages ON messages.conversation_id = conversations.id
-			AND messages.seq = COALESCE(participants.left_seq, conversations.last_seq)
+		FROM participants ` + theirConversation + `
+		CROSS JOIN LATERAL ( -- as a plain join it reads all messages of each conversation
+			SELECT * FROM messages
+			WHERE conversation_id = conversations.id AND seq = COALESCE(participants.left_seq, conversations.last_seq)
+			OFFSET 0
+		) AS messages
 		WHERE participants.user_id = $1 AND participants.conversation_id = ANY ($2)`
 	var rows []Message
 	if err := s.db.SelectContext(ctx, &rows, query, actor.User.ID, array(ids)); err != nil {

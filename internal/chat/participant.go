@@ -46,14 +46,7 @@ const participantsOf = `
 			SELECT sent_at FROM spans
 			JOIN messages ON messages.conversation_id = conversations.id AND messages.seq = opened_seq
 			WHERE reader = theirs.user_id AND spans.stream = conversations.stream
-				AND opened_seq <= mine.left_seq AND to_seq > mine.left_seq) END AS joined_at,
-		EXISTS (
-			SELECT FROM waiting_room_members AS here
-			JOIN waiting_rooms ON waiting_rooms.id = here.waiting_room_id AND deactivated_at IS NULL
-			JOIN waiting_room_members AS there ON there.waiting_room_id = here.waiting_room_id AND there.user_id <> here.user_id
-			JOIN participants AS others ON others.user_id = there.user_id AND others.left_at IS NULL
-				AND others.conversation_id = theirs.conversation_id
-			WHERE here.user_id = theirs.user_id) AS shares_waiting_room
+				AND opened_seq <= mine.left_seq AND to_seq > mine.left_seq) END AS joined_at
 	FROM participants AS mine
 	JOIN conversations ON conversations.id = mine.conversation_id AND deleted_at IS NULL
 	JOIN participants AS theirs ON theirs.conversation_id = mine.conversation_id
@@ -61,6 +54,21 @@ const participantsOf = `
 		OR mine.left_at IS NOT NULL AND EXISTS (
 			SELECT FROM spans WHERE reader = theirs.user_id AND spans.stream = conversations.stream
 				AND opened_seq <= mine.left_seq AND to_seq > mine.left_seq))`
+
+// participantsInRooms is participantsOf the conversation that is wanted, with whether each shares a
+// waiting room with another of them. It goes from the people to their rooms, which hold many more.
+const participantsInRooms = `
+	WITH seen AS MATERIALIZED (` + participantsOf + ` AND mine.conversation_id = wanted.conversation_id
+	), sharing AS (
+		SELECT user_id FROM (
+			SELECT seen.user_id, count(*) OVER (PARTITION BY waiting_room_id) AS together
+			FROM seen
+			JOIN waiting_room_members AS here ON here.user_id = seen.user_id
+			JOIN waiting_rooms ON waiting_rooms.id = here.waiting_room_id AND deactivated_at IS NULL
+		) AS rooms
+		WHERE together > 1
+	)
+	SELECT seen.*, user_id IN (SELECT user_id FROM sharing) AS shares_waiting_room FROM seen`
 
 // ParticipantPages returns a page of the participants of each of the conversations, who joined
 // first coming first.
@@ -72,7 +80,7 @@ func (s *Service) ParticipantPages(ctx context.Context, actor Actor, ids []Conve
 	const query = `
 		SELECT page.* FROM unnest($2::uuid[]) AS wanted (conversation_id)
 		CROSS JOIN LATERAL (
-			SELECT * FROM (` + participantsOf + ` AND mine.conversation_id = wanted.conversation_id) AS seen
+			` + participantsInRooms + `
 			WHERE $3::bigint IS NULL OR (joined_at, id) > ('epoch'::timestamptz + $3 * interval '1 microsecond', $4::uuid)
 			ORDER BY joined_at, id
 			LIMIT $5
@@ -118,7 +126,11 @@ func (s *Service) ParticipantCounts(ctx context.Context, actor Actor, ids []Conv
 
 // ParticipantsByID returns those of the participants whom the actor may see.
 func (s *Service) ParticipantsByID(ctx context.Context, actor Actor, ids []ParticipantID) (map[ParticipantID]Participant, error) {
-	const query = participantsOf + ` AND theirs.id = ANY ($2)`
+	const query = `
+		SELECT found.*
+		FROM unnest(ARRAY (SELECT DISTINCT conversation_id FROM participants WHERE id = ANY ($2))) AS wanted (conversation_id)
+		CROSS JOIN LATERAL (` + participantsInRooms + `) AS found
+		WHERE found.id = ANY ($2)`
 	var rows []Participant
 	if err := s.db.SelectContext(ctx, &rows, query, actor.User.ID, array(ids)); err != nil {
 		return nil, fmt.Errorf("participants: %w", err)

@@ -144,6 +144,7 @@ func (f *Follower) Next(ctx context.Context) (Delivery, error) {
 			return Delivery{}, ctx.Err()
 		case <-f.bell:
 		case <-again:
+			f.behind = true
 		case <-quiet.C:
 			f.at.pos = max(f.at.pos, f.scanned)
 			return f.sign(), nil
@@ -184,7 +185,8 @@ func (f *Follower) sign() Delivery {
 func (f *Follower) Cursor() string { return f.at.encode(f.log.key, f.reader) }
 
 // collect finds what concerns the reader in what the process holds in memory. It is not ready if
-// the reader has come further than the process: nobody rings then, for what the process has seen.
+// that does not reach as far as the reader has come: then nobody may ring, and the reader looks
+// into the database after a while.
 func (f *Follower) collect() (ready bool) {
 	f.log.mu.RLock()
 	defer func() {
@@ -192,7 +194,7 @@ func (f *Follower) collect() (ready bool) {
 		f.watch()
 	}()
 	l := f.log
-	if !l.started || l.head < f.scanned {
+	if !l.started || l.incarnation != f.at.incarnation || l.head < f.scanned {
 		return false
 	}
 	first := l.head - int64(len(l.ring)) + 1
@@ -338,9 +340,9 @@ type feedState struct {
 	Incarnation, Head, Floor int64
 }
 
-func readState(ctx context.Context, tx *sqlx.Tx) (feedState, error) {
+func readState(ctx context.Context, from sqlx.QueryerContext) (feedState, error) {
 	var state feedState
-	if err := tx.GetContext(ctx, &state, `SELECT incarnation, head, floor FROM feed_state`); err != nil {
+	if err := sqlx.GetContext(ctx, from, &state, `SELECT incarnation, head, floor FROM feed_state`); err != nil {
 		return state, fmt.Errorf("read the state of the feed: %w", err)
 	}
 	return state, nil

