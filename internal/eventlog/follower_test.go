@@ -157,7 +157,10 @@ func TestWhatOpensAStreamWaitsForItsNumber(t *testing.T) {
 	w.refreshes(l)
 
 	check(t, "not numbered", stream.hears(), "")
+	stream.isDeaf()
 	w.numbers(l)
+	w.refreshes(l)
+	w.rings("for what is opened", stream.bell)
 	w.says(group, "b")
 	w.refreshes(l)
 	check(t, "numbered", stream.hears(), "opened a b")
