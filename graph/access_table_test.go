@@ -125,7 +125,7 @@ Participant.role                                    sees       sees      sees   
 Participant.role@max-in-group                       sees       sees      frozen    frozen    sees      unknown   unknown   unknown   401 401
 Participant.joinedAt                                sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
 Participant.joinedAt@edna-in-group                  sees       sees      frozen    frozen    sees      unknown   unknown   unknown   401 401
-Participant.sharesWaitingRoom                       sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
+Participant.sharesWaitingRoom                       sees       sees      false     false     sees      unknown   unknown   unknown   401 401
 Participant.viewerCanRemove                         true       false     false     false     true      unknown   unknown   unknown   401 401
 Participant.viewerCanRemove@max-in-group            true       true      false     false     true      unknown   unknown   unknown   401 401
 Message.id                                          sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
@@ -169,7 +169,7 @@ editMessage@gap                           done       NOT_THE_SENDER unknown unkn
 editMessage@deleted-message               CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown 401 401
 editMessage@zoes-message                  unknown    unknown    unknown  unknown unknown   unknown  unknown    done      401 401
 recallMessage@before                      done       NOT_THE_SENDER NOT_THE_SENDER NOT_THE_SENDER NOT_THE_SENDER unknown unknown unknown 401 401
-recallMessage@own                         done       done       NOT_A_PARTICIPANT NOT_A_PARTICIPANT done unknown unknown unknown 401 401
+recallMessage@own                         done       done       done      done      done unknown unknown unknown 401 401
 recallMessage@gap                         done       NOT_THE_SENDER unknown unknown unknown unknown unknown    unknown   401 401
 recallMessage@zoes-message                unknown    unknown    unknown  unknown unknown   unknown  unknown    done      401 401
 markRead@before                           done       done       done     done    done      unknown  unknown    unknown   401 401

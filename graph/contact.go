@@ -29,14 +29,14 @@ func (r *viewerResolver) Contacts(ctx context.Context, viewer *chat.Actor, first
 
 // ChatTargets is what New Chat finds.
 func (r *viewerResolver) ChatTargets(ctx context.Context, viewer *chat.Actor, query string, first int, after *string) (*generated.ChatTargetConnection, error) {
-	page, err := r.chat.ChatTargets(ctx, *viewer, query, chat.Forward{First: first, After: optional(after)})
+	page, err := r.chat.ChatTargets(ctx, *viewer, query, forward(ctx, first, after))
 	if err != nil {
 		return nil, err
 	}
 	edges, info := edgesOf(page, chat.TargetPosition, func(cursor string, node chat.ChatTarget) *generated.ChatTargetEdge {
 		return &generated.ChatTargetEdge{Cursor: cursor, Node: node}
 	})
-	return &generated.ChatTargetConnection{Edges: edges, Nodes: page.Items, PageInfo: info}, nil
+	return &generated.ChatTargetConnection{Edges: edges, Nodes: page.Items, PageInfo: info, EventCursor: page.EventCursor}, nil
 }
 
 // WaitingRooms are the rooms that the viewer is in.

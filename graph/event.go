@@ -81,9 +81,10 @@ func follow[E any](ctx context.Context, r *resolver, after *string, pick func(ch
 		return nil, err
 	}
 	events := make(chan E)
-	go guarded(ctx, r.logger, func() {
+	go func() {
 		defer close(events)
 		defer stream.Close()
+		defer survive(ctx, r.logger)
 		noticed := false
 		for {
 			event, err := next(ctx, stream, &noticed)
@@ -112,7 +113,7 @@ func follow[E any](ctx context.Context, r *resolver, after *string, pick func(ch
 				return
 			}
 		}
-	})
+	}()
 	return events, nil
 }
 
@@ -120,12 +121,10 @@ func follow[E any](ctx context.Context, r *resolver, after *string, pick func(ch
 func next(ctx context.Context, stream *chat.Stream, noticed *bool) (chat.Event, error) {
 	expires, ends := sessionExpires(ctx)
 	if !ends || *noticed {
-		return stream.Next(ctx)
+		return stream.Next(ctx, time.Time{})
 	}
-	waiting, cancel := context.WithDeadline(ctx, expires.Add(-expiryNotice))
-	defer cancel()
-	event, err := stream.Next(waiting)
-	if waiting.Err() == nil || ctx.Err() != nil || err == nil {
+	event, err := stream.Next(ctx, expires.Add(-expiryNotice))
+	if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) || time.Until(expires) > expiryNotice {
 		return event, err
 	}
 	*noticed = true

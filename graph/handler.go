@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -63,11 +64,16 @@ func NewHandler(options Options) (*Handler, error) {
 		Resolvers:  &resolver{chat: options.Chat, logger: options.Logger},
 		Complexity: complexity(),
 	}))
+	sockets := &sessions{chat: options.Chat, open: map[*session]context.Context{}}
 	socket, open := newSocket(socketOptions{
 		AllowedOrigin: allowed,
 		Authenticate: func(ctx context.Context, payload transport.InitPayload) (context.Context, time.Time, error) {
 			token, _ := auth.FromRequest(&http.Request{Header: http.Header{"Authorization": {payload.Authorization()}}})
-			return signIn(ctx, options, token)
+			ctx, expires, err := signIn(ctx, options, token)
+			if err == nil {
+				sockets.watch(ctx, ctx.Value(sessionKey{}).(*session))
+			}
+			return ctx, expires, err
 		},
 	})
 	options.Limits.Use(server)
@@ -84,6 +90,13 @@ func NewHandler(options Options) (*Handler, error) {
 	server.Use(extension.FixedComplexityLimit(complexityLimit))
 	server.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 		return next(scoped(ctx))
+	})
+	server.AroundRootFields(func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
+		if graphql.GetOperationContext(ctx).Operation.Operation == ast.Mutation {
+			// Each sees what the one before it did.
+			ctx = scoped(ctx)
+		}
+		return next(ctx)
 	})
 	server.AroundResponses(func(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
 		if graphql.GetOperationContext(ctx).Operation.Operation != ast.Subscription {
@@ -107,6 +120,11 @@ func NewHandler(options Options) (*Handler, error) {
 		if !allowed(r) {
 			refuse(w, http.StatusForbidden, refusal(codeForbiddenOrigin, "Pages of this origin may not use this API."))
 			return
+		}
+		if upgrade := r.Header.Get("Upgrade"); upgrade != "" && !strings.EqualFold(upgrade, "websocket") {
+			// Nothing else is spoken here. Clients that offer HTTP/2 are content without it.
+			r = r.Clone(r.Context())
+			r.Header.Del("Upgrade")
 		}
 		guarded.ServeHTTP(w, r)
 	}))}, nil

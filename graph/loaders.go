@@ -176,14 +176,21 @@ func pages[W comparable, P any](fetch func(context.Context, chat.Actor, []chat.C
 			byWindow[key.window] = append(byWindow[key.window], key.conversation)
 		}
 		found := make(map[pageOf[W]]P, len(keys))
+		failed := dataloadgen.MappedFetchError[pageOf[W]]{}
 		for window, ids := range byWindow {
 			pages, err := fetch(ctx, actor, ids, window)
 			if err != nil {
-				return nil, err
+				for _, id := range ids {
+					failed[pageOf[W]{id, window}] = err
+				}
+				continue
 			}
 			for id, page := range pages {
 				found[pageOf[W]{id, window}] = page
 			}
+		}
+		if len(failed) > 0 {
+			return found, failed
 		}
 		return found, nil
 	}

@@ -18,7 +18,7 @@ func (r *groupConversationResolver) Messages(ctx context.Context, group *chat.Gr
 }
 
 func messages(ctx context.Context, of chat.ConversationID, first *int, after *string, last *int, before *string) (*generated.MessageConnection, error) {
-	window, err := chat.NewWindow(first, last, optional(after), optional(before))
+	window, err := chat.NewWindow(of, first, last, optional(after), optional(before))
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"corridor/internal/chat"
 )
@@ -229,4 +230,77 @@ func TestE12ADirectConversationOutlivesTheSharedRoom(t *testing.T) {
 	bob.isDismissed()
 	ann.isRefused("PERSON_UNAVAILABLE", "sendMessage", vars{"conversationId": conversation, "body": "are you there?"})
 	check(t, "still there to read", ann.reads(conversation), "hello, about the handover, back")
+}
+
+// E11: of a message that somebody never saw they do not hear that it changed.
+func TestE11ChangesOfWhatIsHiddenAreNotHeard(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy", "Cy Fall")
+	ann, bob, cy := people[0], people[1], people[2]
+	group := ann.group("Case", bob)
+	hidden := ann.sends(group, "before Cy")
+	ann.adds(group, cy)
+	stream := cy.follows()
+
+	ann.did("editMessage", vars{"messageId": hidden, "body": "edited"}, "")
+	ann.did("recallMessage", vars{"messageId": hidden}, "")
+	ann.sends(group, "sign")
+
+	check(t, "Cy hears", stream.hears(), "Ann Lee: sign")
+	// Who left keeps the time of the wording they knew, too.
+	seen := ann.sends(group, "first wording")
+	ann.did("editMessage", vars{"messageId": seen, "body": "second wording"}, "")
+	edited := bob.looksAt(group, "lastMessage { text editedAt }").text("lastMessage.editedAt")
+	bob.leaves(group)
+	ann.did("editMessage", vars{"messageId": seen, "body": "third wording"}, "")
+	known := bob.looksAt(group, "messages(last: 2) { nodes { text editedAt } }").at("messages.nodes.0")
+	check(t, "Bob knows", known.text("text")+known.text("editedAt"), "second wording"+edited)
+	// Whoever left can still take back what they sent.
+	ann.leaves(group)
+	ann.did("recallMessage", vars{"messageId": seen}, "")
+	check(t, "recalled", bob.reads(group), "Ann Lee created the group., , Ann Lee added Cy Fall., sign, , You left the group.")
+}
+
+func TestMutationsOfOneOperationSeeEachOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy")
+	ann, bob := people[0], people[1]
+	group := ann.group("Case", bob)
+
+	both := ann.sees(`mutation ($id: ID!) {
+		a: sendMessage(input: {clientKey: "a", conversationId: $id, body: "first"}) { message { conversation { lastMessage { text } } } }
+		b: sendMessage(input: {clientKey: "b", conversationId: $id, body: "second"}) { message { conversation { lastMessage { text } } } }
+	}`, vars{"id": group})
+
+	check(t, "a", both.text("a.message.conversation.lastMessage.text"), "first")
+	check(t, "b", both.text("b.message.conversation.lastMessage.text"), "second")
+}
+
+func TestABadArgumentSpoilsNoOtherField(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy")
+	ann, bob := people[0], people[1]
+	first, second := ann.group("First", bob), ann.group("Second", bob)
+
+	got := ann.asks(`query ($a: ID!, $b: ID!) {
+		a: node(id: $a) { ... on GroupConversation { participants { nodes { user { name } } } } }
+		b: node(id: $b) { ... on GroupConversation { participants(first: 101) { nodes { user { name } } } } }
+	}`, vars{"a": first, "b": second})
+
+	check(t, "code", got.code(), "INVALID")
+	check(t, "a", got.thing().texts("a.participants.nodes", "user.name"), "Ann Lee, Bob Roy")
+	for what, refused := range map[string]answer{
+		"an empty cursor":      ann.asks(`{ viewer { contacts(after: "") { nodes { name } } } }`, nil),
+		"an object as cursor":  ann.asks(`{ viewer { contacts(after: {a: 1}) { nodes { name } } } }`, nil),
+		"a time beyond bounds": ann.asks(`query ($after: Cursor) { viewer { conversations(after: $after) { nodes { id } } } }`, vars{"after": chat.Cursor([]string{"9223372036854775807", ann.userID.String()})}),
+	} {
+		check(t, what, refused.code(), "CURSOR_INVALID")
+	}
+	odd := vars{"clientKey": "odd", "conversationId": first, "until": time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05") + "Z"}
+	ann.did("muteConversation", odd, "")
+	odd["until"] = strings.TrimSuffix(odd["until"].(string), "Z") + ".000+00:00"
+	ann.did("muteConversation", odd, "")
 }

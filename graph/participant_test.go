@@ -343,3 +343,62 @@ func TestOwnershipIsHandedOver(t *testing.T) {
 	check(t, "Bob reads", bob.reads(group), "Ann Lee created the group., You are now the group owner.")
 	bob.deletes(group)
 }
+
+func TestE3AGroupFindsAnOwnerWhenSomebodyIsBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy")
+	ann, bob := people[0], people[1]
+	group := ann.group("Case", bob)
+	bob.isDismissed()
+	ann.isDismissed()
+
+	w.clinics[home][bob.email] = bob
+	w.importRoster(home)
+
+	check(t, "owner", bob.looksAtGroup(group, "owner { name }").text("owner.name"), "Bob Roy")
+	bob.deletes(group)
+}
+
+func TestE2AGroupIsNotClosedOverSomebodyWhoMayComeBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy")
+	ann, bob := people[0], people[1]
+	group := ann.group("Case", bob)
+	bob.isDismissed()
+	ann.leaves(group)
+
+	w.clinics[home][bob.email] = bob
+	w.importRoster(home)
+
+	seen := bob.looksAtGroup(group, "owner { name } viewerCanSend viewerMembership { state }")
+	check(t, "owner", seen.text("owner.name"), "Bob Roy")
+	check(t, "may send", seen.text("viewerCanSend"), "true")
+}
+
+// E6: what is revealed is all that whoever adds the person sees without a gap, also before what
+// that person saw already.
+func TestE6RevealedHistoryReachesBehindWhatWasSeen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy", "Cy Fall", "Dee Orr")
+	ann, bob, cy, dee := people[0], people[1], people[2], people[3]
+	w.decides(func(p *chat.Policy) { p.HistoryChoice = true })
+	group := ann.group("Case", bob)
+	ann.sends(group, "one")
+	ann.adds(group, cy)
+	ann.removes(group, cy)
+	bob.leaves(group)
+	ann.sends(group, "two")
+	all := vars{"conversationId": group, "history": "ALL"}
+	for _, p := range []*person{cy, bob} {
+		all["userIds"], all["clientKey"] = []string{p.id}, newKey()
+		ann.did("addParticipants", all, "")
+	}
+
+	check(t, "Cy reads", strings.Contains(cy.reads(group), "one, ") && strings.Contains(cy.reads(group), "two"), true)
+	all["userIds"], all["clientKey"] = []string{dee.id}, newKey()
+	bob.did("addParticipants", all, "")
+	check(t, "Dee reads what Bob sees", strings.Contains(dee.reads(group), "one, ") && strings.Contains(dee.reads(group), "two"), true)
+}

@@ -148,3 +148,25 @@ func TestE42E30TwoPeopleFillTheLastPlace(t *testing.T) {
 }
 
 func threeToAGroup(p *chat.Policy) { p.GroupSizeLimit = 3 }
+
+// Two people who archived the same two groups send into them crosswise: each send brings back the
+// group for both, in one go, so that neither waits for the other.
+func TestE14SendersWhoArchivedDoNotWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy")
+	ann, bob := people[0], people[1]
+	first, second := ann.group("First", bob), ann.group("Second", bob)
+	for range 20 {
+		for _, p := range people {
+			p.archives(first)
+			p.archives(second)
+		}
+		for _, got := range race(
+			ann.tries("sendMessage", vars{"conversationId": first, "body": "one"}),
+			bob.tries("sendMessage", vars{"conversationId": second, "body": "two"}),
+		) {
+			check(t, "sent", got, "done")
+		}
+	}
+}

@@ -13,9 +13,15 @@ import (
 	"corridor/internal/chat"
 )
 
-// actorAge is how old what is known of an actor may be: their account may end, and their clinic
-// change its policy, while a socket is open (E35).
-const actorAge = 2 * time.Second
+const (
+	// actorAge is how old what is known of an actor may be: their account may end, and their clinic
+	// change its policy, while a socket is open (E35).
+	actorAge = 2 * time.Second
+	// actorAgeAtMost is how old it may be if nothing newer can be had.
+	actorAgeAtMost = 4 * time.Second
+	// actorTime bounds the look-up.
+	actorTime = 2 * time.Second
+)
 
 // session is who is asking, for one request or for the life of a socket.
 type session struct {
@@ -29,19 +35,78 @@ type session struct {
 
 type sessionKey struct{}
 
-// now is the actor as they are now. With an error they are as they were last.
+// now is the actor as they are now. Whoever asks can't make it fail by going away.
 func (s *session) now(ctx context.Context) (chat.Actor, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if time.Since(s.read) < actorAge {
 		return s.actor, nil
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), actorTime)
+	defer cancel()
+	asked := time.Now()
 	actor, err := s.chat.SignedIn(ctx, s.subject)
-	if err != nil {
-		return s.actor, err
+	switch {
+	case err == nil:
+		s.actor, s.read = actor, asked
+	case !errors.Is(err, chat.ErrSignedOut) && time.Since(s.read) < actorAgeAtMost:
+		return s.actor, nil
 	}
-	s.actor, s.read = actor, time.Now()
-	return actor, nil
+	return actor, err
+}
+
+// sessions are those of the open sockets. A socket that asks for nothing ends with its person's
+// account all the same.
+type sessions struct {
+	chat *chat.Service
+
+	mu   sync.Mutex
+	open map[*session]context.Context
+}
+
+// watch looks after a session until its context ends.
+func (all *sessions) watch(ctx context.Context, s *session) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.open[s] = ctx
+	if len(all.open) == 1 {
+		go all.sweep()
+	}
+	context.AfterFunc(ctx, func() {
+		all.mu.Lock()
+		defer all.mu.Unlock()
+		delete(all.open, s)
+	})
+}
+
+// sweep ends the sessions of people whose accounts ended, as long as there are any sessions.
+func (all *sessions) sweep() {
+	every := time.NewTicker(actorAge)
+	defer every.Stop()
+	for range every.C {
+		all.mu.Lock()
+		var subjects []chat.UserID
+		for s := range all.open {
+			subjects = append(subjects, chat.UserID{UUID: s.subject})
+		}
+		all.mu.Unlock()
+		if len(subjects) == 0 {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), actorTime)
+		gone, err := all.chat.SignedOut(ctx, subjects)
+		cancel()
+		if err != nil {
+			continue
+		}
+		all.mu.Lock()
+		for s, ctx := range all.open {
+			if gone[chat.UserID{UUID: s.subject}] {
+				endSession(ctx, closeForbidden, "Forbidden")
+			}
+		}
+		all.mu.Unlock()
+	}
 }
 
 type scopeKey struct{}
@@ -52,11 +117,13 @@ func scoped(ctx context.Context) context.Context {
 	return context.WithValue(ctx, scopeKey{}, sync.OnceValue(func() *loaders {
 		s := ctx.Value(sessionKey{}).(*session)
 		actor, err := s.now(ctx)
-		if errors.Is(err, chat.ErrSignedOut) {
-			// Nobody sees nothing.
+		switch {
+		case errors.Is(err, chat.ErrSignedOut):
 			endSession(ctx, closeForbidden, "Forbidden")
-			actor = chat.Actor{}
+		case err != nil:
+			endSession(ctx, closeTryAgain, "Try again later")
 		}
+		// With an error the actor is nobody, who sees nothing.
 		return newLoaders(ctx, s.chat, actor)
 	}))
 }
@@ -67,12 +134,11 @@ func load(ctx context.Context) *loaders { return ctx.Value(scopeKey{}).(func() *
 // actor is who is asking.
 func actor(ctx context.Context) chat.Actor { return load(ctx).actor }
 
-// guarded runs what a resolver leaves running. A panic there would end the process.
-func guarded(ctx context.Context, logger *slog.Logger, run func()) {
-	defer func() {
-		if panicked := recover(); panicked != nil {
-			logger.ErrorContext(ctx, "a stream failed", "stack", string(debug.Stack()))
-		}
-	}()
-	run()
+// survive is deferred by what a resolver leaves running: a panic there would end the process. The
+// socket is closed before the stream looks complete, so that the client resumes.
+func survive(ctx context.Context, logger *slog.Logger) {
+	if panicked := recover(); panicked != nil {
+		logger.ErrorContext(ctx, "a stream failed", "stack", string(debug.Stack()))
+		endSession(ctx, closeTryAgain, "Try again later")
+	}
 }

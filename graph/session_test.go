@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket/wsjson"
 	"github.com/google/uuid"
 )
 
@@ -126,5 +127,43 @@ func TestAFaultShowsAnIdAndNothingElse(t *testing.T) {
 	}
 	if strings.Contains(failed.body, "messages") || strings.Contains(failed.body, "private") || strings.Contains(failed.body, "SQL") {
 		t.Errorf("something leaks: %s", failed.body)
+	}
+}
+
+func TestE35ASocketThatAsksForNothingIsCutOffToo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy")
+	bob := people[1]
+	idle := bob.subscribes(bob.token, `subscription { groupDeleted { conversationId } }`, nil)
+	if err := wsjson.Write(t.Context(), idle.conn, vars{"type": "complete", "id": "1"}); err != nil {
+		t.Fatal(err)
+	}
+
+	bob.isDismissed()
+
+	idle.ends()
+	check(t, "closed with", fmt.Sprint(int(idle.closed.Code)), "4403")
+}
+
+func TestE24E35WhoIsTakenBackResumesFromBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy")
+	ann, bob := people[0], people[1]
+	group := ann.group("Case", bob)
+	stream := bob.follows()
+	stream.drops()
+	bob.isDismissed()
+	ann.sends(group, "while Bob was gone")
+	w.clinics[home][bob.email] = bob
+	w.importRoster(home)
+
+	resumed := bob.followsFrom(stream.cursor)
+
+	for heard := resumed.hears(); heard != "Ann Lee: while Bob was gone"; heard = resumed.hears() {
+		if heard != "ContactListChanged" && heard != "ContactChanged Ann Lee" {
+			t.Errorf("Bob heard %q", heard)
+		}
 	}
 }

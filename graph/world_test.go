@@ -702,9 +702,9 @@ func (s *stream) ends() (left int) {
 func (s *stream) drops() { s.conn.CloseNow() }
 
 // check compares what was seen with what was expected.
-func check(t *testing.T, what, got, want string) {
+func check[T comparable](t *testing.T, what string, got, want T) {
 	t.Helper()
 	if got != want {
-		t.Errorf("%s: got %q, want %q", what, got, want)
+		t.Errorf("%s: got %#v, want %#v", what, got, want)
 	}
 }

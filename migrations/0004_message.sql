@@ -19,7 +19,6 @@ CREATE TABLE messages (
     sent_at timestamptz NOT NULL DEFAULT now(),
     -- The event that last edited it: whoever may not see that event sees an earlier revision.
     edited_seq bigint,
-    edited_at timestamptz,
     recalled_at timestamptz,
     CONSTRAINT messages_seq_key UNIQUE (conversation_id, seq)
 );
@@ -31,5 +30,6 @@ CREATE TABLE message_revisions (
     message_id uuid NOT NULL REFERENCES messages ON DELETE CASCADE,
     seq bigint NOT NULL,
     body text NOT NULL,
+    made_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT message_revisions_pkey PRIMARY KEY (message_id, seq)
 );

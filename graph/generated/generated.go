@@ -70,9 +70,10 @@ type ComplexityRoot struct {
 	}
 
 	ChatTargetConnection struct {
-		Edges    func(childComplexity int) int
-		Nodes    func(childComplexity int) int
-		PageInfo func(childComplexity int) int
+		Edges       func(childComplexity int) int
+		EventCursor func(childComplexity int) int
+		Nodes       func(childComplexity int) int
+		PageInfo    func(childComplexity int) int
 	}
 
 	ChatTargetEdge struct {
@@ -642,6 +643,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ChatTargetConnection.Edges(childComplexity), true
+	case "ChatTargetConnection.eventCursor":
+		if e.ComplexityRoot.ChatTargetConnection.EventCursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ChatTargetConnection.EventCursor(childComplexity), true
 	case "ChatTargetConnection.nodes":
 		if e.ComplexityRoot.ChatTargetConnection.Nodes == nil {
 			break
@@ -2451,7 +2458,10 @@ type Viewer {
     "Behind which."
     after: Cursor
   ): ChatTargetConnection!
-  "The viewer's conversations, the most recently active first (S11, S13). Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `CURSOR_INVALID` + "`" + `."
+  """
+  The viewer's conversations, the most recently active first (S11, S13). A direct one is listed from its
+  first message on. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `CURSOR_INVALID` + "`" + `.
+  """
   conversations(
     "How many, from 0 to 100."
     first: Int! = 20
@@ -2542,7 +2552,7 @@ type Contact {
     "Behind which."
     after: Cursor
   ): WaitingRoomConnection!
-  "The direct conversation with them, archived or not. Null if there is none yet."
+  "The direct conversation with them, archived or not. Null if neither has opened one yet; it may still be empty."
   directConversation: DirectConversation
 }
 
@@ -2882,7 +2892,10 @@ type Participant implements Node {
   role: ParticipantRole!
   "Since when they are in it. A person who came back counts from then."
   joinedAt: DateTime!
-  "Whether they share a waiting room with another participant. One who does not may be in the group by oversight (E13)."
+  """
+  Whether they share a waiting room with another participant. One who does not may be in the group by
+  oversight (E13). False to a viewer who left the group.
+  """
   sharesWaitingRoom: Boolean!
   "Whether the viewer may remove them: not themselves (E8), not the owner (E4), and only where the clinic lets them (E5)."
   viewerCanRemove: Boolean!
@@ -2947,9 +2960,9 @@ enum MessageKind {
 
 "How a page lies in its list, by Relay's specification."
 type PageInfo {
-  "Whether the list goes on behind the page."
+  "Whether the list goes on behind the page. Of a page that was read backwards, whether it was given a place to end before."
   hasNextPage: Boolean!
-  "Whether the list goes on before the page."
+  "Whether the list goes on before the page. Of a page that was read forwards, whether it was given a place to begin behind."
   hasPreviousPage: Boolean!
   "The place of the first item. Null if the page is empty."
   startCursor: Cursor
@@ -2972,7 +2985,7 @@ type ContactConnection {
   eventCursor: Cursor!
 }
 
-"One of the contacts with its place in the list."
+"One item of contacts with its place in the list."
 type ContactEdge {
   "Its place: pass it as ` + "`" + `after` + "`" + ` to go on behind it."
   cursor: Cursor!
@@ -2988,9 +3001,14 @@ type ChatTargetConnection {
   nodes: [ChatTarget!]!
   "How to go on."
   pageInfo: PageInfo!
+  """
+  Follow ` + "`" + `events(after:)` + "`" + ` from here: it begins with what happened behind this page's snapshot, so
+  that nothing falls between the list and the stream.
+  """
+  eventCursor: Cursor!
 }
 
-"One of the what New Chat finds with its place in the list."
+"One item of what New Chat finds with its place in the list."
 type ChatTargetEdge {
   "Its place: pass it as ` + "`" + `after` + "`" + ` to go on behind it."
   cursor: Cursor!
@@ -3013,7 +3031,7 @@ type ConversationConnection {
   eventCursor: Cursor!
 }
 
-"One of the conversations with its place in the list."
+"One item of conversations with its place in the list."
 type ConversationEdge {
   "Its place: pass it as ` + "`" + `after` + "`" + ` to go on behind it."
   cursor: Cursor!
@@ -3031,7 +3049,7 @@ type WaitingRoomConnection {
   pageInfo: PageInfo!
 }
 
-"One of the waiting rooms with its place in the list."
+"One item of waiting rooms with its place in the list."
 type WaitingRoomEdge {
   "Its place: pass it as ` + "`" + `after` + "`" + ` to go on behind it."
   cursor: Cursor!
@@ -3054,7 +3072,7 @@ type ParticipantConnection {
   eventCursor: Cursor!
 }
 
-"One of the participants with its place in the list."
+"One item of participants with its place in the list."
 type ParticipantEdge {
   "Its place: pass it as ` + "`" + `after` + "`" + ` to go on behind it."
   cursor: Cursor!
@@ -3077,7 +3095,7 @@ type MessageConnection {
   eventCursor: Cursor!
 }
 
-"One of the messages with its place in the list."
+"One item of messages with its place in the list."
 type MessageEdge {
   "Its place: pass it as ` + "`" + `after` + "`" + ` to go on behind it."
   cursor: Cursor!
@@ -3129,7 +3147,8 @@ type Mutation {
   ): EditMessagePayload!
   """
   Takes a message of the viewer's back: its text is blanked for everybody, who left included (E11), and
-  it does not count as unread any more (E44). Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `NOT_THE_SENDER` + "`" + `, and those of ` + "`" + `sendMessage` + "`" + `.
+  it does not count as unread any more (E44). Who left can still take back what they sent. Errors:
+  ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `NOT_THE_SENDER` + "`" + `, ` + "`" + `CONVERSATION_DELETED` + "`" + `.
   """
   recallMessage(
     "What to do, under a client key."
@@ -3292,7 +3311,7 @@ enum RevealedHistory {
 
 "What became of a person who was to be added."
 type AddedParticipant {
-  "The id that was given."
+  "The id that was given. Each person has one outcome, however often they were named; what is no id is nobody's."
   userId: ID!
   "What became of them."
   outcome: AddOutcome!
@@ -3316,8 +3335,9 @@ enum AddOutcome {
 input StartDirectConversationInput {
   """
   A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
-  Repeating a call with its key returns what the first one did, for ever; the same key with
-  anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
   """
   clientKey: String!
   "With whom: the id of a ` + "`" + `User` + "`" + `. Whoever is not in the contact list gets the same answer as one who does not exist (S17)."
@@ -3336,8 +3356,9 @@ type StartDirectConversationPayload {
 input CreateGroupInput {
   """
   A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
-  Repeating a call with its key returns what the first one did, for ever; the same key with
-  anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
   """
   clientKey: String!
   "What the group is called: one line of 1 to 100 characters. Two groups may have the same name (E26)."
@@ -3358,8 +3379,9 @@ type CreateGroupPayload {
 input SendMessageInput {
   """
   A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
-  Repeating a call with its key returns what the first one did, for ever; the same key with
-  anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
   """
   clientKey: String!
   "Which conversation. ` + "`" + `NOT_FOUND` + "`" + ` if the viewer may not see it."
@@ -3383,8 +3405,9 @@ type SendMessagePayload {
 input EditMessageInput {
   """
   A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
-  Repeating a call with its key returns what the first one did, for ever; the same key with
-  anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
   """
   clientKey: String!
   "Which message. ` + "`" + `NOT_FOUND` + "`" + ` if the viewer may not see it."
@@ -3405,8 +3428,9 @@ type EditMessagePayload {
 input RecallMessageInput {
   """
   A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
-  Repeating a call with its key returns what the first one did, for ever; the same key with
-  anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
   """
   clientKey: String!
   "Which message. ` + "`" + `NOT_FOUND` + "`" + ` if the viewer may not see it."
@@ -3425,8 +3449,9 @@ type RecallMessagePayload {
 input MarkReadInput {
   """
   A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
-  Repeating a call with its key returns what the first one did, for ever; the same key with
-  anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
   """
   clientKey: String!
   "Which message. ` + "`" + `NOT_FOUND` + "`" + ` if the viewer may not see it."
@@ -3445,8 +3470,9 @@ type MarkReadPayload {
 input RenameGroupInput {
   """
   A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
-  Repeating a call with its key returns what the first one did, for ever; the same key with
-  anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
   """
   clientKey: String!
   """
@@ -3470,8 +3496,9 @@ type RenameGroupPayload {
 input AddParticipantsInput {
   """
   A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
-  Repeating a call with its key returns what the first one did, for ever; the same key with
-  anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
   """
   clientKey: String!
   """
@@ -3501,8 +3528,9 @@ type AddParticipantsPayload {
 input RemoveParticipantInput {
   """
   A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
-  Repeating a call with its key returns what the first one did, for ever; the same key with
-  anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
   """
   clientKey: String!
   """
@@ -3526,8 +3554,9 @@ type RemoveParticipantPayload {
 input TransferOwnershipInput {
   """
   A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
-  Repeating a call with its key returns what the first one did, for ever; the same key with
-  anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
   """
   clientKey: String!
   """
@@ -3551,8 +3580,9 @@ type TransferOwnershipPayload {
 input MuteConversationInput {
   """
   A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
-  Repeating a call with its key returns what the first one did, for ever; the same key with
-  anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
   """
   clientKey: String!
   "Which conversation. ` + "`" + `NOT_FOUND` + "`" + ` if the viewer may not see it."
@@ -3573,8 +3603,9 @@ type MuteConversationPayload {
 input UnmuteConversationInput {
   """
   A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
-  Repeating a call with its key returns what the first one did, for ever; the same key with
-  anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
   """
   clientKey: String!
   "Which conversation. ` + "`" + `NOT_FOUND` + "`" + ` if the viewer may not see it."
@@ -3593,8 +3624,9 @@ type UnmuteConversationPayload {
 input ArchiveConversationInput {
   """
   A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
-  Repeating a call with its key returns what the first one did, for ever; the same key with
-  anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
   """
   clientKey: String!
   "Which conversation. ` + "`" + `NOT_FOUND` + "`" + ` if the viewer may not see it."
@@ -3613,8 +3645,9 @@ type ArchiveConversationPayload {
 input UnarchiveConversationInput {
   """
   A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
-  Repeating a call with its key returns what the first one did, for ever; the same key with
-  anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
   """
   clientKey: String!
   "Which conversation. ` + "`" + `NOT_FOUND` + "`" + ` if the viewer may not see it."
@@ -3633,8 +3666,9 @@ type UnarchiveConversationPayload {
 input LeaveGroupInput {
   """
   A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
-  Repeating a call with its key returns what the first one did, for ever; the same key with
-  anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
   """
   clientKey: String!
   """
@@ -3661,8 +3695,9 @@ type LeaveGroupPayload {
 input DeleteGroupInput {
   """
   A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
-  Repeating a call with its key returns what the first one did, for ever; the same key with
-  anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
   """
   clientKey: String!
   """
@@ -3696,7 +3731,9 @@ type Subscription {
   ): Event!
   """
   The new lines of one conversation. It ends, behind the line that says so, when the viewer leaves or
-  is removed, and when the group is deleted (E34). Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `CURSOR_INVALID` + "`" + `.
+  is removed, and when the group is deleted (E34), also if that lies between the cursor and now.
+  Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `NOT_A_PARTICIPANT` + "`" + `, ` + "`" + `CURSOR_INVALID` + "`" + `, and ` + "`" + `CURSOR_EXPIRED` + "`" + ` where ` + "`" + `events` + "`" + ` has a
+  ` + "`" + `StreamReset` + "`" + `.
   """
   messageAdded(
     "Of which conversation. ` + "`" + `NOT_FOUND` + "`" + ` if the viewer may not see it."
@@ -3704,7 +3741,7 @@ type Subscription {
     "Behind which event."
     after: Cursor
   ): MessageAdded!
-  "Groups that disappear (S59). Errors: ` + "`" + `CURSOR_INVALID` + "`" + `."
+  "Groups that disappear (S59). Errors: ` + "`" + `CURSOR_INVALID` + "`" + `, and ` + "`" + `CURSOR_EXPIRED` + "`" + ` where ` + "`" + `events` + "`" + ` has a ` + "`" + `StreamReset` + "`" + `."
   groupDeleted(
     "Behind which event."
     after: Cursor
@@ -3761,7 +3798,10 @@ type ConversationAdded implements Event {
   conversation: Conversation
 }
 
-"The viewer's membership ended: it is the last event of that group for them (S38, S53, E34)."
+"""
+The viewer's membership ended (S38, S53, E34). Of that group they hear no more, but that a message they
+saw was recalled (E11), and that it was deleted (E23).
+"""
 type ConversationLeft implements Event {
   "Resumes the stream right behind this event, on any server, for 30 days."
   cursor: Cursor!
@@ -3920,6 +3960,8 @@ func (ec *executionContext) childFields_ChatTargetConnection(ctx context.Context
 		return ec.fieldContext_ChatTargetConnection_nodes(ctx, field)
 	case "pageInfo":
 		return ec.fieldContext_ChatTargetConnection_pageInfo(ctx, field)
+	case "eventCursor":
+		return ec.fieldContext_ChatTargetConnection_eventCursor(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ChatTargetConnection", field.Name)
 }
@@ -5583,6 +5625,29 @@ func (ec *executionContext) fieldContext_ChatTargetConnection_pageInfo(_ context
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _ChatTargetConnection_eventCursor(ctx context.Context, field graphql.CollectedField, obj *ChatTargetConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ChatTargetConnection_eventCursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EventCursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNCursor2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ChatTargetConnection_eventCursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ChatTargetConnection", field, false, false, errors.New("field of type Cursor does not have child fields"))
 }
 
 func (ec *executionContext) _ChatTargetEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *ChatTargetEdge) (ret graphql.Marshaler) {
@@ -14506,6 +14571,11 @@ func (ec *executionContext) _ChatTargetConnection(ctx context.Context, sel ast.S
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "eventCursor":
+			out.Values[i] = ec._ChatTargetConnection_eventCursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -19455,13 +19525,13 @@ func (ec *executionContext) marshalNCreateGroupPayload2ᚖcorridorᚋgraphᚋgen
 }
 
 func (ec *executionContext) unmarshalNCursor2string(ctx context.Context, v any) (string, error) {
-	res, err := graphql.UnmarshalString(v)
+	res, err := scalar.UnmarshalCursor(v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) marshalNCursor2string(ctx context.Context, sel ast.SelectionSet, v string) graphql.Marshaler {
 	_ = sel
-	res := graphql.MarshalString(v)
+	res := scalar.MarshalCursor(v)
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -20564,7 +20634,7 @@ func (ec *executionContext) unmarshalOCursor2ᚖstring(ctx context.Context, v an
 	if v == nil {
 		return nil, nil
 	}
-	res, err := graphql.UnmarshalString(v)
+	res, err := scalar.UnmarshalCursor(v)
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
@@ -20574,7 +20644,7 @@ func (ec *executionContext) marshalOCursor2ᚖstring(ctx context.Context, sel as
 	}
 	_ = sel
 	_ = ctx
-	res := graphql.MarshalString(*v)
+	res := scalar.MarshalCursor(*v)
 	return res
 }
 

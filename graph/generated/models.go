@@ -33,9 +33,12 @@ type ChatTargetConnection struct {
 	Nodes []chat.ChatTarget `json:"nodes"`
 	// How to go on.
 	PageInfo *PageInfo `json:"pageInfo"`
+	// Follow `events(after:)` from here: it begins with what happened behind this page's snapshot, so
+	// that nothing falls between the list and the stream.
+	EventCursor string `json:"eventCursor"`
 }
 
-// One of the what New Chat finds with its place in the list.
+// One item of what New Chat finds with its place in the list.
 type ChatTargetEdge struct {
 	// Its place: pass it as `after` to go on behind it.
 	Cursor string `json:"cursor"`
@@ -56,7 +59,7 @@ type ContactConnection struct {
 	EventCursor string `json:"eventCursor"`
 }
 
-// One of the contacts with its place in the list.
+// One item of contacts with its place in the list.
 type ContactEdge struct {
 	// Its place: pass it as `after` to go on behind it.
 	Cursor string `json:"cursor"`
@@ -77,7 +80,7 @@ type ConversationConnection struct {
 	EventCursor string `json:"eventCursor"`
 }
 
-// One of the conversations with its place in the list.
+// One item of conversations with its place in the list.
 type ConversationEdge struct {
 	// Its place: pass it as `after` to go on behind it.
 	Cursor string `json:"cursor"`
@@ -138,7 +141,7 @@ type MessageConnection struct {
 	EventCursor string `json:"eventCursor"`
 }
 
-// One of the messages with its place in the list.
+// One item of messages with its place in the list.
 type MessageEdge struct {
 	// Its place: pass it as `after` to go on behind it.
 	Cursor string `json:"cursor"`
@@ -162,9 +165,9 @@ type MuteConversationPayload struct {
 
 // How a page lies in its list, by Relay's specification.
 type PageInfo struct {
-	// Whether the list goes on behind the page.
+	// Whether the list goes on behind the page. Of a page that was read backwards, whether it was given a place to end before.
 	HasNextPage bool `json:"hasNextPage"`
-	// Whether the list goes on before the page.
+	// Whether the list goes on before the page. Of a page that was read forwards, whether it was given a place to begin behind.
 	HasPreviousPage bool `json:"hasPreviousPage"`
 	// The place of the first item. Null if the page is empty.
 	StartCursor *string `json:"startCursor,omitempty"`
@@ -185,7 +188,7 @@ type ParticipantConnection struct {
 	EventCursor string `json:"eventCursor"`
 }
 
-// One of the participants with its place in the list.
+// One item of participants with its place in the list.
 type ParticipantEdge struct {
 	// Its place: pass it as `after` to go on behind it.
 	Cursor string `json:"cursor"`
@@ -276,7 +279,7 @@ type WaitingRoomConnection struct {
 	PageInfo *PageInfo `json:"pageInfo"`
 }
 
-// One of the waiting rooms with its place in the list.
+// One item of waiting rooms with its place in the list.
 type WaitingRoomEdge struct {
 	// Its place: pass it as `after` to go on behind it.
 	Cursor string `json:"cursor"`

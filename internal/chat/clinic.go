@@ -177,17 +177,36 @@ func (s *Service) Purge(ctx context.Context) (purged int64, err error) {
 	const query = `
 		WITH due AS (
 			UPDATE conversations SET purged_at = now(), name = ''
-			FROM clinics
-			WHERE clinics.id = conversations.clinic_id AND NOT legal_hold
-				AND deleted_at < now() - retention_days * interval '1 day' AND purged_at IS NULL
-			RETURNING conversations.id
+			WHERE id IN (
+				SELECT conversations.id FROM conversations JOIN clinics ON clinics.id = clinic_id
+				WHERE NOT legal_hold AND deleted_at < now() - retention_days * interval '1 day' AND purged_at IS NULL
+				LIMIT $1)
+			RETURNING id
+		), forgotten AS (
+			UPDATE participants SET left_name = '' WHERE conversation_id IN (SELECT id FROM due) AND left_name IS NOT NULL
 		), erased AS (
-			DELETE FROM messages WHERE conversation_id IN (SELECT id FROM due)
+			DELETE FROM messages WHERE conversation_id IN (SELECT id FROM due) RETURNING sender_id, client_key
+		), unkeyed AS (
+			-- What was sent could be guessed from its hash. The key stays used.
+			UPDATE client_keys SET fingerprint = '' FROM erased
+			WHERE user_id = sender_id AND key = erased.client_key
 		)
 		SELECT count(*) FROM due`
+	for {
+		n, err := s.purge(ctx, query)
+		if purged += n; err != nil || n < purgeAtOnce {
+			return purged, err
+		}
+	}
+}
+
+// purgeAtOnce bounds one transaction of a purge.
+const purgeAtOnce = 50
+
+func (s *Service) purge(ctx context.Context, query string) (purged int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if err := s.db.GetContext(ctx, &purged, query); err != nil {
+	if err := s.db.GetContext(ctx, &purged, query, purgeAtOnce); err != nil {
 		return 0, fmt.Errorf("purge deleted groups: %w", err)
 	}
 	return purged, nil

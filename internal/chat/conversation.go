@@ -352,6 +352,15 @@ func (s *Service) ChatTargets(ctx context.Context, actor Actor, search string, p
 	if err != nil {
 		return Page[ChatTarget]{}, err
 	}
+	if after != nil {
+		if _, err := strconv.ParseInt(after[1], 10, 64); after[0] != "contact" && (after[0] != "conversation" || err != nil) {
+			return Page[ChatTarget]{}, foreignCursor("after")
+		}
+	}
+	cursor, err := s.cursorBefore(ctx, actor, page.WithCursor)
+	if err != nil {
+		return Page[ChatTarget]{}, err
+	}
 	var targets []ChatTarget
 	if after == nil || after[0] == "contact" {
 		people := Forward{First: page.First}
@@ -366,7 +375,7 @@ func (s *Service) ChatTargets(ctx context.Context, actor Actor, search string, p
 			targets = append(targets, contact)
 		}
 		if contacts.HasNext {
-			return Page[ChatTarget]{Items: targets, HasNext: true, HasPrevious: page.After != ""}, nil
+			return Page[ChatTarget]{Items: targets, HasNext: true, HasPrevious: page.After != "", EventCursor: cursor}, nil
 		}
 		after = nil
 	}
@@ -386,13 +395,14 @@ func (s *Service) ChatTargets(ctx context.Context, actor Actor, search string, p
 		// Names are folded here and not in Postgres: there is one rule of what is alike.
 		text := fold(view.Name)
 		if view.PeerID != nil {
-			text = searchText(peers[*view.PeerID].Name, peers[*view.PeerID].Email)
+			// Not by the address: only contacts see it.
+			text = fold(peers[*view.PeerID].Name)
 		}
 		if contains(text, words) && after.before(view) {
 			targets = append(targets, view.kindly(actor.Clinic.Policy))
 		}
 	}
-	return forward(targets, page), nil
+	return forward(targets, page).from(cursor), nil
 }
 
 // peers returns the other people of direct conversations.
@@ -439,14 +449,19 @@ func enter(ctx context.Context, tx *transaction, id ConversationID) (*Conversati
 		FOR NO KEY UPDATE`
 	var deleted bool
 	err := tx.GetContext(ctx, &deleted, lock, id, tx.actor.Clinic.ID, tx.actor.User.ID)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, notFound("conversation", "conversationId")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("enter the conversation: %w", err)
 	}
 	if deleted {
 		return nil, &Error{Code: CodeConversationDeleted, Message: textGroupDeleted, Field: []string{"conversationId"}}
 	}
-	// Behind the lock in a statement of its own: it sees what the holder before us committed.
-	const query = conversationsOf + ` AND participants.conversation_id = $3`
+	// Behind the lock in a statement of its own: it sees what the holder before us committed, which
+	// may have been the end of the actor's account.
+	const query = conversationsOf + ` AND participants.conversation_id = $3
+		AND EXISTS (SELECT FROM users WHERE id = $1 AND deactivated_at IS NULL)`
 	var view ConversationView
 	err = tx.GetContext(ctx, &view, query, tx.actor.User.ID, tx.actor.Clinic.StrictDirect, id)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -126,7 +126,7 @@ func (s *Service) Follow(ctx context.Context, actor Actor, after *string) (*Stre
 	}
 	s.present.enter(actor.User.ID)
 	if err := s.keepPresent(ctx, []UserID{actor.User.ID}); err != nil {
-		s.logger.WarnContext(ctx, "presence is not kept", "error", err)
+		s.logger.WarnContext(ctx, "presence is not kept", "error", Describe(err))
 	}
 	return &Stream{service: s, actor: actor, follower: follower}, nil
 }
@@ -138,13 +138,20 @@ func (s *Stream) Close() {
 }
 
 // Next waits for the next event, until ctx ends. The error is ErrSignedOut when the account was
-// deactivated.
-func (s *Stream) Next(ctx context.Context) (Event, error) {
+// deactivated, and context.DeadlineExceeded if nothing happened by the time that is given, if one is.
+func (s *Stream) Next(ctx context.Context, until time.Time) (Event, error) {
+	waiting := ctx
+	if !until.IsZero() {
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithDeadline(ctx, until)
+		defer cancel()
+	}
 	for {
-		delivery, err := s.follower.Next(ctx)
+		delivery, err := s.follower.Next(waiting)
 		if err != nil {
 			return nil, err
 		}
+		// Not under the deadline: what was taken from the log must come out of here.
 		event, err := s.translate(ctx, delivery)
 		if err != nil || event != nil {
 			return event, err
@@ -192,6 +199,11 @@ func (s *Stream) translate(ctx context.Context, delivery eventlog.Delivery) (Eve
 		}
 		return MessageAdded{moment, conversation, message}, nil
 	case kindMessageChanged:
+		// Of a message that the actor never saw, they do not hear that it changed either.
+		seen, err := s.service.MessagesByID(ctx, s.actor, []MessageID{message})
+		if _, ok := seen[message]; !ok || err != nil {
+			return nil, err
+		}
 		return MessageChanged{moment, conversation, message}, nil
 	case kindDirectStarted:
 		// To the other person a conversation without a message is nothing yet.
@@ -204,7 +216,9 @@ func (s *Stream) translate(ctx context.Context, delivery eventlog.Delivery) (Eve
 	case kindSettings:
 		return ConversationChanged{moment, conversation}, nil
 	case kindSignedOut:
-		return nil, ErrSignedOut
+		// It may be an old one, of somebody who was taken back since.
+		_, err := s.service.SignedIn(ctx, me)
+		return nil, err
 	case kindRoomJoined, kindRoomLeft, kindUserChanged:
 		return s.translateContact(ctx, moment, happened.Kind, user)
 	}
@@ -273,7 +287,7 @@ func (s *Service) KeepPresence(ctx context.Context) error {
 		}
 		s.present.mu.Unlock()
 		if err := s.keepPresent(ctx, ids); err != nil && ctx.Err() == nil {
-			s.logger.WarnContext(ctx, "presence is not kept", "error", err)
+			s.logger.WarnContext(ctx, "presence is not kept", "error", Describe(err))
 		}
 	}
 }

@@ -116,9 +116,13 @@ const messageColumns = `
 	END AS body,
 	CASE WHEN messages.sender_id = $1 THEN messages.client_key END AS client_key,
 	messages.text_count, messages.sent_at, messages.recalled_at,
-	CASE WHEN edited_seq IS NOT NULL AND EXISTS (
-		SELECT FROM spans WHERE reader = $1 AND spans.stream = conversations.stream
-			AND edited_seq BETWEEN from_seq AND to_seq) THEN edited_at END AS edited_at`
+	CASE WHEN edited_seq IS NOT NULL THEN (
+		SELECT CASE WHEN revision.seq > messages.seq THEN revision.made_at END FROM message_revisions AS revision
+		WHERE message_id = messages.id AND EXISTS (
+			SELECT FROM spans WHERE reader = $1 AND spans.stream = conversations.stream
+				AND revision.seq BETWEEN from_seq AND to_seq)
+		ORDER BY revision.seq DESC LIMIT 1)
+	END AS edited_at`
 
 // mayRead joins a message's conversation and keeps what the participant $1 may see.
 const mayRead = `
@@ -162,15 +166,13 @@ type Window struct {
 	size          int
 	backward      bool
 	after, before int64
-	// of is the conversation that the places are in, if there are any.
-	of ConversationID
 	// WithCursor asks for the cursor of the event stream at what the window shows.
 	WithCursor bool
 }
 
-// NewWindow checks what a window is asked to be by Relay's arguments. Without first and last it has
-// the last 20 lines, or the first 20 behind after.
-func NewWindow(first, last *int, after, before string) (Window, error) {
+// NewWindow checks what a window of a conversation is asked to be by Relay's arguments. Without
+// first and last it has the last 20 lines, or the first 20 behind after.
+func NewWindow(of ConversationID, first, last *int, after, before string) (Window, error) {
 	w := Window{size: 20, backward: after == "", before: 1 << 62}
 	field := "first"
 	switch {
@@ -185,36 +187,29 @@ func NewWindow(first, last *int, after, before string) (Window, error) {
 		return Window{}, err
 	}
 	var err error
-	if w.after, err = w.read("after", after, w.after); err != nil {
+	if w.after, err = readSeq("after", after, of, w.after); err != nil {
 		return Window{}, err
 	}
-	w.before, err = w.read("before", before, w.before)
+	w.before, err = readSeq("before", before, of, w.before)
 	return w, err
 }
 
-// read reads a place; both must be in the same conversation.
-func (w *Window) read(field, cursor string, none int64) (int64, error) {
+// readSeq reads a place in a conversation.
+func readSeq(field, cursor string, of ConversationID, none int64) (int64, error) {
 	at, err := readCursor(field, cursor, 2)
 	if err != nil || at == nil {
 		return none, err
 	}
 	seq, err := strconv.ParseInt(at[0], 10, 64)
-	of := ConversationID{uuid.MustParse(at[1])}
-	if err != nil || w.of != (ConversationID{}) && w.of != of {
+	if err != nil || at[1] != of.String() {
 		return 0, foreignCursor(field)
 	}
-	w.of = of
 	return seq, nil
 }
 
 // MessagePages returns the same window of each of the conversations, oldest first, of what the
 // actor may see.
 func (s *Service) MessagePages(ctx context.Context, actor Actor, ids []ConversationID, window Window) (map[ConversationID]Page[Message], error) {
-	for _, id := range ids {
-		if window.of != (ConversationID{}) && window.of != id {
-			return nil, foreignCursor("after")
-		}
-	}
 	direction := "ASC"
 	if window.backward {
 		direction = "DESC"
@@ -372,11 +367,6 @@ func (s *Service) SendMessage(ctx context.Context, actor Actor, in SendMessageIn
 		if _, err := tx.ExecContext(ctx, read, conversation.ID, actor.User.ID, sent.Seq, sent.TextCount); err != nil {
 			return MessageID{}, fmt.Errorf("move the sender's read position: %w", err)
 		}
-		if conversation.ArchivedAt != nil {
-			if err := tx.tell(ctx, kindSettings, conversation.ID); err != nil {
-				return MessageID{}, err
-			}
-		}
 		return sent.ID, bringBack(ctx, tx, conversation)
 	})
 	if err != nil {
@@ -387,18 +377,24 @@ func (s *Service) SendMessage(ctx context.Context, actor Actor, in SendMessageIn
 
 // bringBack un-archives the conversation for whom a message does so, and tells their devices.
 func bringBack(ctx context.Context, tx *transaction, conversation *ConversationView) error {
+	// The streams of all in one go: taken one after the other, two senders could wait for each other.
+	var streams []int64
+	if conversation.ArchivedAt != nil {
+		streams = append(streams, tx.actor.User.Stream)
+	}
 	if tx.actor.Clinic.KeepArchived {
-		return nil
+		return tx.tellAll(ctx, streams, eventlog.Event{Kind: kindSettings, Scope: conversation.ID.UUID})
 	}
 	const query = `
 		UPDATE participants SET archived_at = NULL
 		FROM users
 		WHERE users.id = user_id AND conversation_id = $1 AND archived_at IS NOT NULL AND left_at IS NULL AND NOT ` + isMuted + `
 		RETURNING users.stream`
-	var streams []int64
-	if err := tx.SelectContext(ctx, &streams, query, conversation.ID); err != nil {
+	var others []int64
+	if err := tx.SelectContext(ctx, &others, query, conversation.ID); err != nil {
 		return fmt.Errorf("bring back the conversation: %w", err)
 	}
+	streams = append(streams, others...)
 	return tx.tellAll(ctx, streams, eventlog.Event{Kind: kindSettings, Scope: conversation.ID.UUID})
 }
 
@@ -445,6 +441,9 @@ func (s *Service) EditMessage(ctx context.Context, actor Actor, in EditMessageIn
 		if err != nil {
 			return MessageID{}, err
 		}
+		if err := conversation.may(Send); err != nil {
+			return MessageID{}, err
+		}
 		if message.RecalledAt != nil {
 			return MessageID{}, refuse(CodeMessageRecalled, "This message was recalled.")
 		}
@@ -464,7 +463,7 @@ func (s *Service) EditMessage(ctx context.Context, actor Actor, in EditMessageIn
 			), revision AS (
 				INSERT INTO message_revisions (message_id, seq, body) VALUES ($1, $2, $3)
 			)
-			UPDATE messages SET body = $3, edited_seq = $2, edited_at = now() WHERE id = $1`
+			UPDATE messages SET body = $3, edited_seq = $2 WHERE id = $1`
 		if _, err := tx.ExecContext(ctx, revise, message.ID, event.Seq, body); err != nil {
 			return MessageID{}, fmt.Errorf("edit the message: %w", err)
 		}
@@ -482,7 +481,8 @@ type RecallMessageInput struct {
 	MessageID MessageID
 }
 
-// RecallMessage blanks a message of the actor's for everybody, who left included (E11, E44).
+// RecallMessage blanks a message of the actor's for everybody, who left included (E11, E44). Who
+// can't send any more can still take back what they sent: a recall has to work everywhere.
 func (s *Service) RecallMessage(ctx context.Context, actor Actor, in RecallMessageInput) (*Message, error) {
 	id, err := change(ctx, s, actor, "recallMessage", in.ClientKey, in, func(ctx context.Context, tx *transaction) (MessageID, error) {
 		conversation, message, err := enterByMessage(ctx, tx, in.MessageID)
@@ -535,8 +535,12 @@ func enterByMessage(ctx context.Context, tx *transaction, id MessageID) (*Conver
 		return nil, nil, fmt.Errorf("find the message: %w", err)
 	}
 	conversation, err := enter(ctx, tx, in)
-	if refused := new(Error); errors.As(err, &refused) && refused.Code == CodeNotFound {
-		return nil, nil, notFound("message", "messageId")
+	if refused := new(Error); errors.As(err, &refused) {
+		if refused.Code == CodeNotFound {
+			return nil, nil, notFound("message", "messageId")
+		}
+		refused.Field = []string{"messageId"}
+		return nil, nil, refused
 	}
 	if err != nil {
 		return nil, nil, err
@@ -552,9 +556,6 @@ func enterByMessage(ctx context.Context, tx *transaction, id MessageID) (*Conver
 	}
 	if message.Kind != Text || *message.SenderID != tx.actor.User.ID {
 		return nil, nil, &Error{Code: CodeNotTheSender, Message: "Only who sent a message can change it.", Field: []string{"messageId"}}
-	}
-	if err := conversation.may(Send); err != nil {
-		return nil, nil, err
 	}
 	return conversation, &message, nil
 }

@@ -61,6 +61,9 @@ func (f Forward) afterText(n int) (position, error) {
 	return readCursor("after", f.After, n)
 }
 
+// maxMicros is the end of the year 9999.
+const maxMicros = 253402300799999999
+
 // afterTime reads a cursor of a list that is ordered by a time, in microseconds, and an id.
 func (f Forward) afterTime() (micros *int64, id *string, err error) {
 	after, err := f.afterText(2)
@@ -68,7 +71,7 @@ func (f Forward) afterTime() (micros *int64, id *string, err error) {
 		return nil, nil, err
 	}
 	at, err := strconv.ParseInt(after[0], 10, 64)
-	if err != nil {
+	if err != nil || at < 0 || at > maxMicros {
 		return nil, nil, foreignCursor("after")
 	}
 	return &at, after.at(1), nil
@@ -97,7 +100,7 @@ func readCursor(field, cursor string, n int) (position, error) {
 	if err := json.Unmarshal(written, &at); err != nil || len(at) != n {
 		return nil, refused
 	}
-	if _, err := uuid.Parse(at[n-1]); err != nil {
+	if id, err := uuid.Parse(at[n-1]); err != nil || id.String() != at[n-1] {
 		return nil, refused
 	}
 	for _, value := range at {

@@ -26,7 +26,8 @@ type Participant struct {
 	UserID         UserID          `db:"user_id"`
 	Role           ParticipantRole `db:"role"`
 	JoinedAt       time.Time       `db:"joined_at"`
-	// SharesWaitingRoom tells whether they share a waiting room with another participant (E13).
+	// SharesWaitingRoom tells whether they share a waiting room with another participant (E13). Who
+	// left does not hear of rooms any more.
 	SharesWaitingRoom bool `db:"shares_waiting_room"`
 }
 
@@ -46,7 +47,8 @@ const participantsOf = `
 			SELECT sent_at FROM spans
 			JOIN messages ON messages.conversation_id = conversations.id AND messages.seq = opened_seq
 			WHERE reader = theirs.user_id AND spans.stream = conversations.stream
-				AND opened_seq <= mine.left_seq AND to_seq > mine.left_seq) END AS joined_at
+				AND opened_seq <= mine.left_seq AND to_seq > mine.left_seq) END AS joined_at,
+		mine.left_at IS NOT NULL AS frozen
 	FROM participants AS mine
 	JOIN conversations ON conversations.id = mine.conversation_id AND deleted_at IS NULL
 	JOIN participants AS theirs ON theirs.conversation_id = mine.conversation_id
@@ -63,12 +65,12 @@ const participantsInRooms = `
 		SELECT user_id FROM (
 			SELECT seen.user_id, count(*) OVER (PARTITION BY waiting_room_id) AS together
 			FROM seen
-			JOIN waiting_room_members AS here ON here.user_id = seen.user_id
+			JOIN waiting_room_members AS here ON here.user_id = seen.user_id AND here.search IS NOT NULL
 			JOIN waiting_rooms ON waiting_rooms.id = here.waiting_room_id AND deactivated_at IS NULL
 		) AS rooms
 		WHERE together > 1
 	)
-	SELECT seen.*, user_id IN (SELECT user_id FROM sharing) AS shares_waiting_room FROM seen`
+	SELECT id, conversation_id, user_id, role, joined_at, NOT frozen AND user_id IN (SELECT user_id FROM sharing) AS shares_waiting_room FROM seen`
 
 // ParticipantPages returns a page of the participants of each of the conversations, who joined
 // first coming first.
@@ -257,7 +259,12 @@ func revealFrom(ctx context.Context, tx *transaction, group *ConversationView, i
 		return 0, &Error{Code: CodeHistoryChoiceForbidden, Message: "This clinic shows added people only what is said from then on.", Field: []string{"history"}}
 	}
 	var lowest int64
-	const unbroken = `SELECT from_seq FROM spans WHERE reader = $1 AND stream = $2 AND to_seq = 9223372036854775807`
+	// Spans that adjoin are one: between them nothing is hidden.
+	const unbroken = `
+		SELECT max(from_seq) FROM spans
+		WHERE reader = $1 AND stream = $2 AND NOT EXISTS (
+			SELECT FROM spans AS before
+			WHERE before.reader = $1 AND before.stream = $2 AND before.to_seq = spans.from_seq - 1)`
 	if err := tx.GetContext(ctx, &lowest, unbroken, tx.actor.User.ID, group.Stream); err != nil {
 		return 0, fmt.Errorf("what the actor sees: %w", err)
 	}
@@ -400,7 +407,7 @@ func notInGroup(field string) error {
 	return &Error{Code: CodeNotAParticipant, Message: "This person is not in the group.", Field: []string{field}}
 }
 
-// isActive tells whether a person takes part now and still works here.
+// isActive tells whether a person takes part now.
 func isActive(ctx context.Context, tx *transaction, id ConversationID, who UserID) (bool, error) {
 	const query = `
 		SELECT EXISTS (SELECT FROM participants WHERE conversation_id = $1 AND user_id = $2 AND left_at IS NULL)`
@@ -455,8 +462,11 @@ func (s *Service) LeaveGroup(ctx context.Context, actor Actor, in LeaveGroupInpu
 			return ConversationID{}, &Error{Code: CodeNotGroupOwner, Message: "Only the group owner can name a successor.", Field: []string{"successorId"}}
 		}
 		if group.owned() {
-			handed, err := succeed(ctx, tx, group, in.SuccessorID)
-			if err == nil && !handed {
+			handed, err := succeed(ctx, tx, group, in.SuccessorID, true)
+			switch {
+			case err == nil && !handed && in.SuccessorID != nil:
+				err = notInGroup("successorId")
+			case err == nil && !handed:
 				err = closeGroup(ctx, tx, group)
 			}
 			if err != nil {
@@ -472,19 +482,18 @@ func (s *Service) LeaveGroup(ctx context.Context, actor Actor, in LeaveGroupInpu
 }
 
 // succeed gives the group of an owner who goes to the successor they named, else to who has been
-// in it longest. It reports whether there was anybody.
-func succeed(ctx context.Context, tx *transaction, group *ConversationView, named *UserID) (handed bool, err error) {
+// in it longest. It reports whether there was anybody. With anybody somebody will do whose account
+// ended, as the last resort: they may come back, and if not the next import finds another.
+func succeed(ctx context.Context, tx *transaction, group *ConversationView, named *UserID, anybody bool) (handed bool, err error) {
 	const query = `
 		SELECT user_id FROM participants JOIN users ON users.id = user_id
-		WHERE conversation_id = $1 AND left_at IS NULL AND deactivated_at IS NULL AND user_id <> $2
+		WHERE conversation_id = $1 AND left_at IS NULL AND (deactivated_at IS NULL OR $4) AND user_id <> $2
 			AND ($3::uuid IS NULL OR user_id = $3)
-		ORDER BY joined_at, participants.id
+		ORDER BY deactivated_at IS NOT NULL, joined_at, participants.id
 		LIMIT 1`
 	var successor UserID
-	err = tx.GetContext(ctx, &successor, query, group.ID, group.OwnerID, named)
+	err = tx.GetContext(ctx, &successor, query, group.ID, group.OwnerID, named, anybody && named == nil)
 	switch {
-	case errors.Is(err, sql.ErrNoRows) && named != nil:
-		return false, notInGroup("successorId")
 	case errors.Is(err, sql.ErrNoRows):
 		return false, nil
 	case err != nil:
@@ -531,7 +540,10 @@ func (s *Service) TransferOwnership(ctx context.Context, actor Actor, in Transfe
 		if in.UserID == actor.User.ID {
 			return group.ID, nil
 		}
-		_, err = succeed(ctx, tx, group, &in.UserID)
+		handed, err := succeed(ctx, tx, group, &in.UserID, false)
+		if err == nil && !handed {
+			err = notInGroup("userId")
+		}
 		return group.ID, err
 	})
 	if err != nil {

@@ -258,12 +258,12 @@ func TestPlansUseTheirIndexes(t *testing.T) {
 		AND user_id <> $1 AND user_id NOT IN (SELECT user_id FROM (`+contactsOf+`) AS book) LIMIT 1`)
 	pick(&places, `SELECT id FROM participants WHERE conversation_id IN (SELECT conversation_id FROM participants WHERE user_id = $1) LIMIT 100`)
 	window := func(last *int, before int64) Window {
-		w, err := NewWindow(nil, last, "", "")
+		w, err := NewWindow(ConversationID{}, nil, last, "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if before > 0 {
-			w.before, w.of = before, longest
+			w.before = before
 		}
 		return w
 	}

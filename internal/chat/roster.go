@@ -207,7 +207,7 @@ type rosterImport struct {
 	// formerly are the kinds of people who are of another kind now.
 	formerly map[UserID]UserKind
 	events   []eventlog.Event
-	// left are people who went from a room and still work here; gone who do not.
+	// left are people who went from a room; gone are those who do not work here any more.
 	left, gone []UserID
 }
 
@@ -510,9 +510,11 @@ func (i *rosterImport) setMembers(ctx context.Context, tx *transaction) error {
 // takes people out of groups in which they share no waiting room with anybody any more (E13).
 func (i *rosterImport) setGroups(ctx context.Context, tx *transaction) error {
 	const owned = `
-		SELECT id FROM conversations WHERE owner_id = ANY ($1) AND deleted_at IS NULL AND closed_at IS NULL ORDER BY id`
+		SELECT conversations.id FROM conversations JOIN users ON users.id = owner_id
+		WHERE users.clinic_id = $1 AND users.deactivated_at IS NOT NULL AND deleted_at IS NULL AND closed_at IS NULL
+		ORDER BY conversations.id`
 	var ids []ConversationID
-	if err := tx.SelectContext(ctx, &ids, owned, array(i.gone)); err != nil {
+	if err := tx.SelectContext(ctx, &ids, owned, i.clinic.ID); err != nil {
 		return err
 	}
 	for _, id := range ids {
@@ -520,11 +522,13 @@ func (i *rosterImport) setGroups(ctx context.Context, tx *transaction) error {
 		if err != nil {
 			return err
 		}
-		if group.OwnerID == nil || !slices.Contains(i.gone, *group.OwnerID) {
+		if active, err := works(ctx, tx, group.OwnerID); err != nil {
+			return err
+		} else if active {
 			continue
 		}
 		// Without anybody else who is active the group keeps its owner, who may come back.
-		handed, err := succeed(ctx, tx, group, nil)
+		handed, err := succeed(ctx, tx, group, nil, false)
 		if err != nil {
 			return err
 		}
@@ -543,13 +547,15 @@ func (i *rosterImport) setGroups(ctx context.Context, tx *transaction) error {
 			SELECT FROM participants AS others
 			JOIN waiting_room_members AS there ON there.user_id = others.user_id
 			JOIN waiting_room_members AS here ON here.waiting_room_id = there.waiting_room_id AND here.user_id = mine.user_id
+				AND here.search IS NOT NULL AND there.search IS NOT NULL
 			WHERE others.conversation_id = mine.conversation_id AND others.left_at IS NULL AND others.user_id <> mine.user_id)
 		ORDER BY mine.conversation_id, mine.user_id`
 	var leaving []struct {
 		GroupID ConversationID `db:"group_id"`
 		UserID  UserID         `db:"user_id"`
 	}
-	if err := tx.SelectContext(ctx, &leaving, strangers, array(i.left)); err != nil {
+	staying := slices.DeleteFunc(slices.Clone(i.left), func(id UserID) bool { return slices.Contains(i.gone, id) })
+	if err := tx.SelectContext(ctx, &leaving, strangers, array(staying)); err != nil {
 		return err
 	}
 	for _, who := range leaving {
@@ -558,6 +564,16 @@ func (i *rosterImport) setGroups(ctx context.Context, tx *transaction) error {
 		}
 	}
 	return nil
+}
+
+// works tells whether the owner of a group that was just locked is somebody who is active, or the
+// group has none.
+func works(ctx context.Context, tx *transaction, owner *UserID) (active bool, err error) {
+	if owner == nil {
+		return true, nil
+	}
+	err = tx.GetContext(ctx, &active, `SELECT deactivated_at IS NULL FROM users WHERE id = $1`, owner)
+	return active, err
 }
 
 func (i *rosterImport) takeOut(ctx context.Context, tx *transaction, id ConversationID, who UserID) error {
@@ -569,7 +585,7 @@ func (i *rosterImport) takeOut(ctx context.Context, tx *transaction, id Conversa
 		return err
 	}
 	if group.OwnerID != nil && *group.OwnerID == who {
-		handed, err := succeed(ctx, tx, group, nil)
+		handed, err := succeed(ctx, tx, group, nil, true)
 		if err != nil {
 			return err
 		}

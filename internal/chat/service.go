@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
 	"time"
 
@@ -38,7 +39,8 @@ type Service struct {
 	db     *sqlx.DB
 	log    *eventlog.Log
 	logger *slog.Logger
-	// writers bounds how many changes run at once: more only wait for each other in Postgres.
+	// writers bounds how many changes run at once: more only wait for each other in Postgres, and
+	// must leave connections for those who read.
 	writers   chan struct{}
 	present   presence
 	searchers searchers
@@ -48,7 +50,7 @@ type Service struct {
 func New(db *sqlx.DB, log *eventlog.Log, logger *slog.Logger) *Service {
 	return &Service{
 		db: db, log: log, logger: logger,
-		writers: make(chan struct{}, 4*runtime.GOMAXPROCS(0)),
+		writers: make(chan struct{}, max(8, 2*runtime.GOMAXPROCS(0))),
 		present: presence{open: map[UserID]int{}},
 	}
 }
@@ -87,6 +89,20 @@ func (s *Service) SignedIn(ctx context.Context, subject uuid.UUID) (Actor, error
 		return Actor{}, fmt.Errorf("look up the actor: %w", err)
 	}
 	return actor, nil
+}
+
+// SignedOut returns who of the users may not act any more.
+func (s *Service) SignedOut(ctx context.Context, ids []UserID) (map[UserID]bool, error) {
+	const query = `SELECT id FROM users WHERE id = ANY ($1) AND deactivated_at IS NOT NULL`
+	var gone []UserID
+	if err := s.db.SelectContext(ctx, &gone, query, array(ids)); err != nil {
+		return nil, fmt.Errorf("look up who is signed out: %w", err)
+	}
+	signedOut := make(map[UserID]bool, len(gone))
+	for _, id := range gone {
+		signedOut[id] = true
+	}
+	return signedOut, nil
 }
 
 // transaction is one change under way.
@@ -139,12 +155,11 @@ func change[T any](ctx context.Context, s *Service, actor Actor, operation, key 
 	if err != nil {
 		return result, err
 	}
-	written, err := json.Marshal(input)
+	fingerprint, err := fingerprintOf(input)
 	if err != nil {
 		return result, fmt.Errorf("%s: write down the input: %w", operation, err)
 	}
-	fingerprint := sha256.Sum256(written)
-	err = s.transact(ctx, actor, func(ctx context.Context, tx *transaction) error {
+	attempt := func() error { return s.transact(ctx, actor, func(ctx context.Context, tx *transaction) error {
 		const first = `
 			INSERT INTO client_keys (user_id, key, operation, fingerprint) VALUES ($1, $2, $3, $4)
 			ON CONFLICT ON CONSTRAINT client_keys_pkey DO NOTHING`
@@ -169,8 +184,37 @@ func change[T any](ctx context.Context, s *Service, actor Actor, operation, key 
 			return fmt.Errorf("%s: keep the result: %w", operation, err)
 		}
 		return nil
-	})
+	})}
+	// No two changes should wait for each other. If they do, Postgres ends one, which can be done
+	// again: nothing of it is left.
+	for range deadlocks {
+		if err = attempt(); !postgres.Deadlock(err) {
+			break
+		}
+	}
 	return result, err
+}
+
+// deadlocks is how often a change is tried.
+const deadlocks = 3
+
+// fingerprintOf tells inputs apart. What an input leaves out does not count, so that it stays the
+// same when fields are added to its kind.
+func fingerprintOf(input any) (fingerprint [sha256.Size]byte, err error) {
+	written, err := json.Marshal(input)
+	if err != nil {
+		return fingerprint, err
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(written, &fields); err != nil {
+		return fingerprint, err
+	}
+	delete(fields, "ClientKey")
+	maps.DeleteFunc(fields, func(_ string, value any) bool { return value == nil })
+	if written, err = json.Marshal(fields); err != nil {
+		return fingerprint, err
+	}
+	return sha256.Sum256(written), nil
 }
 
 // repeated reads the result of an earlier call with the same key.
@@ -201,6 +245,9 @@ func (s *Service) transact(ctx context.Context, actor Actor, act func(ctx contex
 }
 
 func (s *Service) transactWithin(ctx context.Context, limit time.Duration, actor Actor, act func(ctx context.Context, tx *transaction) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	select {
 	case s.writers <- struct{}{}:
 		defer func() { <-s.writers }()
@@ -233,6 +280,19 @@ func (s *Service) read(ctx context.Context, actor Actor, withCursor bool, rows a
 			return err
 		}
 		return tx.SelectContext(ctx, rows, query, arguments...)
+	})
+	return cursor, err
+}
+
+// cursorBefore is the place in the actor's event stream before something is read in several
+// statements: what happens between them may be in both, but is missing in neither.
+func (s *Service) cursorBefore(ctx context.Context, actor Actor, wanted bool) (cursor string, err error) {
+	if !wanted {
+		return "", nil
+	}
+	err = postgres.InSnapshot(ctx, s.db, func(tx *sqlx.Tx) error {
+		cursor, err = s.log.Here(ctx, tx, actor.User.ID.UUID)
+		return err
 	})
 	return cursor, err
 }

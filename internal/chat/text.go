@@ -32,7 +32,7 @@ func clean(field, text string, limit int, allowed string) (string, *Error) {
 	}
 	text = norm.NFC.String(text)
 	for _, r := range text {
-		if unicode.IsControl(r) && !strings.ContainsRune(allowed, r) || r == '\u2028' || r == '\u2029' {
+		if (unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp)) && !strings.ContainsRune(allowed, r) {
 			return "", invalid(field, "The text contains a control character.")
 		}
 	}
@@ -45,7 +45,7 @@ func clean(field, text string, limit int, allowed string) (string, *Error) {
 
 // validBody is what a message may say: lines of text with something in them.
 func validBody(text string) (string, error) {
-	body, err := clean("body", strings.ReplaceAll(text, "\r\n", "\n"), MaxMessage, "\n\t")
+	body, err := clean("body", strings.ReplaceAll(text, "\r\n", "\n"), MaxMessage, "\n\t\u2028\u2029")
 	if err != nil {
 		return "", err
 	}

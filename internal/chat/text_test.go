@@ -63,6 +63,6 @@ func FuzzCursorOfAList(f *testing.F) {
 		if err == nil && at != nil && len(at) != n {
 			t.Errorf("%q is read as %v", cursor, at)
 		}
-		_, _ = NewWindow(nil, nil, cursor, cursor)
+		_, _ = NewWindow(ConversationID{}, nil, nil, cursor, cursor)
 	})
 }

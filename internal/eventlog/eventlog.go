@@ -179,7 +179,7 @@ func AppendAll(ctx context.Context, tx *sqlx.Tx, events []Event) ([]Event, error
 }
 
 // setSpans opens and closes what the events open and close, in their order. What the earlier spans
-// of a reader cover stays as it was.
+// of a reader cover stays as it was: what is opened are the pieces between them, and all behind.
 func setSpans(ctx context.Context, tx *sqlx.Tx, events []Event) error {
 	var closed, opened struct {
 		readers               []uuid.UUID
@@ -230,10 +230,21 @@ func setSpans(ctx context.Context, tx *sqlx.Tx, events []Event) error {
 	if len(opened.readers) > 0 {
 		const query = `
 			INSERT INTO spans (reader, stream, from_seq, to_seq, opened_seq)
-			SELECT reader, stream, GREATEST(from_seq, 1 + COALESCE((
-				SELECT max(to_seq) FROM spans WHERE spans.reader = given.reader AND spans.stream = given.stream), 0)), to_seq, seq
+			SELECT given.reader, given.stream, piece.first, COALESCE((
+				SELECT min(from_seq) - 1 FROM spans
+				WHERE spans.reader = given.reader AND spans.stream = given.stream AND from_seq > piece.first
+			), given.to_seq), seq
 			FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
-				AS given (reader, stream, from_seq, to_seq, seq)`
+				AS given (reader, stream, from_seq, to_seq, seq)
+			CROSS JOIN LATERAL (
+				SELECT given.from_seq AS first
+				UNION
+				SELECT to_seq + 1 FROM spans
+				WHERE spans.reader = given.reader AND spans.stream = given.stream AND to_seq >= given.from_seq
+			) AS piece
+			WHERE NOT EXISTS (
+				SELECT FROM spans WHERE spans.reader = given.reader AND spans.stream = given.stream
+					AND piece.first BETWEEN from_seq AND to_seq)`
 		if _, err := tx.ExecContext(ctx, query, pq.Array(opened.readers), pq.Array(opened.stream),
 			pq.Array(opened.from), pq.Array(opened.to), pq.Array(opened.seq)); err != nil {
 			return fmt.Errorf("open spans: %w", err)

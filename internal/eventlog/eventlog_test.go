@@ -219,19 +219,37 @@ func TestHistoryIsRevealedFromASeqOn(t *testing.T) {
 	}
 }
 
-func TestRevealedHistoryDoesNotReachIntoAnEarlierSpan(t *testing.T) {
+// What was seen before stays as it is: the revealed history is what lies between and behind.
+func TestRevealedHistoryFillsTheGapsBetweenEarlierSpans(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann := uuid.New()
-	stream := w.stream()
-	w.says(stream, "1 2")
-	w.opens(stream, "3", ann)
-	w.closes(stream, "4", ann)
-	w.says(stream, "5 6")
+	for _, c := range []struct {
+		revealFrom int64
+		want       string
+	}{
+		{0, "3-4 7-8 11-"},
+		{1, "1-2 3-4 5-6 7-8 9-"},
+		{2, "2-2 3-4 5-6 7-8 9-"},
+		{4, "3-4 5-6 7-8 9-"},
+		{6, "3-4 6-6 7-8 9-"},
+		{8, "3-4 7-8 9-"},
+		{10, "3-4 7-8 10-"},
+	} {
+		w := newWorld(t)
+		stream := w.stream()
+		w.says(stream, "1 2")
+		w.opens(stream, "3", ann)
+		w.closes(stream, "4", ann)
+		w.says(stream, "5 6")
+		w.opens(stream, "7", ann)
+		w.closes(stream, "8", ann)
+		w.says(stream, "9 10")
 
-	w.appends(Event{Stream: stream, Kind: "7", Opens: []uuid.UUID{ann}, RevealFrom: 1})
+		w.appends(Event{Stream: stream, Kind: "11", Opens: []uuid.UUID{ann}, RevealFrom: c.revealFrom})
 
-	check(t, "Ann sees", w.spans(ann, stream), "3-4 5-")
+		check(t, fmt.Sprint("revealed from ", c.revealFrom), w.spans(ann, stream), c.want)
+		w.closes(stream, "12", ann)
+		check(t, fmt.Sprint("revealed from ", c.revealFrom, ", and closed"), w.spans(ann, stream), c.want+"12")
+	}
 }
 
 func TestWhoeverIsOpenedMustNotBeOpen(t *testing.T) {

@@ -180,11 +180,13 @@ func TestTheClosingEventIsTheLast(t *testing.T) {
 		w.closes(group, "closed", ann)
 		w.says(group, "secret")
 
+		late := w.follows(l, ann, beginning)
 		if numbered {
 			w.numbers(l)
 		}
 		w.refreshes(l)
 		check(t, "heard", stream.hears(), "a closed")
+		check(t, "heard by who came back in between", late.hears(), "a closed")
 		end := stream.cursor
 		w.says(group, "secret")
 		w.numbers(l)
@@ -390,9 +392,13 @@ func TestAnotherDatabaseUnderARunningProcessIsAReset(t *testing.T) {
 		w := newWorld(t)
 		l := w.running()
 		mine := w.private(ann)
-		stream := w.follows(l, ann, "")
+		beginning := w.follows(l, ann, "").cursor
 		w.says(mine, "a b c d")
 		w.numbers(w.still())
+		w.exec(`SELECT FROM feed_state FOR UPDATE`) // behind whoever numbered them
+		w.numbers(w.still())
+		// From the feed: whoever heard them early may not have come as far in it.
+		stream := w.follows(l, ann, beginning)
 		check(t, name+": heard", stream.awaits(4), "a b c d")
 
 		w.exec(`BEGIN; TRUNCATE feed, unnumbered; ` + breaks + `; COMMIT`)

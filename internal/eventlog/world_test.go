@@ -46,10 +46,12 @@ func (w *world) still() *Log {
 	return l
 }
 
-// running is a process that does its work until the test ends.
+// running is a process that does its work until the test ends. Its followers hear nothing but
+// events.
 func (w *world) running() *Log {
 	w.t.Helper()
 	l := New(w.database.Open(), w.database.URL, testKey, slog.New(slog.DiscardHandler))
+	l.heartbeat = time.Hour
 	w.runs(l)
 	return l
 }
@@ -110,6 +112,7 @@ type fixed struct{ driver.Connector }
 
 func (f fixed) Open(string) (driver.Conn, error)               { return f.Connect(context.Background()) }
 func (f fixed) OpenConnector(string) (driver.Connector, error) { return f.Connector, nil }
+
 func (w *world) inTx(do func(ctx context.Context, tx *sqlx.Tx) error) error {
 	return postgres.InTx(w.t.Context(), w.db, func(tx *sqlx.Tx) error { return do(w.t.Context(), tx) })
 }

@@ -135,6 +135,13 @@ func Violates(err error, constraint string) bool {
 	return strings.HasPrefix(state, "23") && name == constraint
 }
 
+// Deadlock tells whether Postgres ended the transaction because it and others waited for each other,
+// or could not be put in an order. It can be tried again.
+func Deadlock(err error) bool {
+	code, _ := Code(err)
+	return code == "40P01" || code == "40001"
+}
+
 // Code returns the SQLSTATE of an error of the server and the constraint it names, if any. Unlike
 // the message both are safe to log: they contain nothing out of a row.
 func Code(err error) (sqlstate, constraint string) {
