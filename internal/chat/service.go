@@ -159,32 +159,34 @@ func change[T any](ctx context.Context, s *Service, actor Actor, operation, key 
 	if err != nil {
 		return result, fmt.Errorf("%s: write down the input: %w", operation, err)
 	}
-	attempt := func() error { return s.transact(ctx, actor, func(ctx context.Context, tx *transaction) error {
-		const first = `
+	attempt := func() error {
+		return s.transact(ctx, actor, func(ctx context.Context, tx *transaction) error {
+			const first = `
 			INSERT INTO client_keys (user_id, key, operation, fingerprint) VALUES ($1, $2, $3, $4)
 			ON CONFLICT ON CONSTRAINT client_keys_pkey DO NOTHING`
-		inserted, err := tx.ExecContext(ctx, first, actor.User.ID, key, operation, fingerprint[:])
-		if err != nil {
-			return fmt.Errorf("%s: take the client key: %w", operation, err)
-		}
-		if n, err := inserted.RowsAffected(); err != nil {
-			return err
-		} else if n == 0 {
-			return repeated(ctx, tx, key, operation, fingerprint[:], &result)
-		}
-		if result, err = act(ctx, tx); err != nil {
-			return err
-		}
-		stored, err := json.Marshal(result)
-		if err != nil {
-			return fmt.Errorf("%s: write down the result: %w", operation, err)
-		}
-		const keep = `UPDATE client_keys SET result = $3 WHERE user_id = $1 AND key = $2`
-		if _, err := tx.ExecContext(ctx, keep, actor.User.ID, key, stored); err != nil {
-			return fmt.Errorf("%s: keep the result: %w", operation, err)
-		}
-		return nil
-	})}
+			inserted, err := tx.ExecContext(ctx, first, actor.User.ID, key, operation, fingerprint[:])
+			if err != nil {
+				return fmt.Errorf("%s: take the client key: %w", operation, err)
+			}
+			if n, err := inserted.RowsAffected(); err != nil {
+				return err
+			} else if n == 0 {
+				return repeated(ctx, tx, key, operation, fingerprint[:], &result)
+			}
+			if result, err = act(ctx, tx); err != nil {
+				return err
+			}
+			stored, err := json.Marshal(result)
+			if err != nil {
+				return fmt.Errorf("%s: write down the result: %w", operation, err)
+			}
+			const keep = `UPDATE client_keys SET result = $3 WHERE user_id = $1 AND key = $2`
+			if _, err := tx.ExecContext(ctx, keep, actor.User.ID, key, stored); err != nil {
+				return fmt.Errorf("%s: keep the result: %w", operation, err)
+			}
+			return nil
+		})
+	}
 	// No two changes should wait for each other. If they do, Postgres ends one, which can be done
 	// again: nothing of it is left.
 	for range deadlocks {
