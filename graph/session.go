@@ -19,8 +19,9 @@ const (
 	actorAge = 2 * time.Second
 	// actorAgeAtMost is how old it may be if nothing newer can be had.
 	actorAgeAtMost = 4 * time.Second
-	// actorTime bounds the look-up.
-	actorTime = 2 * time.Second
+	// actorTime bounds the look-up. It is long: on a busy server everybody waits, and nobody is
+	// sent away to come back and ask once more.
+	actorTime = 10 * time.Second
 )
 
 // session is who is asking, for one request or for the life of a socket.

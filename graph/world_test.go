@@ -29,7 +29,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // world is a database with clinics in it, and instances that serve it.
 type world struct {
