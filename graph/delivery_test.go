@@ -101,7 +101,7 @@ func TestNothingIsLostDoubledOrOutOfOrder(t *testing.T) {
 			conversations[p] = append(conversations[p], direct)
 		}
 	}
-	s := &storm{w: w, db: w.database.Open(), deadline: time.Now().Add(50 * time.Second), start: map[string]int{}}
+	s := &storm{w: w, db: w.database.Open(), deadline: time.Now().Add(4 * time.Minute), start: map[string]int{}}
 	s.remember()
 	var subscribers []*subscriber
 	var listening, ready sync.WaitGroup
