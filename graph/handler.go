@@ -92,14 +92,14 @@ func NewHandler(options Options) (*Handler, error) {
 		return next(scoped(ctx))
 	})
 	server.AroundRootFields(func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
-		if graphql.GetOperationContext(ctx).Operation.Operation == ast.Mutation {
+		if does(ctx, ast.Mutation) {
 			// Each sees what the one before it did.
 			ctx = scoped(ctx)
 		}
 		return next(ctx)
 	})
 	server.AroundResponses(func(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
-		if graphql.GetOperationContext(ctx).Operation.Operation != ast.Subscription {
+		if !does(ctx, ast.Subscription) {
 			return next(ctx)
 		}
 		response := next(scoped(ctx))
@@ -128,6 +128,13 @@ func NewHandler(options Options) (*Handler, error) {
 		}
 		guarded.ServeHTTP(w, r)
 	}))}, nil
+}
+
+// does tells whether what is answered is an operation of this kind. A document that is refused never
+// becomes one.
+func does(ctx context.Context, kind ast.Operation) bool {
+	operation := graphql.GetOperationContext(ctx).Operation
+	return operation != nil && operation.Operation == kind
 }
 
 // failed tells whether a fault of ours is in a response.

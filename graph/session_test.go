@@ -167,3 +167,37 @@ func TestE24E35WhoIsTakenBackResumesFromBefore(t *testing.T) {
 		}
 	}
 }
+
+// What never becomes an operation is answered as what it is, over HTTP and through the whole handler,
+// and repeats nothing of what was sent.
+func TestABadDocumentIsNotAFaultOfOurs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.person("Ann Lee", "Front desk")
+	var aliases strings.Builder
+	for i := range 60 {
+		fmt.Fprintf(&aliases, "a%d: name ", i)
+	}
+	for what, c := range map[string]struct{ document, code string }{
+		"an unknown field":    {`{ viewer { nmae } }`, "GRAPHQL_VALIDATION_FAILED"},
+		"an unknown argument": {`{ viewer { contacts(secretword: 1) { nodes { name } } } }`, "GRAPHQL_VALIDATION_FAILED"},
+		"no such value":       {`{ viewer { conversations(filter: {kind: 7}) { nodes { id } } } }`, "GRAPHQL_VALIDATION_FAILED"},
+		"a null":              {`{ node(id: null) { id } }`, "GRAPHQL_VALIDATION_FAILED"},
+		"a syntax error":      {`{ viewer { name "secretword" `, "GRAPHQL_PARSE_FAILED"},
+		"too many aliases":    {`{ viewer { ` + aliases.String() + ` } }`, "OPERATION_TOO_LARGE"},
+		"too many tokens":     {`{ viewer { ` + strings.Repeat("name ", 6000) + ` } }`, "OPERATION_TOO_LARGE"},
+		"too deep":            {`{ viewer ` + strings.Repeat("{ user { contact ", 12) + `{ name }` + strings.Repeat(" } }", 12) + ` }`, "OPERATION_TOO_LARGE"},
+		"too complex": {`{ viewer { contacts(first: 100) { nodes { directConversation { messages(first: 100) { nodes { sender { name }
+			subject { name } text seq cursor } } } } } } }`, "COMPLEXITY_LIMIT_EXCEEDED"},
+		"a circle of fragments":   {`{ viewer { ...a } } fragment a on Viewer { ...b } fragment b on Viewer { ...a }`, "GRAPHQL_VALIDATION_FAILED"},
+		"two operations, unnamed": {`query a { viewer { name } } query b { viewer { name } }`, "GRAPHQL_VALIDATION_FAILED"},
+		"nothing":                 {` `, "GRAPHQL_VALIDATION_FAILED"},
+		"a subscription":          {`subscription { events { cursor } }`, "SUBSCRIPTION_NEEDS_WEBSOCKET"},
+	} {
+		got := ann.asks(c.document, nil)
+		check(t, what, got.code(), c.code)
+		if strings.Contains(got.body, "Something went wrong") {
+			t.Errorf("%s is called a fault of ours: %s", what, got.body)
+		}
+	}
+}
