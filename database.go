@@ -22,6 +22,7 @@ const startTime = 5 * time.Minute
 // database is an open database, and the server that it is in if that is our own.
 type database struct {
 	*sqlx.DB
+	// url is complete.
 	url    string
 	report func(line string)
 	dir    string
@@ -41,7 +42,10 @@ func openDatabase(ctx context.Context, settings databaseSettings, report func(li
 		d.server, d.url = server, server.URL()
 	}
 	var err error
-	if d.DB, err = postgres.Open(ctx, d.url); err != nil {
+	if d.url, err = postgres.Complete(d.url); err == nil {
+		d.DB, err = postgres.Open(ctx, d.url)
+	}
+	if err != nil {
 		d.stop(ctx)
 		return nil, err
 	}
@@ -73,9 +77,10 @@ func (d *database) keep(ctx context.Context) error {
 			return fmt.Errorf("PostgreSQL has ended: %w", err)
 		}
 		d.mu.Lock()
+		former := d.server
 		d.server = server
 		d.mu.Unlock()
-		if server.URL() != d.url {
+		if server.URL() != former.URL() {
 			return fmt.Errorf("PostgreSQL has ended, and came back at another address: start Corridor again")
 		}
 	}

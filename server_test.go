@@ -486,3 +486,19 @@ func TestASecretOfAPanicStaysInIt(t *testing.T) {
 		t.Errorf("the log says %s", &log)
 	}
 }
+
+// Who listens for hints connects with the same settings as everybody else: with the plain URL it may
+// not be let in, and only the slow poll is left.
+func TestWhoListensConnectsAsAllOthersDo(t *testing.T) {
+	t.Parallel()
+	database := pgtest.New(t)
+	starts(t, emptyDir(t), "DATABASE_URL="+database.URL, "CORRIDOR_TOKEN_KEY="+someKey)
+	db := database.Open()
+
+	eventually(t, "somebody listens, under our name", func() (listens bool) {
+		const query = `
+			SELECT EXISTS (SELECT FROM pg_stat_activity
+				WHERE query LIKE 'LISTEN%' AND application_name = 'corridor' AND datname = current_database())`
+		return db.Get(&listens, query) == nil && listens
+	})
+}

@@ -51,6 +51,8 @@ func presenter(logger *slog.Logger) graphql.ErrorPresenterFunc {
 			return refusal(codeUnauthenticated, signInFirst)
 		case errors.As(err, &document) && document.Unwrap() == nil:
 			return maskInput(document)
+		case abandoned(ctx):
+			return refusal(codeInternal, "The operation was cancelled.") // nobody reads it
 		}
 		fault := rand.Text()
 		logger.ErrorContext(ctx, "a request failed", "fault", fault, "path", graphql.GetPath(ctx).String(), "error", chat.Describe(err))
@@ -59,4 +61,9 @@ func presenter(logger *slog.Logger) graphql.ErrorPresenterFunc {
 		shown.Extensions["fault"] = fault
 		return shown
 	}
+}
+
+// abandoned tells whether who asked is gone: what fails because of that is no fault.
+func abandoned(ctx context.Context) bool {
+	return context.Cause(ctx) == context.Canceled //nolint:errorlint // what we cut off has another cause
 }

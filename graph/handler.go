@@ -192,6 +192,8 @@ func signIn(ctx context.Context, options Options, token string) (context.Context
 }
 
 func unavailable(ctx context.Context, options Options, err error) error {
-	options.Logger.ErrorContext(ctx, "nobody can sign in", "error", chat.Describe(err))
+	if !abandoned(ctx) {
+		options.Logger.ErrorContext(ctx, "nobody can sign in", "error", chat.Describe(err))
+	}
 	return errUnavailable
 }

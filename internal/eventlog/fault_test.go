@@ -35,6 +35,23 @@ func TestALostHintOnlyCostsTime(t *testing.T) {
 	check(t, "heard", sorted(stream.awaits(3)), "a b opened")
 }
 
+// A crowd of events may come when Postgres believes the table to be empty, as it is most of the time.
+func TestACrowdOfEventsIsNumberedWithoutStatistics(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	l := w.still()
+	stream := w.private(ann)
+	w.exec(`UPDATE pg_class SET relpages = 10, reltuples = 0 WHERE relname = 'unnumbered'`)
+	w.exec(`INSERT INTO events (stream, seq, kind) SELECT $1, seq, 'said' FROM generate_series(1, 100000) AS seq`, stream)
+	w.exec(`INSERT INTO unnumbered (stream, seq) SELECT stream, seq FROM events`)
+
+	for range 2 {
+		if n, err := l.number(t.Context()); n != numberAtOnce || err != nil {
+			t.Fatalf("it numbered %d, %v", n, err)
+		}
+	}
+}
+
 func TestAHintWakesAnotherProcess(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

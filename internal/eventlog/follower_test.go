@@ -286,6 +286,7 @@ func TestMoreThan64StreamsAheadWaitForTheNumbering(t *testing.T) {
 	w.numbers(l)
 	w.refreshes(l)
 	hears(stream)
+	check(t, "exceptions in the end", len(stream.at.ahead), 0)
 	check(t, "different events", len(heard), 3*len(streams))
 	for kind, times := range heard {
 		check(t, kind, times, 1)

@@ -15,6 +15,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -30,6 +31,8 @@ const (
 	readAtOnce = 5000
 	// maxSeen bounds the streams of which the newest seq is remembered.
 	maxSeen = 1 << 15
+	// complainEvery is how often a fault that stays is logged.
+	complainEvery = time.Minute
 	// keepFeed is how long a cursor can be resumed from.
 	keepFeed = 30 * 24 * time.Hour
 
@@ -62,6 +65,8 @@ type Log struct {
 	news  chan struct{}
 	work  chan struct{}
 	hints chan []Position
+	// complaints are a *rate.Sometimes for each act.
+	complaints sync.Map
 
 	mu sync.RWMutex
 	// ring holds the events of the feed up to head, without gaps; ahead those that are not
@@ -78,8 +83,8 @@ type Log struct {
 	seen map[int64]int64
 }
 
-// New returns the log in db. The listen URL names the same database, for a connection of its own
-// that hears the hints of other processes. All processes of one database must have the same key;
+// New returns the log in db. The listen URL is all that lib/pq needs for a connection of its own to
+// the same database, which hears the hints of other processes. All processes of one database must have the same key;
 // it authenticates cursors.
 func New(db *sqlx.DB, listen string, key []byte, logger *slog.Logger) *Log {
 	return &Log{
@@ -136,11 +141,12 @@ func (l *Log) refresher(ctx context.Context) error {
 		}
 		for more := true; more; {
 			var err error
-			if more, err = l.refresh(ctx); err != nil {
+			if more, err = l.refresh(ctx); errors.Is(err, errBreach) {
+				l.complain(ctx, "trust the feed", err)
+				l.restart()
+				break
+			} else if err != nil {
 				l.complain(ctx, "read the feed", err)
-				if errors.Is(err, errBreach) {
-					l.restart()
-				}
 				break
 			}
 		}
@@ -311,13 +317,13 @@ func (l *Log) number(ctx context.Context) (numbered int64, err error) {
 		return 0, err
 	}
 	// Within a stream commits come in the order of seq, so what is visible here has no gaps.
+	// By ctid: after a vacuum of the empty table Postgres expects one row and would compare each with
+	// each. Nobody else moves or deletes them.
 	const query = `
-		WITH next AS (
-			SELECT stream, seq FROM unnumbered ORDER BY stream, seq LIMIT $2
-		), taken AS (
-			DELETE FROM unnumbered USING next
-			WHERE unnumbered.stream = next.stream AND unnumbered.seq = next.seq
-			RETURNING unnumbered.stream, unnumbered.seq
+		WITH taken AS (
+			DELETE FROM unnumbered
+			WHERE ctid = ANY (ARRAY(SELECT ctid FROM unnumbered ORDER BY stream, seq LIMIT $2))
+			RETURNING stream, seq
 		)
 		INSERT INTO feed (pos, stream, seq)
 		SELECT $1 + row_number() OVER (ORDER BY stream, seq), stream, seq FROM taken`
@@ -474,7 +480,8 @@ func (l *Log) trim(ctx context.Context, keep time.Duration) (trimmed int64, err 
 	return trimmed, err
 }
 
-// complain logs a fault that is lived through. Of an error of Postgres only the code is told: its
+// complain logs a fault that is lived through, of each act once in a while: as long as the database
+// is away all of them fail several times a second. Of an error of Postgres only the code is told: its
 // details hold rows.
 func (l *Log) complain(ctx context.Context, act string, err error) {
 	if ctx.Err() != nil {
@@ -484,7 +491,10 @@ func (l *Log) complain(ctx context.Context, act string, err error) {
 	if errors.As(err, &fault) {
 		err = fmt.Errorf("SQLSTATE %s", fault.Code)
 	}
-	l.logger.WarnContext(ctx, "the event log goes on after a fault", "act", act, "error", err)
+	said, _ := l.complaints.LoadOrStore(act, &rate.Sometimes{Interval: complainEvery})
+	said.(*rate.Sometimes).Do(func() {
+		l.logger.WarnContext(ctx, "the event log goes on after a fault", "act", act, "error", err)
+	})
 }
 
 const eventColumns = `events.stream, events.seq, events.kind, events.actor, events.scope, events.subject,

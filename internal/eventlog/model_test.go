@@ -394,8 +394,8 @@ func (p *play) end() {
 				for !p.deliver(l) {
 				}
 			}
-			if missing := p.missing(l); len(missing) > 0 {
-				p.t.Errorf("a reader did not hear %v", missing)
+			if missing := p.missing(l); len(missing) > 0 || len(l.at.ahead) > 0 {
+				p.t.Errorf("a reader did not hear %v, and has the exceptions %v", missing, l.at.ahead)
 			}
 		}
 		for range 6 {

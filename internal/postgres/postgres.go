@@ -34,7 +34,7 @@ func Open(ctx context.Context, url string) (*sqlx.DB, error) {
 
 // Connector reads url as Open does and connects to nothing yet.
 func Connector(url string) (driver.Connector, error) {
-	dsn, err := complete(url)
+	dsn, err := Complete(url)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,8 @@ func OpenConnector(ctx context.Context, connector driver.Connector) (*sqlx.DB, e
 
 var errURL = errors.New("the database URL cannot be read: it looks like postgres://user:password@host:5432/name, with %XX for special characters in the password")
 
-func complete(raw string) (string, error) {
+// Complete is the URL with all that Open adds to it, for whoever connects by themselves.
+func Complete(raw string) (string, error) {
 	u, err := url.Parse(raw)
 	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
 		return "", errURL // not err, which quotes the URL and so the password
