@@ -223,7 +223,7 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	}
 	log := eventlog.New(s.events, s.database.url, key.Derive("event cursor"), s.logger)
 	service := chat.New(s.database.DB, log, s.logger)
-	api, err := graph.NewHandler(graph.Options{Chat: service, Verifier: key, Logger: s.logger, Origins: s.settings.origins})
+	api, err := graph.NewHandler(graph.Options{Chat: service, Verifier: key, CursorKey: key.Derive("list cursor"), Logger: s.logger, Origins: s.settings.origins})
 	if err != nil {
 		return wrong("CORRIDOR_ORIGINS (--origins): %w", err)
 	}

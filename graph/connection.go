@@ -29,12 +29,22 @@ func wantsCursor(ctx context.Context) bool {
 	return slices.Contains(graphql.CollectAllFields(ctx), "eventCursor")
 }
 
-// edgesOf makes the edges of a page, and what it says of itself.
-func edgesOf[T, E any](page chat.Page[T], position func(T) []string, edge func(cursor string, node T) E) ([]E, *generated.PageInfo) {
+// sealed is the page that a connection's field asks for, of a list whose cursors are sealed.
+func (r *resolver) sealed(ctx context.Context, viewer *chat.Actor, first int, after *string) chat.Forward {
+	page := forward(ctx, first, after)
+	if page.After != "" {
+		page.After = r.seal.open(viewer, page.After)
+	}
+	return page
+}
+
+// edgesOf makes the edges of a page, and what it says of itself. Positions are written with
+// chat.Cursor, or sealed.
+func edgesOf[T, E any](page chat.Page[T], position func(T) []string, write func(position []string) string, edge func(cursor string, node T) E) ([]E, *generated.PageInfo) {
 	edges := make([]E, len(page.Items))
 	info := &generated.PageInfo{HasNextPage: page.HasNext, HasPreviousPage: page.HasPrevious}
 	for i, item := range page.Items {
-		cursor := chat.Cursor(position(item))
+		cursor := write(position(item))
 		edges[i] = edge(cursor, item)
 		if i == 0 {
 			info.StartCursor = &cursor

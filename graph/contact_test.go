@@ -1,7 +1,9 @@
 package graph_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -10,6 +12,8 @@ import (
 
 	"github.com/google/uuid"
 	"go.jetify.com/typeid"
+
+	"corridor/internal/chat"
 )
 
 // S3: putting people into a room is all it takes.
@@ -205,8 +209,41 @@ func TestS13S16ListsOfContactsGoOnByCursor(t *testing.T) {
 			t.Errorf("the sentence does not name the limit: %s", refused.Errors[0].Message)
 		}
 	}
-	broken := ann.asks(`{ viewer { contacts(after: "nonsense") { nodes { name } } } }`, nil)
-	check(t, "a broken cursor", broken.code(), "CURSOR_INVALID")
+	for what, cursor := range map[string]string{
+		"a broken cursor":                 "nonsense",
+		"the cursor of an other person's": w.person("Bob Roy", "Front desk").cursors(vars{"first": 1})[0],
+		"a cursor that is not sealed":     chat.Cursor([]string{"ann lee\nann@home.example", uuid.NewString()}),
+	} {
+		refused := ann.asks(`query ($after: Cursor) { viewer { contacts(after: $after) { nodes { name } } } }`, vars{"after": cursor})
+		check(t, what, refused.code(), "CURSOR_INVALID")
+	}
+}
+
+// Cursors end up in addresses and logs, where no name may be.
+func TestACursorTellsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.person("Ann Lee", "Front desk")
+	w.person("Bob Roy", "Front desk")
+
+	first := ann.cursors(vars{"first": 5})
+
+	if len(first) != 2 || !slices.Equal(first, ann.cursors(vars{"first": 5})) {
+		t.Errorf("the cursors of one place are not the same: %v", first)
+	}
+	for _, cursor := range first {
+		written, err := base64.RawURLEncoding.DecodeString(cursor)
+		if err != nil || bytes.Contains(bytes.ToLower(written), []byte("bob")) {
+			t.Errorf("the cursor holds %q, %v", written, err)
+		}
+	}
+}
+
+// cursors are those of the contacts and of the chat targets.
+func (p *person) cursors(variables vars) []string {
+	p.world.t.Helper()
+	seen := p.sees(`query ($first: Int!) { viewer { contacts(first: $first) { pageInfo { endCursor } } chatTargets(query: "", first: $first) { pageInfo { endCursor } } } }`, variables)
+	return []string{seen.text("viewer.contacts.pageInfo.endCursor"), seen.text("viewer.chatTargets.pageInfo.endCursor")}
 }
 
 // S17: somebody outside the contact list and somebody who does not exist can't be told apart.

@@ -34,6 +34,8 @@ type Options struct {
 	Chat     *chat.Service
 	Verifier auth.Verifier
 	Logger   *slog.Logger
+	// CursorKey seals cursors in which names stand. All instances must have the same.
+	CursorKey []byte
 	// Origins are the origins, besides the server's own, whose pages may use the API: hosts or
 	// origins with * for a part, such as https://*.example.org.
 	Origins []string
@@ -60,8 +62,12 @@ func NewHandler(options Options) (*Handler, error) {
 	if options.Limits == (Limits{}) {
 		options.Limits = DefaultLimits
 	}
+	seal, err := newSeal(options.CursorKey)
+	if err != nil {
+		return nil, err
+	}
 	server := handler.New(generated.NewExecutableSchema(generated.Config{
-		Resolvers:  &resolver{chat: options.Chat, logger: options.Logger},
+		Resolvers:  &resolver{chat: options.Chat, logger: options.Logger, seal: seal},
 		Complexity: complexity(),
 	}))
 	sockets := &sessions{chat: options.Chat, open: map[*session]context.Context{}}

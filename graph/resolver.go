@@ -15,6 +15,7 @@ import (
 type resolver struct {
 	chat   *chat.Service
 	logger *slog.Logger
+	seal   seal
 }
 
 var _ generated.ResolverRoot = (*resolver)(nil)

@@ -45,7 +45,7 @@ func validSize(field string, n int) error {
 // position is what a cursor of a list holds: the values that the list is ordered by.
 type position []string
 
-// Cursor writes a position down. It is opaque to callers and holds nothing they do not know.
+// Cursor writes a position down. Whoever shows it hides what names are in it.
 func Cursor(position []string) string {
 	written, err := json.Marshal(position)
 	if err != nil {

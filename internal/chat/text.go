@@ -88,11 +88,15 @@ func blank(text string) bool {
 // alike maps letters that carry no mark of their own in Unicode to what people type for them.
 var alike = strings.NewReplacer("ø", "o", "đ", "d", "ð", "d", "ł", "l", "ħ", "h", "ı", "i", "æ", "ae", "œ", "oe", "þ", "th")
 
-// fold makes texts that a person takes for the same the same: case, accents and width go. It is
-// what searches compare.
+// plainMarks maps the apostrophes and dashes that word processors make to those of a keyboard.
+var plainMarks = strings.NewReplacer("‘", "'", "’", "'", "ʼ", "'", "′", "'", "`", "'", "´", "'",
+	"‐", "-", "‑", "-", "‒", "-", "–", "-", "—", "-", "−", "-")
+
+// fold makes texts that a person takes for the same the same: case, accents, width and the shapes of
+// apostrophes and dashes go. It is what searches compare.
 func fold(text string) string {
 	marks := transform.Chain(norm.NFKD, runes.Remove(runes.In(unicode.Mn)), norm.NFC)
-	folded, _, err := transform.String(marks, text)
+	folded, _, err := transform.String(marks, plainMarks.Replace(text))
 	if err != nil {
 		folded = text
 	}

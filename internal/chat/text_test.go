@@ -19,6 +19,8 @@ func TestWhatPeopleTakeForTheSameIsFoldedToTheSame(t *testing.T) {
 		{"ΣΊΣΥΦΟΣ", "σίσυφος", "ΣΙΣΥΦΟΣ"},
 		{"İstanbul", "istanbul"},
 		{"ﬁlm", "film"},
+		{"O’Brien", "o'brien", "O‘Brien", "Oʼbrien", "O´Brien"},
+		{"Anne–Marie", "anne-marie", "Anne‑Marie", "Anne—Marie"},
 	} {
 		for _, text := range same {
 			if got, want := fold(text), fold(same[0]); got != want {

@@ -1,0 +1,58 @@
+package graph
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+
+	"corridor/internal/chat"
+)
+
+// seal encrypts the cursors of lists that are ordered by names and addresses: cursors end up in
+// addresses and logs, where those must not be. Each is good for one person, and the same place in a
+// list has always the same cursor.
+type seal struct {
+	key  []byte
+	aead cipher.AEAD
+}
+
+func newSeal(key []byte) (seal, error) {
+	hash := sha256.Sum256(key)
+	block, err := aes.NewCipher(hash[:])
+	if err != nil {
+		return seal{}, err
+	}
+	aead, err := cipher.NewGCM(block)
+	return seal{key, aead}, err
+}
+
+// of writes positions down for one person.
+func (s seal) of(reader *chat.Actor) func(position []string) string {
+	return func(position []string) string {
+		cursor := []byte(chat.Cursor(position))
+		// The nonce is made from what it is used for, so that it is used for nothing else.
+		mac := hmac.New(sha256.New, s.key)
+		mac.Write(reader.User.ID.UUID[:])
+		mac.Write(cursor)
+		nonce := mac.Sum(nil)[:s.aead.NonceSize()]
+		return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nonce, nonce, cursor, reader.User.ID.UUID[:]))
+	}
+}
+
+// noCursor is refused by every list.
+const noCursor = "!"
+
+// open returns what was sealed, or what no list takes.
+func (s seal) open(reader *chat.Actor, sealed string) string {
+	written, err := base64.RawURLEncoding.Strict().DecodeString(sealed)
+	if err != nil || len(written) < s.aead.NonceSize() {
+		return noCursor
+	}
+	cursor, err := s.aead.Open(nil, written[:s.aead.NonceSize()], written[s.aead.NonceSize():], reader.User.ID.UUID[:])
+	if err != nil {
+		return noCursor
+	}
+	return string(cursor)
+}
