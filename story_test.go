@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -66,6 +67,17 @@ func TestEveryRowOfTheStoryHasATest(t *testing.T) {
 	}
 	for i := range 45 {
 		all = append(all, fmt.Sprint("E", i+1))
+	}
+	written, err := os.ReadFile("docs/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, rule := range regexp.MustCompile(`(?m)^- \*\*([SE]\d+)\*\* `).FindAllSubmatch(written, -1) {
+		told = append(told, string(rule[1]))
+	}
+	if !slices.Equal(told, all) {
+		t.Errorf("docs/rules.md tells of the rules %v", told)
 	}
 	for _, row := range all {
 		if _, others := elsewhere[row]; !others && len(held[row]) == 0 {

@@ -41,11 +41,15 @@ func (r *viewerResolver) ChatTargets(ctx context.Context, viewer *chat.Actor, qu
 
 // WaitingRooms are the rooms that the viewer is in.
 func (r *viewerResolver) WaitingRooms(ctx context.Context, viewer *chat.Actor, first int, after *string) (*generated.WaitingRoomConnection, error) {
-	rooms, err := r.chat.WaitingRooms(ctx, *viewer)
+	rooms, cursor, err := r.chat.WaitingRooms(ctx, *viewer, wantsCursor(ctx))
 	if err != nil {
 		return nil, err
 	}
-	return waitingRooms(rooms, first, after)
+	connection, err := waitingRooms(rooms, first, after)
+	if err == nil && cursor != "" {
+		connection.EventCursor = &cursor
+	}
+	return connection, err
 }
 
 // SharedWaitingRooms are the rooms that the contact shares with the viewer.

@@ -118,6 +118,17 @@ func TestS5APersonSharingThreeRoomsIsListedOnce(t *testing.T) {
 	check(t, "more of Ann's rooms", next.texts("viewer.waitingRooms.nodes", "name"), "X-ray")
 }
 
+func TestS6TheListOfRoomsTellsWhereTheStreamGoesOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.person("Ann Lee", "Front desk")
+	cursor := ann.sees(`{ viewer { waitingRooms { eventCursor } } }`, nil).text("viewer.waitingRooms.eventCursor")
+
+	w.person("Bob Roy", "Front desk")
+
+	check(t, "what came", ann.followsFrom(cursor).hears(), "ContactAdded Bob Roy")
+}
+
 func TestS6ComingAndGoingIsHeard(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -463,9 +463,10 @@ type ComplexityRoot struct {
 	}
 
 	WaitingRoomConnection struct {
-		Edges    func(childComplexity int) int
-		Nodes    func(childComplexity int) int
-		PageInfo func(childComplexity int) int
+		Edges       func(childComplexity int) int
+		EventCursor func(childComplexity int) int
+		Nodes       func(childComplexity int) int
+		PageInfo    func(childComplexity int) int
 	}
 
 	WaitingRoomEdge struct {
@@ -2238,6 +2239,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.WaitingRoomConnection.Edges(childComplexity), true
+	case "WaitingRoomConnection.eventCursor":
+		if e.ComplexityRoot.WaitingRoomConnection.EventCursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WaitingRoomConnection.EventCursor(childComplexity), true
 	case "WaitingRoomConnection.nodes":
 		if e.ComplexityRoot.WaitingRoomConnection.Nodes == nil {
 			break
@@ -2386,7 +2393,8 @@ var sources = []*ast.Source{
 # Conventions. Ids are opaque. What the viewer may not see does not exist for them: it is null, left
 # out, or NOT_FOUND, and no different from what never was. Lists are connections by Relay's
 # specification. Enums may get new values, types new fields; nothing is changed or taken away without
-# a deprecation. Rows like S52 and E14 name rules of the product and stand in the tests that hold them.
+# a deprecation. Numbers like S52 and E14 name rules of the product (docs/rules.md) and stand in the tests that hold
+# them.
 
 "A time in RFC 3339 with up to microseconds, in UTC."
 scalar DateTime @specifiedBy(url: "https://scalars.graphql.org/andimarek/date-time.html")
@@ -3047,6 +3055,12 @@ type WaitingRoomConnection {
   nodes: [WaitingRoom!]!
   "How to go on."
   pageInfo: PageInfo!
+  """
+  Follow ` + "`" + `events(after:)` + "`" + ` from here: it begins with what happened behind this page's snapshot, so
+  that nothing falls between the list and the stream. Null for ` + "`" + `sharedWaitingRooms` + "`" + `: take that of the
+  list in which the contacts stand.
+  """
+  eventCursor: Cursor
 }
 
 "One item of waiting rooms with its place in the list."
@@ -3510,7 +3524,7 @@ input AddParticipantsInput {
   userIds: [ID!]!
   "How much of what was said before they see. Anything but the default needs the clinic's leave (E6, E7)."
   history: RevealedHistory! = FROM_NOW
-  "With ` + "`" + `SINCE` + "`" + `: the first message that they see. The viewer must see it themselves."
+  "With ` + "`" + `SINCE` + "`" + `: the first message that they see. The viewer must see it themselves. Without ` + "`" + `SINCE` + "`" + ` it is not looked at."
   sinceMessageId: ID
 }
 
@@ -3723,7 +3737,7 @@ type Subscription {
   """
   Everything that happens for the viewer, each event once and in the order of its conversation. It
   begins behind the cursor, or now, with a ` + "`" + `Heartbeat` + "`" + ` that carries a cursor; resume from the cursor of the last
-  event that you have dealt with. Errors: ` + "`" + `CURSOR_INVALID` + "`" + `.
+  event that you have dealt with. Errors: ` + "`" + `CURSOR_INVALID` + "`" + `. A failure comes as ` + "`" + `next` + "`" + ` with ` + "`" + `errors` + "`" + `, and ` + "`" + `complete` + "`" + ` behind it.
   """
   events(
     "Behind which event. From ` + "`" + `cursor` + "`" + ` of an event, or ` + "`" + `eventCursor` + "`" + ` of a list."
@@ -3767,7 +3781,7 @@ type MessageAdded implements Event {
   occurredAt: DateTime!
   "The conversation as it is now. Null if the viewer may not see it any more."
   conversation: Conversation
-  "The line as it is now. Null if the viewer may not see it any more."
+  "The line as it is now. Null if the viewer may not see it any more, as when the group was deleted meanwhile."
   message: Message
   "How it makes itself felt: the server's decision, the same on all devices (S25, S26, E20)."
   notify: Notify!
@@ -4552,6 +4566,8 @@ func (ec *executionContext) childFields_WaitingRoomConnection(ctx context.Contex
 		return ec.fieldContext_WaitingRoomConnection_nodes(ctx, field)
 	case "pageInfo":
 		return ec.fieldContext_WaitingRoomConnection_pageInfo(ctx, field)
+	case "eventCursor":
+		return ec.fieldContext_WaitingRoomConnection_eventCursor(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type WaitingRoomConnection", field.Name)
 }
@@ -12342,6 +12358,29 @@ func (ec *executionContext) fieldContext_WaitingRoomConnection_pageInfo(_ contex
 	return fc, nil
 }
 
+func (ec *executionContext) _WaitingRoomConnection_eventCursor(ctx context.Context, field graphql.CollectedField, obj *WaitingRoomConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WaitingRoomConnection_eventCursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EventCursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOCursor2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_WaitingRoomConnection_eventCursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WaitingRoomConnection", field, false, false, errors.New("field of type Cursor does not have child fields"))
+}
+
 func (ec *executionContext) _WaitingRoomEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *WaitingRoomEdge) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -18750,6 +18789,11 @@ func (ec *executionContext) _WaitingRoomConnection(ctx context.Context, sel ast.
 		case "pageInfo":
 			out.Values[i] = ec._WaitingRoomConnection_pageInfo(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "eventCursor":
+			out.Values[i] = ec._WaitingRoomConnection_eventCursor(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:

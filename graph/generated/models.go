@@ -277,6 +277,10 @@ type WaitingRoomConnection struct {
 	Nodes []*chat.WaitingRoom `json:"nodes"`
 	// How to go on.
 	PageInfo *PageInfo `json:"pageInfo"`
+	// Follow `events(after:)` from here: it begins with what happened behind this page's snapshot, so
+	// that nothing falls between the list and the stream. Null for `sharedWaitingRooms`: take that of the
+	// list in which the contacts stand.
+	EventCursor *string `json:"eventCursor,omitempty"`
 }
 
 // One item of waiting rooms with its place in the list.

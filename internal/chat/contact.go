@@ -181,23 +181,24 @@ type WaitingRoom struct {
 	Name string        `db:"name"`
 }
 
-// WaitingRooms returns the active waiting rooms that the actor is in, by name.
-func (s *Service) WaitingRooms(ctx context.Context, actor Actor) ([]WaitingRoom, error) {
+// WaitingRooms returns the active waiting rooms that the actor is in, by name, and with withCursor the
+// place of the event stream at which they were read.
+func (s *Service) WaitingRooms(ctx context.Context, actor Actor, withCursor bool) (rooms []WaitingRoom, cursor string, err error) {
 	const query = `
 		SELECT id, name FROM waiting_rooms
 		JOIN waiting_room_members ON waiting_room_id = id
 		WHERE user_id = $1 AND deactivated_at IS NULL
 		ORDER BY name COLLATE "C"`
-	rooms := []WaitingRoom{}
-	if err := s.db.SelectContext(ctx, &rooms, query, actor.User.ID); err != nil {
-		return nil, fmt.Errorf("waiting rooms: %w", err)
+	rooms = []WaitingRoom{}
+	if cursor, err = s.read(ctx, actor, withCursor, &rooms, query, actor.User.ID); err != nil {
+		return nil, "", fmt.Errorf("waiting rooms: %w", err)
 	}
-	return rooms, nil
+	return rooms, cursor, nil
 }
 
 // WaitingRoomsByID returns the active waiting rooms that the actor is in, by their ids.
 func (s *Service) WaitingRoomsByID(ctx context.Context, actor Actor) (map[WaitingRoomID]WaitingRoom, error) {
-	rooms, err := s.WaitingRooms(ctx, actor)
+	rooms, _, err := s.WaitingRooms(ctx, actor, false)
 	if err != nil {
 		return nil, err
 	}

@@ -110,7 +110,7 @@ func TestTheDemoHasSomethingOfEverything(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		in, err := service.WaitingRooms(t.Context(), actor)
+		in, _, err := service.WaitingRooms(t.Context(), actor, false)
 		if err != nil {
 			t.Fatal(err)
 		}
