@@ -238,7 +238,7 @@ func TestE6E7WhoAddsMayRevealHistoryWhereTheClinicLetsThem(t *testing.T) {
 	check(t, "since", dee.reads(group), "two, Ann Lee added Cy Fall., Ann Lee added you., Ann Lee added Eve Fox.")
 	check(t, "from now on", eve.reads(group), "Ann Lee added you.")
 	check(t, "history is not unread", cy.looksAt(group, "unreadCount").text("unreadCount"), "0")
-	ann.isRefused("INVALID", "addParticipants", vars{"conversationId": group, "userIds": []string{bob.id}, "history": "SINCE"})
+	ann.isRefused("INVALID", "addParticipants", vars{"conversationId": group, "userIds": []string{bob.id}, "history": "SINCE", "sinceMessageId": nil})
 	// Nobody reveals what they do not see.
 	bob.leaves(group)
 	ann.sends(group, "three")

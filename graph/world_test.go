@@ -410,6 +410,11 @@ func (p *person) isRefused(code, mutation string, input vars) string {
 	if got := payload.text("userErrors.0.code"); got != code {
 		p.world.t.Errorf("%s: %s answered %q, want %q", p.name, mutation, got, code)
 	}
+	if field := payload.text("userErrors.0.field.0"); field != "clientKey" {
+		if _, given := input[field]; !given {
+			p.world.t.Errorf("%s: %s complains of %q, which was not sent", p.name, mutation, field)
+		}
+	}
 	return payload.text("userErrors.0.message")
 }
 

@@ -294,7 +294,7 @@ func (s *Service) conversation(ctx context.Context, actor Actor, id Conversation
 		return nil, err
 	}
 	if found[id] == nil {
-		return nil, refuse(CodeConversationDeleted, textGroupDeleted)
+		return nil, refuse(CodeConversationDeleted, textGroupDeleted).of("conversationId")
 	}
 	return found[id], nil
 }
@@ -306,7 +306,7 @@ func (s *Service) group(ctx context.Context, actor Actor, id ConversationID) (*G
 	}
 	group, ok := found.(*GroupConversation)
 	if !ok {
-		return nil, refuse(CodeGroupOnly, "This is a direct conversation, not a group.")
+		return nil, refuse(CodeGroupOnly, "This is a direct conversation, not a group.").of("conversationId")
 	}
 	return group, nil
 }
@@ -620,7 +620,7 @@ func (s *Service) RenameGroup(ctx context.Context, actor Actor, in RenameGroupIn
 		if err != nil {
 			return ConversationID{}, err
 		}
-		if err := group.may(Rename); err != nil {
+		if err := group.may(Rename, "conversationId"); err != nil {
 			return ConversationID{}, err
 		}
 		if name == group.Name {
@@ -652,7 +652,7 @@ func (s *Service) DeleteGroup(ctx context.Context, actor Actor, in DeleteGroupIn
 		if err != nil {
 			return ConversationID{}, err
 		}
-		if err := group.may(Delete); err != nil {
+		if err := group.may(Delete, "conversationId"); err != nil {
 			return ConversationID{}, err
 		}
 		const query = `UPDATE conversations SET deleted_at = now(), deleted_by = $2 WHERE id = $1`

@@ -58,6 +58,12 @@ func refuse(code ErrorCode, message string, arguments ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(message, arguments...)}
 }
 
+// of says which part of the input it is about.
+func (e *Error) of(field ...string) *Error {
+	e.Field = field
+	return e
+}
+
 func invalid(field, message string, arguments ...any) *Error {
 	return &Error{Code: CodeInvalid, Message: fmt.Sprintf(message, arguments...), Field: []string{field}}
 }

@@ -354,7 +354,7 @@ func (s *Service) SendMessage(ctx context.Context, actor Actor, in SendMessageIn
 		if err != nil {
 			return MessageID{}, err
 		}
-		if err := conversation.may(Send); err != nil {
+		if err := conversation.may(Send, "conversationId"); err != nil {
 			return MessageID{}, err
 		}
 		sent, err := tx.line(ctx, conversation, line{kind: Text, body: body, clientKey: &in.ClientKey})
@@ -441,11 +441,11 @@ func (s *Service) EditMessage(ctx context.Context, actor Actor, in EditMessageIn
 		if err != nil {
 			return MessageID{}, err
 		}
-		if err := conversation.may(Send); err != nil {
+		if err := conversation.may(Send, "messageId"); err != nil {
 			return MessageID{}, err
 		}
 		if message.RecalledAt != nil {
-			return MessageID{}, refuse(CodeMessageRecalled, "This message was recalled.")
+			return MessageID{}, refuse(CodeMessageRecalled, "This message was recalled.").of("messageId")
 		}
 		if message.Body == body {
 			return message.ID, nil

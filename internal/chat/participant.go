@@ -147,13 +147,13 @@ func CanRemove(conversation Conversation, p Participant) bool {
 
 func (c *ConversationView) removalRefusal(who UserID) *Error {
 	if refused := c.refusal(RemoveParticipants); refused != nil {
-		return refused
+		return refused.of("conversationId")
 	}
 	switch {
 	case who == c.ActorID:
-		return refuse(CodeUseLeaveGroup, "You cannot remove yourself. Use Leave group instead.")
+		return refuse(CodeUseLeaveGroup, "You cannot remove yourself. Use Leave group instead.").of("userId")
 	case c.OwnerID != nil && who == *c.OwnerID:
-		return refuse(CodeCannotRemoveOwner, "The group owner cannot be removed.")
+		return refuse(CodeCannotRemoveOwner, "The group owner cannot be removed.").of("userId")
 	}
 	return nil
 }
@@ -226,7 +226,7 @@ func (s *Service) AddParticipants(ctx context.Context, actor Actor, in AddPartic
 		if err != nil {
 			return nil, err
 		}
-		if err := group.may(AddParticipants); err != nil {
+		if err := group.may(AddParticipants, "conversationId"); err != nil {
 			return nil, err
 		}
 		revealFrom, err := revealFrom(ctx, tx, group, in)
@@ -455,7 +455,7 @@ func (s *Service) LeaveGroup(ctx context.Context, actor Actor, in LeaveGroupInpu
 		if err != nil {
 			return ConversationID{}, err
 		}
-		if err := group.may(Leave); err != nil {
+		if err := group.may(Leave, "conversationId"); err != nil {
 			return ConversationID{}, err
 		}
 		if in.SuccessorID != nil && !group.owned() {
@@ -534,7 +534,7 @@ func (s *Service) TransferOwnership(ctx context.Context, actor Actor, in Transfe
 		if err != nil {
 			return ConversationID{}, err
 		}
-		if err := group.may(TransferOwnership); err != nil {
+		if err := group.may(TransferOwnership, "conversationId"); err != nil {
 			return ConversationID{}, err
 		}
 		if in.UserID == actor.User.ID {

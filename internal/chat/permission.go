@@ -16,10 +16,11 @@ const (
 	Delete             ConversationAction = "DELETE"
 )
 
-// may returns why the actor can't do something in the conversation, or nil if they can.
-func (c *ConversationView) may(action ConversationAction) error {
+// may returns why the actor can't do something in the conversation, or nil if they can. The field is
+// what names it in their input.
+func (c *ConversationView) may(action ConversationAction, field string) error {
 	if refused := c.refusal(action); refused != nil {
-		return refused
+		return refused.of(field)
 	}
 	return nil
 }
