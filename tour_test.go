@@ -44,30 +44,35 @@ func TestTheTourOfTheReadmeIsTrue(t *testing.T) {
 	tour := strings.Join(script, "\n")
 	tour = strings.ReplaceAll(tour, "http://127.0.0.1:8080", server.url)
 	tour = strings.ReplaceAll(tour, "corridor follow", "corridor follow --url "+server.url+"/graphql")
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	shell := exec.CommandContext(ctx, "bash", "-e", "-c", tour)
-	shell.Dir, shell.Env = dir, environment(in(server.dir)...)
-	var stderr strings.Builder
-	shell.Stderr = &stderr
-	shown, err := shell.Output()
-	if err != nil {
-		t.Errorf("the tour ended with %v: %s", err, stderr.String())
-	}
-
-	got := strings.Split(strings.TrimSpace(string(shown)), "\n")
-
-	for i := range max(len(got), len(want)) {
-		switch {
-		case i >= len(got):
-			t.Errorf("the tour did not print %s", want[i])
-		case i >= len(want):
-			t.Errorf("the tour also printed %s", got[i])
-		default:
-			pattern := strings.ReplaceAll(regexp.QuoteMeta(want[i]), "…", ".*")
-			if !regexp.MustCompile("^" + pattern + "$").MatchString(got[i]) {
-				t.Errorf("the tour printed\n%s, not\n%s", got[i], want[i])
+	walks := func(want []string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		shell := exec.CommandContext(ctx, "bash", "-e", "-c", tour)
+		shell.Dir, shell.Env = dir, environment(append(in(server.dir), "TMPDIR="+dir)...)
+		var stderr strings.Builder
+		shell.Stderr = &stderr
+		shown, err := shell.Output()
+		if err != nil {
+			t.Errorf("the tour ended with %v: %s", err, stderr.String())
+		}
+		got := strings.Split(strings.TrimSpace(string(shown)), "\n")
+		for i := range max(len(got), len(want)) {
+			switch {
+			case i >= len(got):
+				t.Errorf("the tour did not print %s", want[i])
+			case i >= len(want):
+				t.Errorf("the tour also printed %s", got[i])
+			default:
+				pattern := strings.ReplaceAll(regexp.QuoteMeta(want[i]), "…", ".*")
+				if !regexp.MustCompile("^" + pattern + "$").MatchString(got[i]) {
+					t.Errorf("the tour printed\n%s, not\n%s", got[i], want[i])
+				}
 			}
 		}
 	}
+
+	walks(want)
+	want[0] = "Northside: no changes."
+	walks(want)
 }

@@ -3269,7 +3269,7 @@ type UserError {
   code: ErrorCode!
   "A sentence for a person, in the words of the product where it has them."
   message: String!
-  "The path of the offending part of the input. Empty if it is not one part."
+  "The path of the offending part within the input. Empty in ` + "`" + `viewerCannot` + "`" + `, which has no input."
   field: [String!]!
 }
 
