@@ -8,6 +8,8 @@ import (
 
 	"github.com/coder/websocket/wsjson"
 	"github.com/google/uuid"
+
+	"corridor/internal/chat"
 )
 
 func TestE35ADismissedPersonIsCutOff(t *testing.T) {
@@ -198,6 +200,32 @@ func TestABadDocumentIsNotAFaultOfOurs(t *testing.T) {
 		check(t, what, got.code(), c.code)
 		if strings.Contains(got.body, "Something went wrong") {
 			t.Errorf("%s is called a fault of ours: %s", what, got.body)
+		}
+	}
+}
+
+// Nobody takes the server's room from others by opening more and more streams.
+func TestAPersonHasABoundedNumberOfStreams(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, bob := w.person("Ann Lee", "Front desk"), w.person("Bob Roy", "Front desk")
+	var last *stream
+	for range chat.MaxStreams {
+		last = ann.follows()
+	}
+
+	refused := ann.subscribes(ann.token, eventsDocument, nil)
+	refused.ends()
+
+	check(t, "one more", refused.failed.text("extensions.code"), "TOO_MANY_SUBSCRIPTIONS")
+	bob.follows()
+	last.drops()
+	for let := false; !let; {
+		again := ann.subscribes(ann.token, eventsDocument, nil)
+		select {
+		case <-again.events:
+			let = true
+		case <-again.ended:
 		}
 	}
 }

@@ -33,7 +33,6 @@ const (
 	closeInitTimeout    = 4408
 	closeDuplicate      = 4409
 	closeTooManyInits   = 4429
-	codeTooManyOpen     = "TOO_MANY_SUBSCRIPTIONS"
 	codeForbiddenOrigin = "FORBIDDEN_ORIGIN"
 	codeSubprotocol     = "UNSUPPORTED_SUBPROTOCOL"
 	codeRestarting      = "RESTARTING"

@@ -15,6 +15,8 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/coder/websocket"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"corridor/internal/chat"
 )
 
 // A socket is one client's connection, and the session of one person on it.
@@ -148,7 +150,7 @@ func (s *socket) subscribe(m *frame) (forward bool) {
 		s.end(closeDuplicate, "Subscriber for this id already exists")
 		return false
 	case full:
-		payload, _ := json.Marshal(gqlerror.List{refusal(codeTooManyOpen, // plain strings do not fail
+		payload, _ := json.Marshal(gqlerror.List{refusal(string(chat.CodeTooManySubscriptions), // plain strings do not fail
 			fmt.Sprintf("One connection may have %d operations at a time: end one first.", s.options.Operations))})
 		_ = s.send(frame{ID: m.ID, Type: "error", Payload: payload}) // a broken connection is found by the next read
 		return false

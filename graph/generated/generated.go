@@ -3311,6 +3311,8 @@ enum ErrorCode {
   MESSAGE_RECALLED
   "The viewer searches too often (E39): more than 10 times a second for a while."
   RATE_LIMITED
+  "The viewer has too many subscriptions open: 100 on one server, 64 operations on one connection."
+  TOO_MANY_SUBSCRIPTIONS
 }
 
 "How much of what was said before an added person sees (E6, E7)."
@@ -3737,7 +3739,7 @@ type Subscription {
   """
   Everything that happens for the viewer, each event once and in the order of its conversation. It
   begins behind the cursor, or now, with a ` + "`" + `Heartbeat` + "`" + ` that carries a cursor; resume from the cursor of the last
-  event that you have dealt with. Errors: ` + "`" + `CURSOR_INVALID` + "`" + `. A failure comes as ` + "`" + `next` + "`" + ` with ` + "`" + `errors` + "`" + `, and ` + "`" + `complete` + "`" + ` behind it.
+  event that you have dealt with. Errors: ` + "`" + `CURSOR_INVALID` + "`" + `, ` + "`" + `TOO_MANY_SUBSCRIPTIONS` + "`" + `. A failure comes as ` + "`" + `next` + "`" + ` with ` + "`" + `errors` + "`" + `, and ` + "`" + `complete` + "`" + ` behind it.
   """
   events(
     "Behind which event. From ` + "`" + `cursor` + "`" + ` of an event, or ` + "`" + `eventCursor` + "`" + ` of a list."
@@ -3746,7 +3748,7 @@ type Subscription {
   """
   The new lines of one conversation. It ends, behind the line that says so, when the viewer leaves or
   is removed, and when the group is deleted (E34), also if that lies between the cursor and now.
-  Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `NOT_A_PARTICIPANT` + "`" + `, ` + "`" + `CURSOR_INVALID` + "`" + `, and ` + "`" + `CURSOR_EXPIRED` + "`" + ` where ` + "`" + `events` + "`" + ` has a
+  Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `NOT_A_PARTICIPANT` + "`" + `, ` + "`" + `CURSOR_INVALID` + "`" + `, ` + "`" + `TOO_MANY_SUBSCRIPTIONS` + "`" + `, and ` + "`" + `CURSOR_EXPIRED` + "`" + ` where ` + "`" + `events` + "`" + ` has a
   ` + "`" + `StreamReset` + "`" + `.
   """
   messageAdded(
@@ -3755,7 +3757,7 @@ type Subscription {
     "Behind which event."
     after: Cursor
   ): MessageAdded!
-  "Groups that disappear (S59). Errors: ` + "`" + `CURSOR_INVALID` + "`" + `, and ` + "`" + `CURSOR_EXPIRED` + "`" + ` where ` + "`" + `events` + "`" + ` has a ` + "`" + `StreamReset` + "`" + `."
+  "Groups that disappear (S59). Errors: ` + "`" + `CURSOR_INVALID` + "`" + `, ` + "`" + `TOO_MANY_SUBSCRIPTIONS` + "`" + `, and ` + "`" + `CURSOR_EXPIRED` + "`" + ` where ` + "`" + `events` + "`" + ` has a ` + "`" + `StreamReset` + "`" + `."
   groupDeleted(
     "Behind which event."
     after: Cursor

@@ -30,6 +30,7 @@ const (
 	CodeNotTheSender           ErrorCode = "NOT_THE_SENDER"
 	CodeMessageRecalled        ErrorCode = "MESSAGE_RECALLED"
 	CodeRateLimited            ErrorCode = "RATE_LIMITED"
+	CodeTooManySubscriptions   ErrorCode = "TOO_MANY_SUBSCRIPTIONS"
 )
 
 // Error is a failure that the caller can do something about. Any other error of this package is

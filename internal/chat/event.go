@@ -113,18 +113,23 @@ type Stream struct {
 
 // Follow begins the actor's stream behind a cursor, or now if there is none. Close must be called.
 func (s *Service) Follow(ctx context.Context, actor Actor, after *string) (*Stream, error) {
+	if !s.present.enter(actor.User.ID) {
+		return nil, refuse(CodeTooManySubscriptions, "You have %d subscriptions open: end one first.", MaxStreams)
+	}
 	cursor := ""
 	if after != nil {
 		cursor = *after
 	}
 	follower, err := s.log.Follow(ctx, actor.User.ID.UUID, cursor)
+	if err != nil {
+		s.present.leave(actor.User.ID)
+	}
 	if errors.Is(err, eventlog.ErrCursorInvalid) {
 		return nil, &Error{Code: CodeCursorInvalid, Message: "This cursor is not one of your event stream.", Field: []string{"after"}}
 	}
 	if err != nil {
 		return nil, err
 	}
-	s.present.enter(actor.User.ID)
 	if err := s.keepPresent(ctx, []UserID{actor.User.ID}); err != nil {
 		s.logger.WarnContext(ctx, "presence is not kept", "error", Describe(err))
 	}
@@ -250,16 +255,24 @@ func (s *Stream) translateContact(ctx context.Context, moment Moment, kind strin
 // presenceEvery is how often it is written down who has a stream open.
 const presenceEvery = 30 * time.Second
 
+// MaxStreams is how many streams a person may have open on one instance: a few for each of many tabs.
+const MaxStreams = 100
+
 // presence counts the open streams of this process by person.
 type presence struct {
 	mu   sync.Mutex
 	open map[UserID]int
 }
 
-func (p *presence) enter(id UserID) {
+// enter refuses a stream too many.
+func (p *presence) enter(id UserID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.open[id] == MaxStreams {
+		return false
+	}
 	p.open[id]++
+	return true
 }
 
 func (p *presence) leave(id UserID) {
