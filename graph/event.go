@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/99designs/gqlgen/graphql/handler/transport"
-
 	"corridor/graph/scalar"
 	"corridor/internal/chat"
 )
@@ -95,7 +93,7 @@ func follow[E any](ctx context.Context, r *resolver, after *string, pick func(ch
 				endSession(ctx, closeForbidden, "Forbidden")
 				return
 			case err != nil:
-				transport.AddSubscriptionError(ctx, presenter(r.logger)(ctx, err))
+				carrierOf(ctx).fail(ctx, presenter(r.logger)(ctx, err))
 				return
 			}
 			picked, step := pick(event)
@@ -107,7 +105,7 @@ func follow[E any](ctx context.Context, r *resolver, after *string, pick func(ch
 				}
 			}
 			if step == lost {
-				transport.AddSubscriptionError(ctx, refusal(codeCursorExpired, "Events are missing that can't be had any more: fetch everything again, and subscribe without the cursor."))
+				carrierOf(ctx).fail(ctx, refusal(codeCursorExpired, "Events are missing that can't be had any more: fetch everything again, and subscribe without the cursor."))
 			}
 			if step > deliver {
 				return

@@ -43,15 +43,15 @@ type Options struct {
 	Limits Limits
 }
 
-// Handler serves the API over HTTP and WebSocket at one address.
+// Handler serves the API over HTTP, WebSocket and Server-Sent Events at one address.
 type Handler struct {
 	http.Handler
-	sockets *sockets
+	open *carriers
 }
 
-// Drain closes all sockets so that clients come back, to another instance or after the restart,
-// and returns when they are gone or ctx ends.
-func (h *Handler) Drain(ctx context.Context) error { return h.sockets.Drain(ctx) }
+// Drain closes all that subscriptions go over so that clients come back, to another instance or
+// after the restart, and returns when they are gone or ctx ends.
+func (h *Handler) Drain(ctx context.Context) error { return h.open.Drain(ctx) }
 
 // NewHandler returns the API. The error is about the origins.
 func NewHandler(options Options) (*Handler, error) {
@@ -70,20 +70,24 @@ func NewHandler(options Options) (*Handler, error) {
 		Resolvers:  &resolver{chat: options.Chat, logger: options.Logger, seal: seal},
 		Complexity: complexity(),
 	}))
-	sockets := &sessions{chat: options.Chat, open: map[*session]context.Context{}}
-	socket, open := newSocket(socketOptions{
+	watched := &sessions{chat: options.Chat, open: map[*session]context.Context{}}
+	open := newCarriers(drainWindow)
+	socket := newSocket(socketOptions{
+		Open:          open,
 		AllowedOrigin: allowed,
 		Authenticate: func(ctx context.Context, payload transport.InitPayload) (context.Context, time.Time, error) {
 			token, _ := auth.FromRequest(&http.Request{Header: http.Header{"Authorization": {payload.Authorization()}}})
-			ctx, expires, err := signIn(ctx, options, token)
-			if err == nil {
-				sockets.watch(ctx, ctx.Value(sessionKey{}).(*session))
+			s, err := signIn(ctx, options, token)
+			if err != nil {
+				return ctx, time.Time{}, err
 			}
-			return ctx, expires, err
+			watched.watch(ctx, s)
+			return context.WithValue(ctx, sessionKey{}, s), s.expires, nil
 		},
 	})
 	options.Limits.Use(server)
 	server.AddTransport(socket)
+	server.AddTransport(&eventStreams{open: open, watch: watched.watch, logger: options.Logger, ping: 15 * time.Second, writeTimeout: 10 * time.Second})
 	server.AddTransport(transport.GET{})
 	server.AddTransport(transport.POST{})
 	server.SetQueryCache(newCache[*ast.QueryDocument](cachedDocuments))
@@ -122,7 +126,7 @@ func NewHandler(options Options) (*Handler, error) {
 		MaxAge:                     600,
 	})
 	guarded := jsonOnly(signedIn(options, server))
-	return &Handler{sockets: open, Handler: browser.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return &Handler{open: open, Handler: browser.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !allowed(r) {
 			refuse(w, http.StatusForbidden, refusal(codeForbiddenOrigin, "Pages of this origin may not use this API."))
 			return
@@ -164,7 +168,7 @@ func signedIn(options Options, next http.Handler) http.Handler {
 			return
 		}
 		token, _ := auth.FromRequest(r)
-		ctx, _, err := signIn(r.Context(), options, token)
+		s, err := signIn(r.Context(), options, token)
 		switch {
 		case errors.Is(err, errUnavailable):
 			w.Header().Set("Retry-After", "1")
@@ -173,28 +177,28 @@ func signedIn(options Options, next http.Handler) http.Handler {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="corridor"`)
 			refuse(w, http.StatusUnauthorized, refusal(codeUnauthenticated, signInFirst))
 		default:
-			next.ServeHTTP(w, r.WithContext(ctx))
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), sessionKey{}, s)))
 		}
 	})
 }
 
 // signIn begins the session of a token. Its errors are errUnavailable, or anything else for
 // whoever is not let in.
-func signIn(ctx context.Context, options Options, token string) (context.Context, time.Time, error) {
+func signIn(ctx context.Context, options Options, token string) (*session, error) {
 	claims, err := options.Verifier.Verify(ctx, token)
 	if err != nil {
 		if errors.Is(err, auth.ErrInvalid) || errors.Is(err, auth.ErrExpired) {
-			return ctx, time.Time{}, err
+			return nil, err
 		}
-		return ctx, time.Time{}, unavailable(ctx, options, err)
+		return nil, unavailable(ctx, options, err)
 	}
-	s := &session{chat: options.Chat, subject: claims.Subject}
+	s := &session{chat: options.Chat, subject: claims.Subject, expires: claims.ExpiresAt}
 	if _, err := s.now(ctx); errors.Is(err, chat.ErrSignedOut) {
-		return ctx, time.Time{}, err
+		return nil, err
 	} else if err != nil {
-		return ctx, time.Time{}, unavailable(ctx, options, err)
+		return nil, unavailable(ctx, options, err)
 	}
-	return context.WithValue(ctx, sessionKey{}, s), claims.ExpiresAt, nil
+	return s, nil
 }
 
 func unavailable(ctx context.Context, options Options, err error) error {

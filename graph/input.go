@@ -53,6 +53,9 @@ func jsonOnly(next http.Handler) http.Handler {
 		}
 		plain := &plainRequest{method: r.Method}
 		next.ServeHTTP(statusWriter{w, plain}, r.WithContext(context.WithValue(r.Context(), plainRequestKey{}, plain)))
+		if plain.broken {
+			panic(http.ErrAbortHandler) // here, because gqlgen takes every panic for a fault
+		}
 	})
 }
 
@@ -140,18 +143,13 @@ func (w statusWriter) WriteHeader(status int) {
 func (w statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 type (
-	streamKey       struct{}
 	plainRequestKey struct{}
 	plainRequest    struct {
 		method string
-		status int // to answer with instead, once set
+		status int  // to answer with instead, once set
+		broken bool // the answer is not whole, and must not look so
 	}
 )
-
-// allowSubscriptions marks a request whose transport can carry them.
-func allowSubscriptions(ctx context.Context) context.Context {
-	return context.WithValue(ctx, streamKey{}, true)
-}
 
 // What the parser and the validator say that is theirs. The client's text, if
 // any, comes after it.

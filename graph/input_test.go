@@ -178,8 +178,8 @@ func TestARequestIsRefusedByItsForm(t *testing.T) {
 		"PUT":                   {httptest.NewRequest(http.MethodPut, "/graphql", nil), 405, "METHOD_NOT_ALLOWED"},
 		"a mutation":            {postQuery("mutation {rename}", nil), 200, ""},
 		"a mutation by GET":     {getQuery("mutation {rename}"), 405, "METHOD_NOT_ALLOWED"},
-		"a subscription":        {postQuery("subscription {ticks{id}}", nil), 422, "SUBSCRIPTION_NEEDS_WEBSOCKET"},
-		"a subscription by GET": {getQuery("subscription {ticks{id}}"), 422, "SUBSCRIPTION_NEEDS_WEBSOCKET"},
+		"a subscription":        {postQuery("subscription {ticks{id}}", nil), 422, "SUBSCRIPTION_NEEDS_STREAM"},
+		"a subscription by GET": {getQuery("subscription {ticks{id}}"), 422, "SUBSCRIPTION_NEEDS_STREAM"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

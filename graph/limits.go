@@ -21,9 +21,9 @@ import (
 
 // Codes of operations that are refused before anything is resolved.
 const (
-	codeTooLarge       = "OPERATION_TOO_LARGE"
-	codeMethod         = "METHOD_NOT_ALLOWED"
-	codeNeedsWebSocket = "SUBSCRIPTION_NEEDS_WEBSOCKET"
+	codeTooLarge    = "OPERATION_TOO_LARGE"
+	codeMethod      = "METHOD_NOT_ALLOWED"
+	codeNeedsStream = "SUBSCRIPTION_NEEDS_STREAM"
 )
 
 // maxErrors are shown of one operation: a conflict of n fields makes n² of them.
@@ -31,7 +31,7 @@ const maxErrors = 20
 
 func init() {
 	// Without a kind, gqlgen answers 200, and over a socket skips the error presenter.
-	for _, code := range []string{codeTooLarge, codeMethod, codeNeedsWebSocket} {
+	for _, code := range []string{codeTooLarge, codeMethod, codeNeedsStream} {
 		errcode.RegisterErrorType(code, errcode.KindProtocol)
 	}
 }
@@ -117,8 +117,8 @@ func (g *guard) MutateOperationContext(ctx context.Context, operation *graphql.O
 	plain, _ := ctx.Value(plainRequestKey{}).(*plainRequest)
 	switch operation.Operation.Operation {
 	case ast.Subscription:
-		if ctx.Value(streamKey{}) == nil { // a plain request would hang until the first event
-			return refusal(codeNeedsWebSocket, "A subscription needs a WebSocket: connect to this address with the subprotocol graphql-transport-ws.")
+		if carrierOf(ctx) == nil { // a plain request would hang until the first event
+			return refusal(codeNeedsStream, "A subscription needs a WebSocket with the subprotocol graphql-transport-ws, or a POST request that accepts text/event-stream.")
 		}
 	case ast.Mutation:
 		if plain != nil && plain.method == http.MethodGet {

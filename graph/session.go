@@ -28,6 +28,7 @@ const (
 type session struct {
 	chat    *chat.Service
 	subject uuid.UUID
+	expires time.Time
 
 	mu    sync.Mutex
 	actor chat.Actor
@@ -56,8 +57,8 @@ func (s *session) now(ctx context.Context) (chat.Actor, error) {
 	return actor, err
 }
 
-// sessions are those of the open sockets. A socket that asks for nothing ends with its person's
-// account all the same.
+// sessions are those of the open carriers. One that asks for nothing ends with its person's account
+// all the same.
 type sessions struct {
 	chat *chat.Service
 

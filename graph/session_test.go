@@ -194,7 +194,7 @@ func TestABadDocumentIsNotAFaultOfOurs(t *testing.T) {
 		"a circle of fragments":   {`{ viewer { ...a } } fragment a on Viewer { ...b } fragment b on Viewer { ...a }`, "GRAPHQL_VALIDATION_FAILED"},
 		"two operations, unnamed": {`query a { viewer { name } } query b { viewer { name } }`, "GRAPHQL_VALIDATION_FAILED"},
 		"nothing":                 {` `, "GRAPHQL_VALIDATION_FAILED"},
-		"a subscription":          {`subscription { events { cursor } }`, "SUBSCRIPTION_NEEDS_WEBSOCKET"},
+		"a subscription":          {`subscription { events { cursor } }`, "SUBSCRIPTION_NEEDS_STREAM"},
 	} {
 		got := ann.asks(c.document, nil)
 		check(t, what, got.code(), c.code)
@@ -226,6 +226,71 @@ func TestAPersonHasABoundedNumberOfStreams(t *testing.T) {
 		case <-again.events:
 			let = true
 		case <-again.ended:
+		}
+	}
+}
+
+// By Server-Sent Events a stream is the same, for networks that let no WebSocket through.
+func TestTheStreamGoesOnFromSocketToServerSentEventsAndBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy")
+	ann, bob := people[0], people[1]
+	group := ann.group("Case", bob)
+	socket := bob.follows()
+	ann.sends(group, "one")
+	check(t, "by socket", socket.hears(), "Ann Lee: one")
+	socket.drops()
+	ann.sends(group, "two")
+	bob.at = w.instance()
+
+	events := bob.subscribesBySSE(bob.token, eventsDocument, vars{"after": socket.cursor})
+	check(t, "resumed on another instance", events.hears(), "Ann Lee: two")
+	ann.sends(group, "three")
+
+	check(t, "live", events.hears(), "Ann Lee: three")
+	events.drops()
+	events.ends()
+	ann.sends(group, "four")
+	check(t, "and back", bob.followsFrom(events.cursor).hears(), "Ann Lee: four")
+}
+
+func TestServerSentEventsEndAsSocketsDo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy", "Cy Fall")
+	ann, bob, cy := people[0], people[1], people[2]
+	group := ann.group("Case", bob, cy)
+	short := bob.subscribesBySSE(w.tokenFor(bob.userID.UUID, 2*time.Second), eventsDocument, nil)
+	dismissed := cy.subscribesBySSE(cy.token, eventsDocument, nil)
+	removed := bob.subscribesBySSE(bob.token, `subscription ($id: ID!) { messageAdded(conversationId: $id) { message { text } } }`, vars{"id": group})
+	check(t, "first", short.next("events").text("__typename"), "Heartbeat")
+	check(t, "first", dismissed.next("events").text("__typename"), "Heartbeat")
+
+	cy.isDismissed()
+
+	check(t, "of a session", short.event().text("__typename"), "SessionExpiring")
+	short.ends()
+	check(t, "the session looks complete", short.complete, false)
+	dismissed.ends()
+	check(t, "the stream of who was dismissed looks complete", dismissed.complete, false)
+	ann.removes(group, bob)
+	check(t, "the last line", removed.next("messageAdded").text("message.text"), "You were removed from the group.")
+	removed.ends()
+	check(t, "a subscription that is over is complete", removed.complete, true)
+	for what, refused := range map[string]struct {
+		stream *stream
+		status int
+		code   string
+	}{
+		"no token":          {bob.subscribesBySSE("", eventsDocument, nil), 401, ""},
+		"a foreign cursor":  {bob.subscribesBySSE(bob.token, eventsDocument, vars{"after": "nonsense"}), 200, "CURSOR_INVALID"},
+		"a group not there": {bob.subscribesBySSE(bob.token, `subscription { messageAdded(conversationId: "conversation_x") { message { text } } }`, nil), 200, "NOT_FOUND"},
+	} {
+		refused.stream.ends()
+		check(t, what, refused.stream.status, refused.status)
+		if refused.code != "" {
+			check(t, what, refused.stream.failed.text("extensions.code"), refused.code)
 		}
 	}
 }

@@ -3,12 +3,8 @@ package graph
 import (
 	"context"
 	"errors"
-	"maps"
-	"math/rand/v2"
 	"net/http"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -55,22 +51,22 @@ type socketOptions struct {
 	// AllowedOrigin says whether a page of that origin may connect. See allowedOrigin.
 	AllowedOrigin func(*http.Request) bool
 
+	Open         *carriers     // where open sockets are registered
 	Operations   int           // at a time on one socket; 64: a page has a handful
 	MessageBytes int64         // of one message; as much as one request by POST
 	InitTimeout  time.Duration // until the client is known; 10 s
 	WriteTimeout time.Duration // for one message; 10 s, then others must not wait for this client
 	PingInterval time.Duration // 15 s: below the idle timeout of proxies, and a dead client is gone in 30 s
-	DrainWindow  time.Duration // over which Drain spreads its closes; 3 s, so that clients do not all return at once
 }
 
 // newSocket makes the transport for graphql-transport-ws, to be added before
-// the other transports, and the register of its open sockets.
+// the other transports.
 //
 // It wraps gqlgen's transport to own what that leaves open: the protocol's
 // close codes, duplicate ids, the number of operations, and clients that do not
 // read. Once a socket is told to end, nothing but the close is sent: a stream
 // that looked complete would not be resumed.
-func newSocket(options socketOptions) (graphql.Transport, *sockets) {
+func newSocket(options socketOptions) graphql.Transport {
 	for _, d := range []struct {
 		value    *time.Duration
 		standard time.Duration
@@ -78,7 +74,6 @@ func newSocket(options socketOptions) (graphql.Transport, *sockets) {
 		{&options.InitTimeout, 10 * time.Second},
 		{&options.WriteTimeout, 10 * time.Second},
 		{&options.PingInterval, 15 * time.Second},
-		{&options.DrainWindow, 3 * time.Second},
 	} {
 		if *d.value == 0 {
 			*d.value = d.standard
@@ -93,7 +88,6 @@ func newSocket(options socketOptions) (graphql.Transport, *sockets) {
 	if options.AllowedOrigin == nil {
 		options.AllowedOrigin, _ = allowedOrigin(nil)
 	}
-	register := &sockets{window: options.DrainWindow, open: make(map[*socket]struct{})}
 	return &socketTransport{
 		Websocket: transport.Websocket{
 			Implementation:   accepted{},
@@ -101,15 +95,13 @@ func newSocket(options socketOptions) (graphql.Transport, *sockets) {
 			PingPongInterval: options.PingInterval,
 			PayloadReadLimit: &options.MessageBytes,
 		},
-		options:  options,
-		register: register,
-	}, register
+		options: options,
+	}
 }
 
 type socketTransport struct {
 	transport.Websocket
-	options  socketOptions
-	register *sockets
+	options socketOptions
 }
 
 // Do serves one socket until it ends.
@@ -121,7 +113,7 @@ func (t *socketTransport) Do(w http.ResponseWriter, r *http.Request, exec graphq
 	case !offers(r, subprotocol):
 		refuse(w, http.StatusBadRequest, refusal(codeSubprotocol, "Connect with the WebSocket subprotocol "+subprotocol+"; no other is spoken here."))
 		return
-	case t.register.isDraining():
+	case t.options.Open.isDraining():
 		w.Header().Set("Retry-After", "1")
 		refuse(w, http.StatusServiceUnavailable, refusal(codeRestarting, "This server is about to stop: connect again."))
 		return
@@ -136,15 +128,15 @@ func (t *socketTransport) Do(w http.ResponseWriter, r *http.Request, exec graphq
 	}
 	s := &socket{WebsocketConn: conn, options: t.options, names: make(map[string]string), running: make(map[string]string)}
 	// The server's own end must not reach the streams before the socket.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(allowSubscriptions(r.Context())))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	defer cancel()
 	s.cancel = cancel
 	defer context.AfterFunc(r.Context(), func() { s.end(closeRestart, "Service restart") })()
-	if !t.register.add(s) {
+	if !t.options.Open.add(s) {
 		s.end(closeRestart, "Service restart")
 		return
 	}
-	defer t.register.remove(s)
+	defer t.options.Open.remove(s)
 	initTimer := time.AfterFunc(t.options.InitTimeout, func() {
 		if !s.known.Load() {
 			s.end(closeInitTimeout, "Connection initialisation timeout")
@@ -152,7 +144,7 @@ func (t *socketTransport) Do(w http.ResponseWriter, r *http.Request, exec graphq
 	})
 	defer initTimer.Stop()
 	defer s.stop()
-	t.Websocket.Do(w, r.WithContext(context.WithValue(ctx, socketKey{}, s)), exec)
+	t.Websocket.Do(w, r.WithContext(carriedBy(ctx, s)), exec)
 }
 
 func offers(r *http.Request, subprotocol string) bool {
@@ -173,29 +165,9 @@ func (accepted) Accept(_ http.ResponseWriter, r *http.Request, _ transport.Webso
 	return socketOf(r.Context()), nil
 }
 
-type socketKey struct{}
-
 func socketOf(ctx context.Context) *socket {
-	s, _ := ctx.Value(socketKey{}).(*socket)
+	s, _ := carrierOf(ctx).(*socket)
 	return s
-}
-
-// endSession closes the socket that ctx belongs to, with a code that tells the
-// client what to do. Elsewhere than on a socket it does nothing.
-func endSession(ctx context.Context, code int, reason string) {
-	if s := socketOf(ctx); s != nil {
-		s.end(code, reason)
-	}
-}
-
-// sessionExpires tells when the socket that ctx belongs to will be closed,
-// because the token ends. It is not ok where nothing will be.
-func sessionExpires(ctx context.Context) (at time.Time, ok bool) {
-	s := socketOf(ctx)
-	if s == nil || s.expires.IsZero() {
-		return time.Time{}, false
-	}
-	return s.expires, true
 }
 
 // begin answers connection_init.
@@ -210,73 +182,9 @@ func begin(ctx context.Context, payload transport.InitPayload) (context.Context,
 		s.end(closeForbidden, "Forbidden")
 		return ctx, nil, errors.New("forbidden") // gqlgen closes too, but the first close counts
 	case !expires.IsZero():
-		s.expires = expires
+		s.until = expires
 		s.expiry = time.AfterFunc(left, func() { s.end(closeForbidden, "Forbidden") })
 	}
 	s.known.Store(true)
 	return known, nil, nil
-}
-
-// sockets are those that are open.
-type sockets struct {
-	window time.Duration
-
-	mu       sync.Mutex
-	draining bool
-	open     map[*socket]struct{}
-	served   sync.WaitGroup
-}
-
-func (all *sockets) isDraining() bool {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	return all.draining
-}
-
-func (all *sockets) add(s *socket) bool {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	if all.draining {
-		return false
-	}
-	all.open[s] = struct{}{}
-	all.served.Add(1)
-	return true
-}
-
-func (all *sockets) remove(s *socket) {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	delete(all.open, s)
-	all.served.Done()
-}
-
-// Drain refuses new sockets and closes the open ones with 1012, spread over a
-// window and within the first half of what ctx allows. It returns when all
-// clients have left, or with ctx's error.
-func (all *sockets) Drain(ctx context.Context) error {
-	all.mu.Lock()
-	all.draining = true
-	leaving := slices.Collect(maps.Keys(all.open))
-	all.mu.Unlock()
-	window := all.window
-	if deadline, ok := ctx.Deadline(); ok {
-		window = min(window, time.Until(deadline)/2)
-	}
-	for _, s := range leaving {
-		end := func() { s.end(closeRestart, "Service restart") }
-		if window <= 0 {
-			end()
-		} else {
-			time.AfterFunc(rand.N(window), end)
-		}
-	}
-	gone := make(chan struct{})
-	go func() { all.served.Wait(); close(gone) }()
-	select {
-	case <-gone:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

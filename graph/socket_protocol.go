@@ -29,7 +29,7 @@ type socket struct {
 	known  atomic.Bool        // connection_init was accepted
 
 	initialised bool      // connection_init was received; for the reader only
-	expires     time.Time // set before the first operation
+	until       time.Time // set before the first operation
 	expiry      *time.Timer
 
 	// gqlgen keeps operations by id and mixes up two that bear the same one,
@@ -55,6 +55,12 @@ func (s *socket) end(code int, reason string) {
 	}
 	_ = s.WebsocketConn.WriteClose(code, reason) // it writes in the background, and has no error to tell
 	s.cancel()                                   // after ended, or streams would still say that they are complete
+}
+
+func (s *socket) expires() time.Time { return s.until }
+
+func (s *socket) fail(ctx context.Context, err *gqlerror.Error) {
+	transport.AddSubscriptionError(ctx, err)
 }
 
 // stop cleans up after the last message.

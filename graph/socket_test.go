@@ -23,8 +23,8 @@ import (
 type desk struct {
 	*stub
 	*httptest.Server
-	sockets *sockets
-	stop    context.CancelFunc // of the server's own context
+	carriers *carriers
+	stop     context.CancelFunc // of the server's own context
 }
 
 func newDesk(t *testing.T, options socketOptions) *desk {
@@ -41,9 +41,11 @@ func newDesk(t *testing.T, options socketOptions) *desk {
 			return ctx, time.Time{}, nil
 		}
 	}
-	socket, all := newSocket(options)
-	d.sockets = all
-	d.AddTransport(socket)
+	if options.Open == nil {
+		options.Open = newCarriers(drainWindow)
+	}
+	d.carriers = options.Open
+	d.AddTransport(newSocket(options))
 	d.Server = httptest.NewUnstartedServer(jsonOnly(d.stub.Server))
 	var ctx context.Context
 	ctx, d.stop = context.WithCancel(context.Background())
@@ -366,7 +368,7 @@ func TestAClientThatNeverReadsIsCutOff(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	if err := d.sockets.Drain(ctx); err != nil { // it waits for all that are served
+	if err := d.carriers.Drain(ctx); err != nil { // it waits for all that are served
 		t.Errorf("its socket is still served: %v", err)
 	}
 }
@@ -483,7 +485,7 @@ func TestOutsideASocketThereIsNoSession(t *testing.T) {
 
 func TestDrainingSendsEverybodyElsewhere(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t, socketOptions{DrainWindow: 100 * time.Millisecond})
+	d := newDesk(t, socketOptions{Open: newCarriers(100 * time.Millisecond)})
 	_, opened := d.ticking()
 	clients := make([]*client, 20)
 	for i := range clients {
@@ -497,7 +499,7 @@ func TestDrainingSendsEverybodyElsewhere(t *testing.T) {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
-		drained <- d.sockets.Drain(ctx)
+		drained <- d.carriers.Drain(ctx)
 	}()
 
 	for _, c := range append(clients, waiting) {
@@ -518,7 +520,7 @@ func TestDrainingDoesNotWaitForTheDeaf(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 
-	if err := d.sockets.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	if err := d.carriers.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want the context's error", err)
 	}
 }

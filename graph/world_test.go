@@ -1,6 +1,7 @@
 package graph_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -532,6 +533,10 @@ type stream struct {
 	failed thing
 	// cursor is that of the last event that was heard.
 	cursor string
+	// Of a stream by Server-Sent Events: how it began, whether it was complete, and how to leave it.
+	status   int
+	complete bool
+	leave    context.CancelFunc
 }
 
 const eventsDocument = `subscription ($after: Cursor) { events(after: $after) {
@@ -595,6 +600,50 @@ func (p *person) subscribes(token, document string, variables vars) *stream {
 	}
 	go s.read()
 	p.world.t.Cleanup(func() { conn.CloseNow() })
+	return s
+}
+
+// subscribesBySSE opens any subscription as a response that goes on.
+func (p *person) subscribesBySSE(token, document string, variables vars) *stream {
+	p.world.t.Helper()
+	body, err := json.Marshal(vars{"query": document, "variables": variables})
+	if err != nil {
+		p.world.t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(context.Background())
+	p.world.t.Cleanup(leave)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.at.server.URL+"/graphql", bytes.NewReader(body))
+	if err != nil {
+		p.world.t.Fatal(err)
+	}
+	request.Header = http.Header{"Content-Type": {"application/json"}, "Accept": {"text/event-stream"}, "Authorization": {"Bearer " + token}}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		p.world.t.Fatalf("%s can't connect: %v", p.name, err)
+	}
+	s := &stream{person: p, events: make(chan thing, 10_000), ended: make(chan struct{}), leave: leave, status: response.StatusCode}
+	go func() {
+		defer close(s.ended)
+		defer response.Body.Close()
+		event := ""
+		for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+			if name, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+				event = name
+			}
+			s.complete = event == "complete"
+			data, ok := strings.CutPrefix(lines.Text(), "data: ")
+			if !ok || event != "next" {
+				continue
+			}
+			var payload any
+			_ = json.Unmarshal([]byte(data), &payload)
+			if failed := (thing{payload}).at("errors.0"); failed.value != nil {
+				s.failed = failed
+				continue
+			}
+			s.events <- thing{payload}.at("data")
+		}
+	}()
 	return s
 }
 
@@ -704,7 +753,13 @@ func (s *stream) ends() (left int) {
 	return len(s.events)
 }
 
-func (s *stream) drops() { s.conn.CloseNow() }
+func (s *stream) drops() {
+	if s.conn == nil {
+		s.leave()
+		return
+	}
+	s.conn.CloseNow()
+}
 
 // check compares what was seen with what was expected.
 func check[T comparable](t *testing.T, what string, got, want T) {

@@ -1,0 +1,123 @@
+package graph
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/vektah/gqlparser/v2/gqlerror"
+)
+
+// A carrier is what subscriptions reach a client by: a socket, or a response that goes on.
+type carrier interface {
+	// end closes it, so that the client sees no stream complete that it should resume. The first call
+	// decides the code; who calls does not wait for the client's answer.
+	end(code int, reason string)
+	// expires is when it will be ended, because the token ends. Zero is never.
+	expires() time.Time
+	// fail gives the operation of ctx, a subscription that is about to complete, an error.
+	fail(ctx context.Context, err *gqlerror.Error)
+}
+
+type carrierKey struct{}
+
+func carriedBy(ctx context.Context, c carrier) context.Context {
+	return context.WithValue(ctx, carrierKey{}, c)
+}
+
+// carrierOf is nil for plain requests, which cannot carry subscriptions.
+func carrierOf(ctx context.Context) carrier {
+	c, _ := ctx.Value(carrierKey{}).(carrier)
+	return c
+}
+
+// endSession closes what carries ctx, with a code that tells the client what to do. For a plain
+// request it does nothing.
+func endSession(ctx context.Context, code int, reason string) {
+	if c := carrierOf(ctx); c != nil {
+		c.end(code, reason)
+	}
+}
+
+// sessionExpires tells when what carries ctx will be closed, because the token ends. It is not ok
+// where nothing will be.
+func sessionExpires(ctx context.Context) (at time.Time, ok bool) {
+	c := carrierOf(ctx)
+	if c == nil || c.expires().IsZero() {
+		return time.Time{}, false
+	}
+	return c.expires(), true
+}
+
+// drainWindow is over how long Drain spreads its closes, so that clients do not all return at once.
+const drainWindow = 3 * time.Second
+
+// carriers are those that are open.
+type carriers struct {
+	window time.Duration
+
+	mu       sync.Mutex
+	draining bool
+	open     map[carrier]struct{}
+	served   sync.WaitGroup
+}
+
+func newCarriers(window time.Duration) *carriers {
+	return &carriers{window: window, open: make(map[carrier]struct{})}
+}
+
+func (all *carriers) isDraining() bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return all.draining
+}
+
+func (all *carriers) add(c carrier) bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if all.draining {
+		return false
+	}
+	all.open[c] = struct{}{}
+	all.served.Add(1)
+	return true
+}
+
+func (all *carriers) remove(c carrier) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	delete(all.open, c)
+	all.served.Done()
+}
+
+// Drain refuses new carriers and closes the open ones with 1012, spread over a window and within
+// the first half of what ctx allows. It returns when all clients have left, or with ctx's error.
+func (all *carriers) Drain(ctx context.Context) error {
+	all.mu.Lock()
+	all.draining = true
+	leaving := slices.Collect(maps.Keys(all.open))
+	all.mu.Unlock()
+	window := all.window
+	if deadline, ok := ctx.Deadline(); ok {
+		window = min(window, time.Until(deadline)/2)
+	}
+	for _, c := range leaving {
+		end := func() { c.end(closeRestart, "Service restart") }
+		if window <= 0 {
+			end()
+		} else {
+			time.AfterFunc(rand.N(window), end)
+		}
+	}
+	gone := make(chan struct{})
+	go func() { all.served.Wait(); close(gone) }()
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,185 @@
+package graph
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+)
+
+// eventStreams is the transport of Server-Sent Events, for networks that let no WebSocket through:
+// one operation for each request, by the distinct connections mode of
+// https://github.com/graphql/graphql-over-http/blob/main/rfcs/GraphQLOverSSE.md
+//
+// gqlgen has one too. It writes from two goroutines, one of which may outlive the request, repeats
+// bad requests in the log, and says that a stream is complete however it ended; this one writes
+// from one, and breaks off what should be resumed. See docs/decisions/0007-server-sent-events.md.
+type eventStreams struct {
+	open   *carriers
+	watch  func(context.Context, *session)
+	logger *slog.Logger
+	// ping is the pause after which something is sent even if nothing happens.
+	ping         time.Duration
+	writeTimeout time.Duration
+}
+
+var _ graphql.Transport = (*eventStreams)(nil)
+
+const eventStreamType = "text/event-stream"
+
+// Supports takes requests by POST that accept an event stream and nothing else before it.
+func (*eventStreams) Supports(r *http.Request) bool {
+	first, _, _ := strings.Cut(r.Header.Get("Accept"), ",")
+	accepted, _, err := mime.ParseMediaType(first)
+	return err == nil && accepted == eventStreamType && r.Method == http.MethodPost
+}
+
+// An eventStream is one operation of one client.
+type eventStream struct {
+	until time.Time
+	close context.CancelFunc
+	ended atomic.Bool
+
+	mu       sync.Mutex
+	failures gqlerror.List
+}
+
+var _ carrier = (*eventStream)(nil)
+
+func (s *eventStream) end(int, string) {
+	s.ended.Store(true)
+	s.close()
+}
+
+func (s *eventStream) expires() time.Time { return s.until }
+
+func (s *eventStream) fail(_ context.Context, err *gqlerror.Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failures = append(s.failures, err)
+}
+
+// Do serves one operation until it is complete, the client is gone or the stream must end.
+func (t *eventStreams) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
+	session := r.Context().Value(sessionKey{}).(*session)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	s := &eventStream{until: session.expires, close: cancel}
+	if !t.open.add(s) {
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusServiceUnavailable, refusal(codeRestarting, "This server is about to stop: connect again."))
+		return
+	}
+	defer t.open.remove(s)
+	ctx = carriedBy(ctx, s)
+	t.watch(ctx, session)
+	if !s.until.IsZero() {
+		expiry := time.AfterFunc(time.Until(s.until), func() { s.end(closeForbidden, "Forbidden") })
+		defer expiry.Stop()
+	}
+	var params graphql.RawParams
+	if err := json.NewDecoder(r.Body).Decode(&params); err != nil { // it was checked before
+		refuse(w, http.StatusBadRequest, refusal(codeBadRequest, "The request must be one JSON object."))
+		return
+	}
+	params.Headers = r.Header
+	params.ReadTime = graphql.TraceTiming{Start: graphql.Now(), End: graphql.Now()}
+
+	out := &eventWriter{w: w, control: http.NewResponseController(w), timeout: t.writeTimeout}
+	w.Header().Set("Content-Type", eventStreamType+"; charset=utf-8")
+	w.Header().Set("X-Accel-Buffering", "no")    // or nginx keeps events until it has many
+	_ = out.control.SetReadDeadline(time.Time{}) // the server's is for requests
+	out.write(": hello\n\n")
+
+	events := t.execute(ctx, &params, exec)
+	ping := time.NewTicker(t.ping)
+	defer ping.Stop()
+	for open := true; open && out.err == nil && ctx.Err() == nil; {
+		select {
+		case event, more := <-events:
+			if open = more; more {
+				out.write(event)
+			}
+		case <-ping.C:
+			out.write(": still here\n\n")
+		case <-ctx.Done():
+		}
+	}
+	cancel()
+	for range events { // who makes them must not outlive the request
+	}
+	if s.ended.Load() || out.err != nil || r.Context().Err() != nil {
+		r.Context().Value(plainRequestKey{}).(*plainRequest).broken = true // it is resumed, what ends well is not
+		return
+	}
+	if len(s.failures) > 0 {
+		out.write(nextEvent(&graphql.Response{Errors: s.failures}))
+	}
+	out.write("event: complete\ndata:\n\n")
+}
+
+// execute returns the events of an operation. The channel is closed when there are no more, or soon
+// after ctx ends.
+func (t *eventStreams) execute(ctx context.Context, params *graphql.RawParams, exec graphql.GraphExecutor) <-chan string {
+	events := make(chan string)
+	go func() {
+		defer close(events)
+		defer survive(ctx, t.logger)
+		send := func(response *graphql.Response) bool {
+			event := nextEvent(response) // here, for the next response is written over this one
+			select {
+			case events <- event:
+				return true
+			case <-ctx.Done():
+				return false
+			}
+		}
+		operation, errs := exec.CreateOperationContext(ctx, params)
+		if errs != nil {
+			send(exec.DispatchError(graphql.WithOperationContext(ctx, operation), errs))
+			return
+		}
+		next, ctx := exec.DispatchOperation(ctx, operation)
+		for response := next(ctx); response != nil && send(response); {
+			response = next(ctx)
+		}
+	}()
+	return events
+}
+
+func nextEvent(response *graphql.Response) string {
+	data, err := json.Marshal(response)
+	if err != nil {
+		panic(err) // as gqlgen does: what it made is JSON
+	}
+	return "event: next\ndata: " + string(data) + "\n\n"
+}
+
+// eventWriter writes events, each within its time, until one can't be written.
+type eventWriter struct {
+	w       io.Writer
+	control *http.ResponseController
+	timeout time.Duration
+	err     error
+}
+
+func (o *eventWriter) write(event string) {
+	if o.err != nil {
+		return
+	}
+	if o.err = o.control.SetWriteDeadline(time.Now().Add(o.timeout)); o.err != nil {
+		return
+	}
+	if _, o.err = io.WriteString(o.w, event); o.err == nil {
+		o.err = o.control.Flush()
+	}
+}
