@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"corridor/internal/chat"
 )
@@ -129,11 +131,26 @@ func (c *clinicSet) Run(streams streams) error {
 			}
 			return noClinic(c.Name, clinics)
 		}
+		if refused := new(chat.Error); errors.As(err, &refused) && len(refused.Field) > 0 {
+			return fmt.Errorf("--%s: %s", hyphenated(refused.Field[0]), refused.Message)
+		}
 		if err == nil {
 			showClinic(streams.stdout, clinic)
 		}
 		return err
 	})
+}
+
+// hyphenated is the flag of a field: group-size-limit of groupSizeLimit.
+func hyphenated(field string) string {
+	var flag strings.Builder
+	for _, letter := range field {
+		if unicode.IsUpper(letter) {
+			flag.WriteByte('-')
+		}
+		flag.WriteRune(unicode.ToLower(letter))
+	}
+	return flag.String()
 }
 
 // who reads the answer to "who may?" as people write it.

@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,7 +19,7 @@ func TestATokenIsForOnePersonWhoWorksThere(t *testing.T) {
 	settings := []string{"DATABASE_URL=" + pgtest.New(t).URL, "CORRIDOR_TOKEN_KEY=" + someKey}
 	imports := func(clinic, rows string) {
 		t.Helper()
-		if got := runsWith(t, header+rows, settings, "roster", "import", "-", "--clinic", clinic); got.code != 0 {
+		if got := runsWith(t, header+rows, settings, "roster", "import", "-", "--new-clinic", "--clinic", clinic); got.code != 0 {
 			t.Fatal(got.stderr)
 		}
 	}
@@ -32,10 +35,13 @@ func TestATokenIsForOnePersonWhoWorksThere(t *testing.T) {
 		{[]string{"--email", "ida@east.example"}, 0, nil},
 		{[]string{"--email", " IDA@East.Example "}, 0, nil},
 		{[]string{"--email", "both@east.example", "--clinic", "West"}, 0, nil},
-		{[]string{"--email", "both@east.example"}, 1, []string{"several clinics", "East", "West"}},
+		{[]string{"--email", "both@east.example"}, 1, []string{"several clinics", "East", "West", "--clinic"}},
 		{[]string{"--email", "gone@east.example"}, 1, []string{"deactivated", "East"}},
 		{[]string{"--email", "ida@east.example", "--clinic", "West"}, 1, []string{"Nobody", "West"}},
 		{[]string{"--email", "nobody@east.example"}, 1, []string{"Nobody", "nobody@east.example"}},
+		{[]string{"--email", " "}, 2, []string{"--email is empty"}},
+		{[]string{"--email", "ida@east.example", "--ttl", "721h"}, 2, []string{"--ttl", "30 days"}},
+		{[]string{"--email", "ida@east.example", "--ttl", "1ms"}, 2, []string{"--ttl", "1s"}},
 	} {
 		got := runs(t, settings, append([]string{"token"}, test.arguments...)...)
 
@@ -118,7 +124,7 @@ func TestARosterChangesWhatItSaysAndADryRunNothing(t *testing.T) {
 		got := imports(changed, arguments...)
 		for _, want := range []string{
 			"this would change: 1 with another name or role, 1 deactivated, 1 waiting rooms added",
-			"with another name or role:\n  p03@east.example\n", "deactivated:\n  p04@east.example\n", "waiting rooms added:\n  Lab\n",
+			"with another name or role:\n  p03@east.example\n", "deactivated:\n  p04@east.example\n", "waiting rooms added:\n  Lab\n", "p03@east.example joins Lab\n", "p04@east.example leaves Desk\n",
 		} {
 			if !strings.Contains(got, want) {
 				t.Errorf("the dry run does not say %q: %s", want, got)
@@ -155,6 +161,129 @@ func TestARosterDoesNotLandInTheWrongClinic(t *testing.T) {
 	}
 }
 
+// A wrong file, or a name that was mistyped, does not end the work of a whole clinic.
+func TestARosterThatLacksMostPeopleIsTakenForTheWrongFile(t *testing.T) {
+	t.Parallel()
+	settings := []string{"DATABASE_URL=" + pgtest.New(t).URL}
+	imports := func(people int, arguments ...string) said {
+		t.Helper()
+		var rows strings.Builder
+		for i := range people {
+			fmt.Fprintf(&rows, "p%02d@east.example,Person %d,CSR,Desk\n", i, i)
+		}
+		return runsWith(t, header+rows.String(), settings, append([]string{"roster", "import", "-", "--clinic", "East"}, arguments...)...)
+	}
+	imports(30)
+
+	for people, deactivated := range map[int]string{14: "16 of the 30 people", 0: "30 of the 30 people"} {
+		got := imports(people)
+		for _, want := range []string{deactivated, "nothing was applied", "--dry-run", "--allow-deactivations"} {
+			if got.code != exitFailed || !strings.Contains(got.stderr, want) {
+				t.Errorf("with %d people it ended with %d and does not say %q: %s", people, got.code, want, got.stderr)
+			}
+		}
+		if dry := imports(people, "--dry-run"); dry.code != 0 || !strings.Contains(dry.stdout, "deactivated:\n  p") || !strings.Contains(dry.stdout, "need --allow-deactivations") {
+			t.Errorf("the dry run ended with %d: %s%s", dry.code, dry.stdout, dry.stderr)
+		}
+	}
+	if got := imports(15); got.stdout != "East: 15 deactivated, 15 left a waiting room.\n" {
+		t.Errorf("half of them: %s%s", got.stdout, got.stderr)
+	}
+	if got := imports(4, "--allow-deactivations"); got.stdout != "East: 11 deactivated, 11 left a waiting room.\n" {
+		t.Errorf("with leave: %s%s", got.stdout, got.stderr)
+	}
+	if got := imports(1); got.stdout != "East: 3 deactivated, 3 left a waiting room.\n" {
+		t.Errorf("a few of a small clinic: %s%s", got.stdout, got.stderr)
+	}
+}
+
+func TestAClinicThatIsMistypedIsNotANewOne(t *testing.T) {
+	t.Parallel()
+	settings := []string{"DATABASE_URL=" + pgtest.New(t).URL}
+	imports := func(arguments ...string) said {
+		t.Helper()
+		return runsWith(t, header+"ida@east.example,Ida,CSR,Desk\n", settings, append([]string{"roster", "import", "-"}, arguments...)...)
+	}
+	for _, first := range []string{demo.Clinic, "East"} {
+		if got := imports("--clinic", first); got.code != 0 {
+			t.Fatalf("%s is refused: %s", first, got.stderr)
+		}
+	}
+
+	got := imports("--clinic", "Eest")
+
+	if got.code != exitFailed || !strings.Contains(got.stderr, `no clinic named "Eest", but East`) || !strings.Contains(got.stderr, "--new-clinic") {
+		t.Errorf("it ended with %d: %s", got.code, got.stderr)
+	}
+	if got := imports("--clinic", "West", "--new-clinic"); got.code != 0 || !strings.Contains(got.stdout, "West: a new clinic") {
+		t.Errorf("with leave it ended with %d: %s", got.code, got.stderr)
+	}
+}
+
+func TestAFailureToStartNamesTheSettingAndWhatToDo(t *testing.T) {
+	t.Parallel()
+	server := pgtest.NewServer(t)
+	at, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	otherwise := func(change func(*url.URL)) string {
+		other := *at
+		change(&other)
+		return other.String()
+	}
+	taken := filepath.Join(t.TempDir(), "data")
+	for what, test := range map[string]struct {
+		settings []string
+		says     []string
+	}{
+		"nobody answers":   {[]string{"DATABASE_URL=postgres://u:mellon@127.0.0.1:1/x"}, []string{"DATABASE_URL", "no PostgreSQL answers at 127.0.0.1:1"}},
+		"no such host":     {[]string{"DATABASE_URL=postgres://u:mellon@nobody.invalid/x"}, []string{"DATABASE_URL", "no host nobody.invalid"}},
+		"no such database": {[]string{"DATABASE_URL=" + otherwise(func(u *url.URL) { u.Path = "/nothing" })}, []string{"DATABASE_URL", "no database nothing", "createdb"}},
+		"no such user":     {[]string{"DATABASE_URL=" + otherwise(func(u *url.URL) { u.User = url.UserPassword("nobody", "mellon") })}, []string{"DATABASE_URL", "does not let user nobody in"}},
+		"no directory":     {[]string{"CORRIDOR_DATA_DIR=/proc/corridor"}, []string{"/proc/corridor"}},
+		"not ours":         {[]string{"CORRIDOR_DATA_DIR=" + taken}, []string{"CORRIDOR_DATA_DIR", "may be another user's"}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			if what == "not ours" {
+				if os.Geteuid() == 0 {
+					t.Skip("root may write everywhere")
+				}
+				if err := os.Mkdir(taken, 0o500); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := runs(t, append(test.settings, "CORRIDOR_TOKEN_KEY="+someKey, "CORRIDOR_LISTEN=127.0.0.1:0"))
+
+			if got.code != exitFailed || strings.Contains(got.stderr, "mellon") || strings.Contains(got.stderr, "stopp") {
+				t.Errorf("it ended with %d: %s", got.code, got.stderr)
+			}
+			for _, word := range test.says {
+				if !strings.Contains(got.stderr, word) {
+					t.Errorf("it does not say %q: %s", word, got.stderr)
+				}
+			}
+		})
+	}
+}
+
+func TestFollowSaysAtOnceThatNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]struct {
+		code int
+		says string
+	}{
+		"http://127.0.0.1:1/graphql": {exitFailed, "nobody answers at http://127.0.0.1:1/graphql"},
+		"127.0.0.1:8080":             {exitUsage, "--url"},
+		"ftp://127.0.0.1/graphql":    {exitUsage, "--url"},
+	} {
+		if got := runs(t, nil, "follow", "--token", "x", "--url", address); got.code != want.code || !strings.Contains(got.stderr, want.says) {
+			t.Errorf("%s ended with %d: %s", address, got.code, got.stderr)
+		}
+	}
+}
+
 func TestAClinicDecidesOneThingAtATime(t *testing.T) {
 	t.Parallel()
 	settings := []string{"DATABASE_URL=" + pgtest.New(t).URL}
@@ -174,8 +303,8 @@ func TestAClinicDecidesOneThingAtATime(t *testing.T) {
 		arguments []string
 		says      string
 	}{
-		{[]string{"set", "East", "--group-size-limit", "1"}, "from 2 to 1000"},
-		{[]string{"set", "East", "--manage-participants", "nobody"}, "ANY_PARTICIPANT or OWNER_ONLY"},
+		{[]string{"set", "East", "--group-size-limit", "1"}, "--group-size-limit: A group holds from 2 to 1000 people."},
+		{[]string{"set", "East", "--manage-participants", "nobody"}, "--manage-participants: The value is ANY_PARTICIPANT or OWNER_ONLY."},
 		{[]string{"set", "Eest", "--legal-hold"}, `no clinic named "Eest": there is East`},
 		{[]string{"show", "Eest"}, `no clinic named "Eest": there is East`},
 	} {

@@ -225,14 +225,8 @@ func (s *serverSettings) check() error {
 }
 
 func validOrigin(pattern string) bool {
-	host := pattern
-	if scheme, rest, ok := strings.Cut(pattern, "://"); ok {
-		if scheme == "" {
-			return false
-		}
-		host = rest
-	}
-	if host == "" || strings.ContainsAny(host, "/?#@ ") {
+	scheme, host, _ := strings.Cut(pattern, "://")
+	if scheme == "" || host == "" || strings.ContainsAny(host, "/?#@ ") {
 		return false
 	}
 	if _, err := path.Match(pattern, ""); err != nil {

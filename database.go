@@ -2,13 +2,21 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"corridor/internal/chat"
 	"corridor/internal/eventlog"
@@ -47,15 +55,51 @@ func openDatabase(ctx context.Context, settings databaseSettings, report func(li
 	}
 	if err != nil {
 		d.stop(ctx)
-		return nil, err
+		return nil, unreachable(d.url, err)
 	}
 	return d, nil
+}
+
+// unreachable says of an error what to do about the database of a URL. It does not repeat the URL,
+// in which a password may stand.
+func unreachable(written string, err error) error {
+	at, bad := url.Parse(written)
+	if bad != nil {
+		return err
+	}
+	host, user, name := at.Host, at.User.Username(), strings.TrimPrefix(at.Path, "/")
+	if host == "" {
+		host = at.Query().Get("host")
+	}
+	code, _ := postgres.Code(err)
+	what := ""
+	switch resolve := new(net.DNSError); {
+	case errors.As(err, &resolve):
+		what = fmt.Sprintf("there is no host %s: correct the address", resolve.Name)
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
+		what = fmt.Sprintf("no PostgreSQL answers at %s: start it, or correct the address", host)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		what = fmt.Sprintf("no PostgreSQL answers at %s in time: is the address right, and open to this machine?", host)
+	case errors.Is(err, pq.ErrSSLNotSupported):
+		what = fmt.Sprintf("the PostgreSQL at %s has no TLS: set it up there, or add sslmode=disable if nobody listens on the way", host)
+	case code == "3D000":
+		what = fmt.Sprintf("there is no database %s at %s: make it with createdb, or correct the name", name, host)
+	case strings.HasPrefix(code, "28"):
+		what = fmt.Sprintf("PostgreSQL at %s does not let user %s in: correct the user and the password", host, user)
+	default:
+		return fmt.Errorf("DATABASE_URL (--database-url): %w", err)
+	}
+	return fmt.Errorf("DATABASE_URL (--database-url): %s", what)
 }
 
 func (d *database) start(ctx context.Context) (*postgres.Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	return postgres.Start(ctx, postgres.ServerOptions{Dir: d.dir, Report: d.report})
+	server, err := postgres.Start(ctx, postgres.ServerOptions{Dir: d.dir, Report: d.report})
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("this user may not write in %s, which may be another user's: choose another directory with CORRIDOR_DATA_DIR (--data-dir)", d.dir)
+	}
+	return server, err
 }
 
 // keep starts our own PostgreSQL again whenever it ends, until ctx does: it may have crashed, or

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -36,11 +38,16 @@ type followCommand struct {
 	Token string `required:"" env:"CORRIDOR_TOKEN" placeholder:"TOKEN" help:"The bearer token of the person, from corridor token."`
 	URL   string `default:"http://127.0.0.1:8080/graphql" help:"Where the API is."`
 	After string `placeholder:"CURSOR" help:"Begin behind this event; without it, now."`
+
+	connected bool
 }
 
 // Run prints what happens for a person, a line of JSON for each event, until it is interrupted. It
 // comes back when the connection breaks, behind the last event that it printed.
 func (c *followCommand) Run(streams streams) error {
+	if at, err := url.Parse(c.URL); err != nil || at.Host == "" || !slices.Contains([]string{"http", "https", "ws", "wss"}, at.Scheme) {
+		return wrong("--url is %q: it must look like http://127.0.0.1:8080/graphql", c.URL)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
@@ -53,6 +60,8 @@ func (c *followCommand) Run(streams streams) error {
 			return errors.New("the session is over or the token is not valid: get another with corridor token")
 		case errors.Is(err, errRefused):
 			return err
+		case !c.connected:
+			return fmt.Errorf("nobody answers at %s: does the server run, and there? (--url)", c.URL)
 		}
 		if c.After != before {
 			pause = time.Second
@@ -80,6 +89,7 @@ func (c *followCommand) listen(ctx context.Context, to io.Writer) error {
 		return err
 	}
 	defer conn.CloseNow()
+	c.connected = true
 	conn.SetReadLimit(1 << 20)
 	type object map[string]any
 	if err := wsjson.Write(ctx, conn, object{"type": "connection_init", "payload": object{"Authorization": "Bearer " + c.Token}}); err != nil {

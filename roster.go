@@ -23,10 +23,31 @@ type rosterCommands struct {
 
 type rosterImport struct {
 	File   string `arg:"" help:"CSV with the header email,name,role,waiting_rooms, the rooms separated by semicolons; - is standard input."`
-	Clinic string `placeholder:"NAME" help:"The clinic, which is made if there is none of that name. Without it the only clinic there is."`
+	Clinic string `placeholder:"NAME" help:"The clinic. Without it the only clinic there is."`
 	DryRun bool   `help:"Change nothing, only say what would change."`
 
+	NewClinic          bool `help:"Make the clinic beside those that there are. The first one needs no leave."`
+	AllowDeactivations bool `help:"Deactivate even most of the clinic's people, or all, if the file lacks them."`
+
 	databaseSettings
+}
+
+// Help tells of the file.
+func (*rosterImport) Help() string {
+	return `The file is CSV in UTF-8 with the header
+
+  email,name,role,waiting_rooms
+
+and a line for each person of the clinic:
+
+  ann.lee@east.example,Ann Lee,Physician,Front desk;Lab
+
+The e-mail address (up to 254 characters, once in the file, whatever the case) is who somebody is: under another address they are somebody else.
+The name has up to 200 characters. The role, up to 100, is shown beside it as it is. Provider, Physician, Doctor, MD, DO, NP, PA, Nurse practitioner
+and Physician assistant are providers; Patient makes a patient, whom nobody finds; all others are staff. The waiting rooms, separated by
+semicolons, have names of up to 100 characters; who is in none has no contacts. A file has up to 250,000 lines.
+
+The file is the full state: who is missing in it is deactivated, and rooms that it does not name are closed. A bad line stops all of it.`
 }
 
 // Run imports a roster.
@@ -43,7 +64,12 @@ func (c *rosterImport) Run(streams streams) error {
 		if err != nil {
 			return err
 		}
-		change, err := service.ImportRoster(ctx, clinic, rows, c.DryRun, progress(streams.stderr))
+		change, err := service.ImportRoster(ctx, chat.ImportRosterInput{
+			Clinic: clinic, Rows: rows, DryRun: c.DryRun, AllowDeactivations: c.AllowDeactivations, Progress: progress(streams.stderr),
+		})
+		if wrongFile := new(chat.DeactivationsError); errors.As(err, &wrongFile) {
+			return fmt.Errorf("%w: see whom with --dry-run, and if it is right, say --allow-deactivations", wrongFile)
+		}
 		if err != nil {
 			return err
 		}
@@ -66,12 +92,24 @@ func (c *rosterImport) read(stdin io.Reader) ([]chat.RosterRow, error) {
 
 // which is the clinic that the roster is of. A roster replaces another, so in doubt it asks.
 func (c *rosterImport) which(ctx context.Context, service *chat.Service) (string, error) {
-	if c.Clinic != "" {
-		return c.Clinic, nil
-	}
 	clinics, err := service.Clinics(ctx)
 	if err != nil {
 		return "", err
+	}
+	if name := strings.TrimSpace(c.Clinic); name != "" {
+		var others []string
+		for _, clinic := range clinics {
+			if clinic.Name == name {
+				return name, nil
+			}
+			if clinic.Name != demo.Clinic {
+				others = append(others, clinic.Name)
+			}
+		}
+		if len(others) > 0 && !c.NewClinic {
+			return "", fmt.Errorf("there is no clinic named %q, but %s: correct --clinic, or say --new-clinic to have another one", name, strings.Join(others, "; "))
+		}
+		return name, nil
 	}
 	if len(clinics) == 1 && clinics[0].Name != demo.Clinic {
 		return clinics[0].Name, nil
@@ -137,6 +175,7 @@ func report(to io.Writer, clinic string, change chat.RosterChange, dryRun bool) 
 		return
 	}
 	slices.Sort(change.RoomsClosed)
+	slices.Sort(change.Moves)
 	for _, sort := range []struct {
 		name   string
 		values []string
@@ -147,6 +186,7 @@ func report(to io.Writer, clinic string, change chat.RosterChange, dryRun bool) 
 		{"deactivated", change.Deactivated},
 		{"waiting rooms added", change.RoomsAdded},
 		{"waiting rooms closed", change.RoomsClosed},
+		{"waiting rooms joined and left", change.Moves},
 	} {
 		if len(sort.values) == 0 {
 			continue
@@ -160,4 +200,7 @@ func report(to io.Writer, clinic string, change chat.RosterChange, dryRun bool) 
 		}
 	}
 	fmt.Fprintln(to, "Nothing was changed.")
+	if change.NeedsLeave {
+		fmt.Fprintln(to, "So many deactivations need --allow-deactivations.")
+	}
 }

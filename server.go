@@ -121,6 +121,11 @@ func (c *serveCommand) Run(streams streams) error {
 	if dir := checkout(); dir != "" && !passable(dir) && c.own() && c.DataDir == defaultDataDir() {
 		logger.Info(fmt.Sprintf("PostgreSQL does not run as root, and its user may not enter %s: the data is in %s", dir, c.DataDir))
 	}
+	for _, origin := range c.origins {
+		if _, host, _ := strings.Cut(origin, "://"); strings.Trim(host, "*:") == "" {
+			logger.Warn("any page in the web may use the API with the token of a person who opens it", "origin", origin)
+		}
+	}
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return cannotListen(c.Listen, err)
@@ -194,7 +199,11 @@ func (s *server) serve(told context.Context, listener net.Listener) error {
 
 	stopping, cancel := context.WithTimeout(context.Background(), s.settings.DrainTime)
 	defer cancel()
-	s.drain(stopping, front)
+	began := s.api.Load() != nil || told.Err() != nil
+	if began {
+		s.drain(stopping, front)
+	}
+	front.Close()
 	cutOff()
 	end()
 	if failed := parts.Wait(); failed != nil && !errors.Is(failed, context.Canceled) {
@@ -210,7 +219,9 @@ func (s *server) serve(told context.Context, listener net.Listener) error {
 			s.logger.Warn("the database did not end in order", "error", stopped)
 		}
 	}
-	s.logger.Info("stopped")
+	if began {
+		s.logger.Info("stopped")
+	}
 	return err
 }
 
@@ -331,7 +342,6 @@ func (s *server) drain(ctx context.Context, front *http.Server) {
 		}
 	})
 	both.Wait()
-	front.Close()
 }
 
 // routes are all addresses of the server.
@@ -427,34 +437,32 @@ func (s *server) welcome(hasDemo bool) {
 	}
 	address := "http://" + net.JoinHostPort(host, strconv.Itoa(s.address.Port)) + "/graphql"
 	fmt.Fprintf(s.stdout, "Corridor answers at %s (Ctrl-C stops it).\n", address)
-	token := s.tokenCommand()
+	token, settings := s.tokenCommand()
 	if !hasDemo {
-		fmt.Fprintf(s.stdout, "A token for somebody of the roster: %s --email EMAIL\n", token)
+		fmt.Fprintf(s.stdout, "A token for somebody of the roster%s: %s --email EMAIL\n", settings, token)
 		return
 	}
 	fmt.Fprintf(s.stdout, `
-The demo clinic, %s, is there to look around in. In another terminal, as %s (or %s):
+The demo clinic, %s, is there to look around in. In another terminal%s, as %s (or %s):
 
-  TOKEN=$(%s --email %[2]s)
-  curl -s %[5]s -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \
+  TOKEN=$(%s --email %[3]s)
+  curl -s %[6]s -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \
     -d '{"query":"{ viewer { name unreadMessageCount conversations { nodes { unreadCount lastMessage { text sender { name } } } } } }"}'
 
-`, demo.Clinic, demo.Introduced[0], demo.Introduced[1], token, address)
+`, demo.Clinic, settings, demo.Introduced[0], demo.Introduced[1], token, address)
 }
 
-// tokenCommand is the command that makes tokens for this server.
-func (s *server) tokenCommand() string {
-	command := os.Args[0] + " token"
-	switch settings := s.settings; {
-	case !settings.own():
-		return "with the same DATABASE_URL and CORRIDOR_TOKEN_KEY, " + command
-	case settings.TokenKey != "":
-		command = "with the same CORRIDOR_TOKEN_KEY, " + command
-		fallthrough
-	default:
-		if settings.DataDir != defaultDataDir() {
-			command += " --data-dir '" + strings.ReplaceAll(settings.DataDir, "'", `'\''`) + "'"
-		}
+// tokenCommand is the command that makes tokens for this server, and what must be set for it, in words.
+func (s *server) tokenCommand() (command, settings string) {
+	command = os.Args[0] + " token"
+	switch given := s.settings; {
+	case !given.own():
+		return command, ", with DATABASE_URL and CORRIDOR_TOKEN_KEY set as here"
+	case given.TokenKey != "":
+		settings = ", with CORRIDOR_TOKEN_KEY set as here"
 	}
-	return command
+	if dir := s.settings.DataDir; dir != defaultDataDir() {
+		command += " --data-dir '" + strings.ReplaceAll(dir, "'", `'\''`) + "'"
+	}
+	return command, settings
 }

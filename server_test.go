@@ -313,6 +313,7 @@ func TestWrongSettingsAreRefusedWithWhatToDo(t *testing.T) {
 		"a pattern that is none":        {settings: []string{"CORRIDOR_ORIGINS=https://[a.example"}, says: []string{"CORRIDOR_ORIGINS"}},
 		"a file as directory":           {settings: []string{"CORRIDOR_DATA_DIR=" + file}, says: []string{"CORRIDOR_DATA_DIR", "directory"}},
 		"a short key":                   {settings: []string{"CORRIDOR_TOKEN_KEY=mellon-mellon"}, says: []string{"CORRIDOR_TOKEN_KEY", "openssl rand -base64 48"}},
+		"an origin without scheme":      {settings: []string{"CORRIDOR_ORIGINS=chat.example.org"}, says: []string{"CORRIDOR_ORIGINS", "https://chat.example.org"}},
 		"a database without key":        {settings: []string{"DATABASE_URL=postgres://localhost/x"}, says: []string{"CORRIDOR_TOKEN_KEY", "openssl rand -base64 48"}},
 		"a database URL that is none": {
 			settings: []string{"DATABASE_URL=mysql://user:mellon-mellon@host/x", "CORRIDOR_TOKEN_KEY=" + someKey},

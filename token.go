@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"corridor/internal/chat"
@@ -17,6 +19,9 @@ type tokenCommand struct {
 	keySettings
 }
 
+// maxTTL is as long as a token that was lost can do harm.
+const maxTTL = 30 * 24 * time.Hour
+
 // Run prints a token, and nothing else, to standard output.
 func (c *tokenCommand) Run(streams streams) error {
 	if err := c.databaseSettings.check(); err != nil {
@@ -25,8 +30,11 @@ func (c *tokenCommand) Run(streams streams) error {
 	if err := c.keySettings.check(c.databaseSettings); err != nil {
 		return err
 	}
-	if c.TTL < time.Second {
-		return wrong("--ttl is %s: a token is good for a second at least", c.TTL)
+	if c.TTL < time.Second || c.TTL > maxTTL {
+		return wrong("--ttl is %s: it must be from 1s to 720h, which is 30 days", c.TTL)
+	}
+	if strings.TrimSpace(c.Email) == "" {
+		return wrong("--email is empty: whose token?")
 	}
 	return withOldChat(c.databaseSettings, streams.stderr, func(ctx context.Context, service *chat.Service) error {
 		key, err := c.keySettings.open(c.databaseSettings)
@@ -34,6 +42,9 @@ func (c *tokenCommand) Run(streams streams) error {
 			return err
 		}
 		user, err := service.FindUser(ctx, c.Email, c.Clinic)
+		if refused := new(chat.Error); errors.As(err, &refused) && refused.Code == chat.CodeInvalid && c.Clinic == "" {
+			return fmt.Errorf("%s Say which with --clinic", refused.Message)
+		}
 		if err != nil {
 			return err
 		}

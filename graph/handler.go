@@ -36,8 +36,8 @@ type Options struct {
 	Logger   *slog.Logger
 	// CursorKey seals cursors in which names stand. All instances must have the same.
 	CursorKey []byte
-	// Origins are the origins, besides the server's own, whose pages may use the API: hosts or
-	// origins with * for a part, such as https://*.example.org.
+	// Origins are the origins, besides the server's own, whose pages may use the API, with * for
+	// a part, as in https://*.example.org.
 	Origins []string
 	// Limits bound each operation; DefaultLimits if they are zero.
 	Limits Limits

@@ -10,14 +10,14 @@ import (
 )
 
 // allowedOrigin tells which pages may talk to this server: those of its own
-// host, and those whose origin matches a pattern, as in "chat.example.org" or
-// "https://*.example.org". Who is no browser sends no origin, and is let in.
+// host, and those whose origin matches a pattern, as in "https://chat.example.org"
+// or "https://*.example.org". Who is no browser sends no origin, and is let in.
 func allowedOrigin(patterns []string) (func(*http.Request) bool, error) {
 	lower := make([]string, len(patterns))
 	for i, pattern := range patterns {
 		lower[i] = strings.ToLower(pattern)
-		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-			return nil, fmt.Errorf("the origin %q is no pattern: write a host or an origin, as in https://*.example.org", pattern)
+		if _, err := path.Match(pattern, ""); err != nil || !strings.Contains(pattern, "://") {
+			return nil, fmt.Errorf("the origin %q is no pattern: write one as in https://*.example.org", pattern)
 		}
 	}
 	return func(r *http.Request) bool {
@@ -30,11 +30,7 @@ func allowedOrigin(patterns []string) (func(*http.Request) bool, error) {
 			return false
 		}
 		return origin.Host == strings.ToLower(r.Host) || slices.ContainsFunc(lower, func(pattern string) bool {
-			target := origin.Host
-			if strings.Contains(pattern, "://") {
-				target = origin.Scheme + "://" + origin.Host
-			}
-			matched, _ := path.Match(pattern, target) // the patterns are good
+			matched, _ := path.Match(pattern, origin.Scheme+"://"+origin.Host) // the patterns are good
 			return matched
 		})
 	}, nil

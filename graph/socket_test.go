@@ -601,7 +601,7 @@ func TestAPageOfAnotherOriginMayNotConnect(t *testing.T) {
 
 func TestAllowedOrigins(t *testing.T) {
 	t.Parallel()
-	patterns := []string{"chat.example.org", "https://*.clinic.example", "http://localhost:*"}
+	patterns := []string{"https://chat.example.org", "https://*.clinic.example", "http://localhost:*"}
 	allowed, err := allowedOrigin(patterns)
 	if err != nil {
 		t.Fatal(err)
@@ -612,7 +612,7 @@ func TestAllowedOrigins(t *testing.T) {
 		"https://CORRIDOR.example":             true,
 		"https://corridor.example:8443":        false,
 		"https://chat.example.org":             true,
-		"http://chat.example.org":              true,
+		"http://chat.example.org":              false,
 		"https://chat.example.org.evil":        false,
 		"https://evilchat.example.org":         false,
 		"https://a.clinic.example":             true,
@@ -633,7 +633,7 @@ func TestAllowedOrigins(t *testing.T) {
 			t.Errorf("%q is allowed: %t, want %t", origin, got, want)
 		}
 	}
-	if !slices.Equal(patterns, []string{"chat.example.org", "https://*.clinic.example", "http://localhost:*"}) {
+	if !slices.Equal(patterns, []string{"https://chat.example.org", "https://*.clinic.example", "http://localhost:*"}) {
 		t.Error("the caller's list was changed")
 	}
 }

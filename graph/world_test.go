@@ -159,7 +159,7 @@ func (w *world) importRoster(clinic string) chat.RosterChange {
 	for _, p := range w.clinics[clinic] {
 		rows = append(rows, chat.RosterRow{Email: p.email, Name: p.name, Role: p.role, WaitingRooms: p.rooms})
 	}
-	change, err := w.instances[0].chat.ImportRoster(context.Background(), clinic, rows, false, func(string, int, int) {})
+	change, err := w.instances[0].chat.ImportRoster(context.Background(), chat.ImportRosterInput{Clinic: clinic, Rows: rows, AllowDeactivations: true, Progress: func(string, int, int) {}})
 	if err != nil {
 		w.t.Fatalf("import the roster: %v", err)
 	}

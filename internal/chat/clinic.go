@@ -102,7 +102,7 @@ func (s *Service) FindUser(ctx context.Context, email, clinic string) (User, err
 	case len(clinics) == 1:
 		return found[0].User, nil
 	case len(clinics) > 1:
-		return User{}, invalid("clinic", "%s works at several clinics (%s): name one of them.", address, strings.Join(clinics, "; "))
+		return User{}, invalid("clinic", "%s works at several clinics: %s.", address, strings.Join(clinics, "; "))
 	case len(found) > 0:
 		return User{}, refuse(CodePersonUnavailable, "%s is deactivated at %s: a roster that lists them brings them back.", address, found[0].ClinicName)
 	case clinic != "":

@@ -67,7 +67,7 @@ func populate(t *testing.T, s *Service, db *sqlx.DB, size scale) (ann Actor, lon
 	for i := range size.contacts / perRoom {
 		rows[0].WaitingRooms = append(rows[0].WaitingRooms, fmt.Sprintf("Room %d", i))
 	}
-	if _, err := s.ImportRoster(t.Context(), "Lakeside", rows, false, func(string, int, int) {}); err != nil {
+	if _, err := s.ImportRoster(t.Context(), ImportRosterInput{Clinic: "Lakeside", Rows: rows, Progress: func(string, int, int) {}}); err != nil {
 		t.Fatal(err)
 	}
 	var id uuid.UUID

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -45,7 +46,11 @@ type RosterError struct{ Problems []RowProblem }
 
 func (e *RosterError) Error() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "the roster has %d bad rows, nothing was applied:", len(e.Problems))
+	rows := "bad rows"
+	if len(e.Problems) == 1 {
+		rows = "bad row"
+	}
+	fmt.Fprintf(&text, "the roster has %d %s, nothing was applied:", len(e.Problems), rows)
 	for _, problem := range e.Problems {
 		fmt.Fprintf(&text, "\n  line %d: %s", problem.Line, problem.Reason)
 	}
@@ -65,7 +70,7 @@ func ReadRoster(from io.Reader) ([]RosterRow, error) {
 	}
 	header[0] = strings.TrimPrefix(header[0], "\ufeff")
 	if !slices.Equal(header, rosterHeader) {
-		return nil, &RosterError{[]RowProblem{{1, "the header is not " + strings.Join(rosterHeader, ",")}}}
+		return nil, &RosterError{[]RowProblem{{1, badHeader(strings.Join(header, ","))}}}
 	}
 	var rows []RosterRow
 	var problems []RowProblem
@@ -102,6 +107,17 @@ func ReadRoster(from io.Reader) ([]RosterRow, error) {
 	return rows, nil
 }
 
+// badHeader says what is wrong with a header, and shows what stands there.
+func badHeader(found string) string {
+	if strings.HasPrefix(found, "\xff\xfe") || strings.HasPrefix(found, "\xfe\xff") {
+		return "the file is in UTF-16: save it as CSV UTF-8"
+	}
+	if shown := []rune(strings.ToValidUTF8(found, "?")); len(shown) > 80 {
+		found = string(shown[:80]) + "…"
+	}
+	return fmt.Sprintf("the header is not %s but %q", strings.Join(rosterHeader, ","), found)
+}
+
 func rosterRow(line int, record []string) (row RosterRow, reasons []string) {
 	if len(record) != len(rosterHeader) {
 		return row, []string{fmt.Sprintf("it has %d fields instead of %d", len(record), len(rosterHeader))}
@@ -109,6 +125,8 @@ func rosterRow(line int, record []string) (row RosterRow, reasons []string) {
 	field := func(i, limit int) string {
 		text, err := clean(rosterHeader[i], strings.TrimSpace(record[i]), limit, "")
 		switch {
+		case !utf8.ValidString(record[i]):
+			reasons = append(reasons, rosterHeader[i]+" is not UTF-8: save the file as CSV UTF-8")
 		case err != nil:
 			reasons = append(reasons, rosterHeader[i]+": "+err.Message)
 		case blank(text):
@@ -152,12 +170,39 @@ type RosterChange struct {
 	Deactivated   []string
 	RoomsAdded    []string
 	RoomsClosed   []string
-	// Joined and Left count comings into and goings from waiting rooms.
+	// Joined and Left count comings into and goings from waiting rooms. A dry run names them in Moves.
 	Joined, Left int
+	Moves        []string
 	// GroupsHandedOver counts groups whose owner was deactivated, RemovedFromGroups those whom the
 	// clinic's policy took out of a group.
 	GroupsHandedOver, RemovedFromGroups int
+	// NeedsLeave tells that so many people are deactivated that it has to be allowed.
+	NeedsLeave bool
 }
+
+// ImportRosterInput is a roster and what may be done with it.
+type ImportRosterInput struct {
+	// Clinic is the name of the clinic, which is made if there is none.
+	Clinic string
+	Rows   []RosterRow
+	// DryRun takes everything back in the end.
+	DryRun bool
+	// AllowDeactivations lets the roster deactivate everybody, or most people, of the clinic: without
+	// it that is taken for a wrong file.
+	AllowDeactivations bool
+	// Progress is told of each step before it begins, and in the end.
+	Progress func(step string, done, total int)
+}
+
+// DeactivationsError refuses a roster without most of the clinic's people.
+type DeactivationsError struct{ Deactivated, Active int }
+
+func (e *DeactivationsError) Error() string {
+	return fmt.Sprintf("the roster would deactivate %d of the %d people of the clinic, nothing was applied", e.Deactivated, e.Active)
+}
+
+// fewDeactivations are those that need no leave, unless nobody would be left.
+const fewDeactivations = 10
 
 // errDryRun takes back what an import did.
 var errDryRun = errors.New("dry run")
@@ -165,8 +210,8 @@ var errDryRun = errors.New("dry run")
 // ImportRoster makes the people and waiting rooms of a clinic what the rows say, in one
 // transaction: who is not in them is deactivated. The clinic is made if there is none of that
 // name. With dryRun it only tells what would change. It is for operators: it has no actor.
-func (s *Service) ImportRoster(ctx context.Context, clinic string, rows []RosterRow, dryRun bool, progress func(step string, done, total int)) (RosterChange, error) {
-	name, refused := clean("clinic", strings.TrimSpace(clinic), MaxGroupName, "")
+func (s *Service) ImportRoster(ctx context.Context, in ImportRosterInput) (RosterChange, error) {
+	name, refused := clean("clinic", strings.TrimSpace(in.Clinic), MaxGroupName, "")
 	if refused != nil {
 		return RosterChange{}, refused
 	}
@@ -174,14 +219,14 @@ func (s *Service) ImportRoster(ctx context.Context, clinic string, rows []Roster
 		return RosterChange{}, invalid("clinic", "A clinic needs a name.")
 	}
 	i := rosterImport{
-		clinicName: name, rows: rows, progress: progress,
-		streams: map[WaitingRoomID]int64{}, formerly: map[UserID]UserKind{},
+		ImportRosterInput: in, streams: map[WaitingRoomID]int64{}, formerly: map[UserID]UserKind{},
 	}
+	i.Clinic = name
 	applied := s.transactWithin(ctx, 10*time.Minute, Actor{}, func(ctx context.Context, tx *transaction) error {
 		if err := i.run(ctx, tx); err != nil {
 			return err
 		}
-		if dryRun {
+		if in.DryRun {
 			return errDryRun
 		}
 		return nil
@@ -194,16 +239,17 @@ func (s *Service) ImportRoster(ctx context.Context, clinic string, rows []Roster
 
 // rosterImport is one import under way: what the clinic was, and what it is to be.
 type rosterImport struct {
-	clinicName string
-	clinic     Clinic
-	rows       []RosterRow
-	progress   func(step string, done, total int)
-	change     RosterChange
+	ImportRosterInput
+	clinic Clinic
+	change RosterChange
 
 	users   map[string]*User
 	rooms   map[string]*rosterRoom
 	streams map[WaitingRoomID]int64
 	members map[membership]bool
+	// emails and roomNames name who moves where.
+	emails    map[UserID]string
+	roomNames map[WaitingRoomID]string
 	// formerly are the kinds of people who are of another kind now.
 	formerly map[UserID]UserKind
 	events   []eventlog.Event
@@ -240,23 +286,23 @@ func (i *rosterImport) run(ctx context.Context, tx *transaction) error {
 		{"telling everybody", i.tell},
 	}
 	for n, step := range steps {
-		i.progress(step.name, n, len(steps))
+		i.Progress(step.name, n, len(steps))
 		if err := step.do(ctx, tx); err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
-	i.progress("done", len(steps), len(steps))
+	i.Progress("done", len(steps), len(steps))
 	return nil
 }
 
 // read finds the clinic, or makes it, and keeps other imports away from it.
 func (i *rosterImport) read(ctx context.Context, tx *transaction) error {
-	created, err := tx.updates(ctx, `INSERT INTO clinics (id, name) VALUES ($1, $2) ON CONFLICT DO NOTHING`, newID(), i.clinicName)
+	created, err := tx.updates(ctx, `INSERT INTO clinics (id, name) VALUES ($1, $2) ON CONFLICT DO NOTHING`, newID(), i.Clinic)
 	if err != nil {
 		return err
 	}
 	i.change.ClinicCreated = created
-	if i.clinic, err = lockClinic(ctx, tx.Tx, i.clinicName); err != nil {
+	if i.clinic, err = lockClinic(ctx, tx.Tx, i.Clinic); err != nil {
 		return err
 	}
 	tx.actor.Clinic = i.clinic
@@ -289,7 +335,7 @@ func (i *rosterImport) read(ctx context.Context, tx *transaction) error {
 func (i *rosterImport) setRooms(ctx context.Context, tx *transaction) error {
 	named := map[string]bool{}
 	var added []*rosterRoom
-	for _, row := range i.rows {
+	for _, row := range i.Rows {
 		for _, name := range row.WaitingRooms {
 			if !named[name] && i.rooms[name] == nil {
 				added = append(added, &rosterRoom{ID: WaitingRoomID{newID()}, Name: name})
@@ -334,8 +380,14 @@ func (i *rosterImport) setRooms(ctx context.Context, tx *transaction) error {
 // setUsers adds people, gives them their names and roles, and deactivates who is gone.
 func (i *rosterImport) setUsers(ctx context.Context, tx *transaction) error {
 	var added, changed []*User
-	named := make(map[string]bool, len(i.rows))
-	for _, row := range i.rows {
+	named := make(map[string]bool, len(i.Rows))
+	active := 0
+	for _, user := range i.users {
+		if user.IsActive() {
+			active++
+		}
+	}
+	for _, row := range i.Rows {
 		named[row.Email] = true
 		user := i.users[row.Email]
 		if user == nil {
@@ -368,6 +420,11 @@ func (i *rosterImport) setUsers(ctx context.Context, tx *transaction) error {
 		}
 	}
 	slices.Sort(i.change.Deactivated)
+	gone := len(i.gone)
+	i.change.NeedsLeave = gone > 0 && (gone == active || gone > fewDeactivations && 2*gone > active)
+	if i.change.NeedsLeave && !i.AllowDeactivations && !i.DryRun {
+		return &DeactivationsError{gone, active}
+	}
 	if err := i.insertUsers(ctx, tx, added); err != nil {
 		return err
 	}
@@ -456,15 +513,19 @@ func (i *rosterImport) hear(kind string, at membership) {
 // hear of none.
 func (i *rosterImport) setMembers(ctx context.Context, tx *transaction) error {
 	wanted := make(map[membership]*User, len(i.members))
-	for _, row := range i.rows {
+	for _, row := range i.Rows {
 		user := i.users[row.Email]
 		for _, room := range row.WaitingRooms {
 			wanted[membership{i.rooms[room].ID, user.ID}] = user
 		}
 	}
 	kinds := make(map[UserID]UserKind, len(i.users))
-	for _, user := range i.users {
-		kinds[user.ID] = user.Kind
+	i.emails, i.roomNames = make(map[UserID]string, len(i.users)), make(map[WaitingRoomID]string, len(i.rooms))
+	for email, user := range i.users {
+		kinds[user.ID], i.emails[user.ID] = user.Kind, email
+	}
+	for name, room := range i.rooms {
+		i.roomNames[room.ID] = name
 	}
 	var out, in struct {
 		rooms  []WaitingRoomID
@@ -479,6 +540,7 @@ func (i *rosterImport) setMembers(ctx context.Context, tx *transaction) error {
 		}
 		out.rooms, out.users = append(out.rooms, at.Room), append(out.users, at.User)
 		i.change.Left++
+		i.moves("leaves", at)
 		i.left = append(i.left, at.User)
 		if (rekinded && former != Patient) || (!rekinded && kinds[at.User] != Patient) {
 			i.hear(kindRoomLeft, at)
@@ -489,6 +551,7 @@ func (i *rosterImport) setMembers(ctx context.Context, tx *transaction) error {
 		user := wanted[at]
 		in.rooms, in.users, in.search = append(in.rooms, at.Room), append(in.users, at.User), append(in.search, searchTextOf(user))
 		i.change.Joined++
+		i.moves("joins", at)
 		if user.Kind != Patient {
 			i.hear(kindRoomJoined, at)
 		}
@@ -504,6 +567,13 @@ func (i *rosterImport) setMembers(ctx context.Context, tx *transaction) error {
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[])`
 	_, err := tx.ExecContext(ctx, insert, array(in.rooms), array(in.users), array(in.search))
 	return err
+}
+
+// moves notes a coming or going for a dry run.
+func (i *rosterImport) moves(how string, at membership) {
+	if i.DryRun {
+		i.change.Moves = append(i.change.Moves, i.emails[at.User]+" "+how+" "+i.roomNames[at.Room])
+	}
 }
 
 // setGroups gives the groups of owners who are gone to others (E3), and where the clinic wants it

@@ -28,7 +28,9 @@ func TestEveryBadRowOfARosterIsNamed(t *testing.T) {
 	t.Parallel()
 	for name, roster := range map[string]struct{ text, want string }{
 		"empty file":   {"", "line 1: there is no header"},
-		"wrong header": {"mail,name,role,waiting_rooms\n", "line 1: the header is not email,name,role,waiting_rooms"},
+		"wrong header": {"mail,name,role,waiting_rooms\n", `line 1: the header is not email,name,role,waiting_rooms but "mail,name,role,waiting_rooms"`},
+		"UTF-16":       {"\xff\xfee\x00m\x00", "line 1: the file is in UTF-16: save it as CSV UTF-8"},
+		"Latin-1":      {"email,name,role,waiting_rooms\nann@x.example,Ren\xe9,MA,Lab\n", "1 bad row,|line 2: name is not UTF-8: save the file as CSV UTF-8"},
 		"everything at once": {
 			"email,name,role,waiting_rooms\n" +
 				"ann@x.example,Ann,MA,Lab\n" +
@@ -88,7 +90,7 @@ func TestAnImportIsTheFullStateAndIdempotent(t *testing.T) {
 	}
 	summary := func(rows []RosterRow, dryRun bool) string {
 		t.Helper()
-		c, err := s.ImportRoster(ctx, "Clinic", rows, dryRun, quietly)
+		c, err := s.ImportRoster(ctx, ImportRosterInput{Clinic: "Clinic", Rows: rows, DryRun: dryRun, Progress: quietly})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +117,7 @@ func TestAnImportIsTheFullStateAndIdempotent(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", step.what, got, step.want)
 		}
 	}
-	if _, err := s.ImportRoster(ctx, " ", first, false, quietly); err == nil {
+	if _, err := s.ImportRoster(ctx, ImportRosterInput{Clinic: " ", Rows: first, Progress: quietly}); err == nil {
 		t.Error("a clinic without a name was made")
 	}
 }
@@ -127,7 +129,7 @@ func TestImportsOfOneClinicTakeTurns(t *testing.T) {
 	for i := range 6 {
 		group.Go(func() {
 			rows := []RosterRow{{Email: "ann@x.example", Name: fmt.Sprint("Ann ", i), Role: "MA", WaitingRooms: []string{fmt.Sprint("Room ", i)}}}
-			if _, err := s.ImportRoster(context.Background(), "Clinic", rows, false, quietly); err != nil {
+			if _, err := s.ImportRoster(context.Background(), ImportRosterInput{Clinic: "Clinic", Rows: rows, Progress: quietly}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -149,7 +151,7 @@ func TestPolicyIsCheckedBeforeItIsSet(t *testing.T) {
 	t.Parallel()
 	s, _ := newService(t)
 	ctx := context.Background()
-	if _, err := s.ImportRoster(ctx, "Clinic", nil, false, quietly); err != nil {
+	if _, err := s.ImportRoster(ctx, ImportRosterInput{Clinic: "Clinic", Rows: nil, Progress: quietly}); err != nil {
 		t.Fatal(err)
 	}
 	for what, change := range map[string]func(*Policy){
@@ -181,7 +183,7 @@ func BenchmarkImportRoster(b *testing.B) {
 	}
 	for b.Loop() {
 		s, _ := newService(b)
-		if _, err := s.ImportRoster(context.Background(), "Clinic", rows, false, quietly); err != nil {
+		if _, err := s.ImportRoster(context.Background(), ImportRosterInput{Clinic: "Clinic", Rows: rows, Progress: quietly}); err != nil {
 			b.Fatal(err)
 		}
 	}

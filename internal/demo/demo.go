@@ -45,7 +45,7 @@ func Make(ctx context.Context, service *chat.Service) error {
 	if err != nil {
 		return fmt.Errorf("read the demo roster: %w", err)
 	}
-	if _, err := service.ImportRoster(ctx, Clinic, rows, false, func(string, int, int) {}); err != nil {
+	if _, err := service.ImportRoster(ctx, chat.ImportRosterInput{Clinic: Clinic, Rows: rows, Progress: func(string, int, int) {}}); err != nil {
 		return fmt.Errorf("import the demo roster: %w", err)
 	}
 	story := &story{ctx: ctx, chat: service, people: map[string]chat.Actor{}, steps: map[string]int{}}

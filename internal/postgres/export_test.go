@@ -1,4 +1,0 @@
-package postgres
-
-// Complete is for tests.
-var Complete = complete
