@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -189,6 +190,7 @@ func makeKey(name string) error {
 type serverSettings struct {
 	Listen    string        `env:"CORRIDOR_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to answer (${default}). Without a host it is all addresses of this machine."`
 	Origins   string        `env:"CORRIDOR_ORIGINS" placeholder:"ORIGIN,…" help:"Origins of web pages that may use the API, besides its own, with * for a part: https://chat.example.org,https://*.example.net."`
+	NATSURL   string        `name:"nats-url" env:"CORRIDOR_NATS_URL" placeholder:"URL,…" help:"NATS servers that carry hints between many instances, instead of NOTIFY in PostgreSQL. Hints hold numbers only."`
 	LogLevel  string        `env:"CORRIDOR_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"What to log: debug, info, warn or error (${default}). Logs go to standard error, as JSON unless that is a terminal."`
 	DrainTime time.Duration `env:"CORRIDOR_DRAIN_TIME" default:"10s" placeholder:"TIME" help:"How long stopping may take: requests are finished and sockets closed within it (${default})."`
 	Demo      *bool         `env:"CORRIDOR_DEMO" negatable:"" help:"Make the demo clinic when there is no clinic yet. Without a database URL this is the default."`
@@ -211,6 +213,12 @@ func (s *serverSettings) check() error {
 	}
 	if s.DrainTime < time.Second || s.DrainTime > 10*time.Minute {
 		return wrong("CORRIDOR_DRAIN_TIME (--drain-time) is %s: it must be from 1s to 10m", s.DrainTime)
+	}
+	for server := range strings.SplitSeq(s.NATSURL, ",") {
+		at, err := url.Parse(strings.TrimSpace(server))
+		if s.NATSURL != "" && (err != nil || at.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, at.Scheme)) {
+			return wrong("CORRIDOR_NATS_URL (--nats-url) can't be read: it looks like nats://user:password@one.example:4222,nats://two.example:4222")
+		}
 	}
 	for origin := range strings.SplitSeq(s.Origins, ",") {
 		if origin = strings.TrimSpace(origin); origin == "" {

@@ -188,7 +188,7 @@ func withChat(settings databaseSettings, stderr io.Writer, do func(ctx context.C
 	}
 	logger := slog.New(slog.DiscardHandler)
 	// Who follows the log hears of it without us: we only write to it.
-	return do(ctx, chat.New(d.DB, eventlog.New(d.DB, d.url, nil, logger), logger))
+	return do(ctx, chat.New(d.DB, eventlog.New(d.DB, nil, nil, logger), logger))
 }
 
 // withOldChat is withChat for commands that make no sense without a clinic: they do not make a

@@ -232,7 +232,13 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	if err != nil {
 		return err
 	}
-	log := eventlog.New(s.events, s.database.url, key.Derive("event cursor"), s.logger)
+	carrier := eventlog.ByPostgres(s.events, s.database.url)
+	if s.settings.NATSURL != "" {
+		if carrier, err = eventlog.ByNATS(s.settings.NATSURL, key.Derive("hints")); err != nil {
+			return wrong("CORRIDOR_NATS_URL (--nats-url): %w", err)
+		}
+	}
+	log := eventlog.New(s.events, carrier, key.Derive("event cursor"), s.logger)
 	service := chat.New(s.database.DB, log, s.logger)
 	api, err := graph.NewHandler(graph.Options{Chat: service, Verifier: key, CursorKey: key.Derive("list cursor"), Logger: s.logger, Origins: s.settings.origins})
 	if err != nil {

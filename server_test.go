@@ -216,8 +216,11 @@ func TestAServerTakesOverTheDatabaseOfAnother(t *testing.T) {
 	one.ends(syscall.SIGTERM)
 
 	eventually(t, "the other is ready", func() bool {
+		if !strings.Contains(two.output.String(), "starting it again") { // before, it is still the old one that answers
+			return false
+		}
 		status, _ := two.gets("/readyz")
-		return status == http.StatusOK && strings.Contains(two.output.String(), "starting it again")
+		return status == http.StatusOK
 	})
 	two.sends(token, "nobody noticed")
 	if code := two.ends(syscall.SIGTERM); code != 0 {
@@ -313,6 +316,7 @@ func TestWrongSettingsAreRefusedWithWhatToDo(t *testing.T) {
 		"a pattern that is none":        {settings: []string{"CORRIDOR_ORIGINS=https://[a.example"}, says: []string{"CORRIDOR_ORIGINS"}},
 		"a file as directory":           {settings: []string{"CORRIDOR_DATA_DIR=" + file}, says: []string{"CORRIDOR_DATA_DIR", "directory"}},
 		"a short key":                   {settings: []string{"CORRIDOR_TOKEN_KEY=mellon-mellon"}, says: []string{"CORRIDOR_TOKEN_KEY", "openssl rand -base64 48"}},
+		"no NATS address":               {settings: []string{"CORRIDOR_NATS_URL=nats://a:mellon-mellon@h:4222,b"}, says: []string{"CORRIDOR_NATS_URL", "nats://two.example:4222"}},
 		"an origin without scheme":      {settings: []string{"CORRIDOR_ORIGINS=chat.example.org"}, says: []string{"CORRIDOR_ORIGINS", "https://chat.example.org"}},
 		"a database without key":        {settings: []string{"DATABASE_URL=postgres://localhost/x"}, says: []string{"CORRIDOR_TOKEN_KEY", "openssl rand -base64 48"}},
 		"a database URL that is none": {

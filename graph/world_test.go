@@ -88,7 +88,7 @@ func (w *world) instance() *instance {
 		logger = slog.Default()
 	}
 	db := w.database.Open()
-	events := eventlog.New(db, w.database.URL, w.key.Derive("cursor"), logger)
+	events := eventlog.New(db, eventlog.ByPostgres(db, w.database.URL), w.key.Derive("cursor"), logger)
 	service := chat.New(db, events, logger)
 	handler, err := graph.NewHandler(graph.Options{Chat: service, Verifier: w.key, Logger: logger, CursorKey: w.key.Derive("list cursor")})
 	if err != nil {

@@ -218,7 +218,7 @@ func TestPlansUseTheirIndexes(t *testing.T) {
 	database := pgtest.New(t)
 	db := explained(t, database.URL)
 	logger := slog.New(slog.DiscardHandler)
-	s := New(db, eventlog.New(db, database.URL, []byte("key"), logger), logger)
+	s := New(db, eventlog.New(db, eventlog.ByPostgres(db, database.URL), []byte("key"), logger), logger)
 	begun := time.Now()
 	ann, longest := populate(t, s, db, size)
 	t.Logf("made in %v", time.Since(begun).Round(time.Millisecond))

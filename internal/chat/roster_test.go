@@ -19,7 +19,7 @@ func newService(t testing.TB) (*Service, *pgtest.Database) {
 	database := pgtest.New(t)
 	db := database.Open()
 	logger := slog.New(slog.DiscardHandler)
-	return New(db, eventlog.New(db, database.URL, []byte("key"), logger), logger), database
+	return New(db, eventlog.New(db, eventlog.ByPostgres(db, database.URL), []byte("key"), logger), logger), database
 }
 
 func quietly(string, int, int) {}

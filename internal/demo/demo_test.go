@@ -18,7 +18,7 @@ func clinic(t *testing.T) (*chat.Service, *sqlx.DB) {
 	database := pgtest.New(t)
 	db := database.Open()
 	logger := slog.New(slog.DiscardHandler)
-	return chat.New(db, eventlog.New(db, database.URL, []byte("a key"), logger), logger), db
+	return chat.New(db, eventlog.New(db, eventlog.ByPostgres(db, database.URL), []byte("a key"), logger), logger), db
 }
 
 func TestMadeTwiceTheDemoIsTheSame(t *testing.T) {

@@ -16,8 +16,8 @@
 //   - So that nobody waits for the numbering, an event that is the next one of a stream a
 //     follower may read is delivered before it is numbered, and the cursor remembers that it was.
 //   - What tells followers to look is a hint: a doorbell after the commit, within the process and
-//     by NOTIFY to the others. Hints carry numbers and may be lost: everybody looks four times a
-//     second anyway.
+//     by a Carrier to the others. Hints carry numbers and may be lost: everybody looks four times
+//     a second anyway.
 //
 // There is one path for old and new events. A follower that fell behind what this process holds in
 // memory reads pages from the database by the same rules.

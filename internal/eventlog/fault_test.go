@@ -76,8 +76,15 @@ func TestAHintWakesAnotherProcess(t *testing.T) {
 	w.rings("for more than a hint can name", other.news)
 }
 
-// listens lets a process hear hints and do nothing else, and waits until it does.
+// listens lets a process hear hints by Postgres and do nothing else, and waits until it does.
 func (w *world) listens(l *Log) (stop func()) {
+	w.t.Helper()
+	stop = w.hearsHints(l)
+	w.eventually("somebody listens", func() bool { return w.listener() != 0 })
+	return stop
+}
+
+func (w *world) hearsHints(l *Log) (stop func()) {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -87,7 +94,6 @@ func (w *world) listens(l *Log) (stop func()) {
 	}()
 	stop = func() { cancel(); <-done }
 	w.t.Cleanup(stop)
-	w.eventually("somebody listens", func() bool { return w.listener() != 0 })
 	return stop
 }
 
@@ -354,7 +360,7 @@ func TestAProcessEndsWhileTheDatabaseIsAway(t *testing.T) {
 	defer silent.Close()
 	address := url.URL{Scheme: "postgres", User: url.User("x"), Host: silent.Addr().String(), Path: "x", RawQuery: "sslmode=disable&connect_timeout=60"}
 	l := w.still()
-	l.listen = address.String()
+	l.carrier = ByPostgres(w.db, address.String())
 	stop := w.runs(l)
 	conn, err := silent.Accept()
 	w.must(err)

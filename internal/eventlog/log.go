@@ -35,10 +35,6 @@ const (
 	complainEvery = time.Minute
 	// keepFeed is how long a cursor can be resumed from.
 	keepFeed = 30 * 24 * time.Hour
-
-	hintChannel = "corridor_events"
-	// maxHint is below what NOTIFY carries (8,000 bytes).
-	maxHint = 7500
 )
 
 // numbered is an event with its place in the feed.
@@ -50,10 +46,10 @@ type numbered struct {
 // Log follows the log in one database for the followers of this process, and numbers it. It is
 // safe for concurrent use.
 type Log struct {
-	db     *sqlx.DB
-	listen string
-	key    []byte
-	logger *slog.Logger
+	db      *sqlx.DB
+	carrier Carrier
+	key     []byte
+	logger  *slog.Logger
 
 	// ringSize is how many numbered events are kept in memory for the followers, pageSize how many
 	// events one of them takes in one go, heartbeat how long it is left without a sign of life.
@@ -83,12 +79,11 @@ type Log struct {
 	seen map[int64]int64
 }
 
-// New returns the log in db. The listen URL is all that lib/pq needs for a connection of its own to
-// the same database, which hears the hints of other processes. All processes of one database must have the same key;
-// it authenticates cursors.
-func New(db *sqlx.DB, listen string, key []byte, logger *slog.Logger) *Log {
+// New returns the log in db. Hints of other processes come by the carrier, which only Run needs. All
+// processes of one database must have the same key; it authenticates cursors.
+func New(db *sqlx.DB, carrier Carrier, key []byte, logger *slog.Logger) *Log {
 	return &Log{
-		db: db, listen: listen, key: key, logger: logger,
+		db: db, carrier: carrier, key: key, logger: logger,
 		ringSize: 1 << 15, pageSize: 500, heartbeat: 15 * time.Second,
 		news: make(chan struct{}, 1), work: make(chan struct{}, 1), hints: make(chan []Position, 256),
 		ahead: map[int64][]Event{}, byStream: map[int64][]*Follower{}, byReader: map[uuid.UUID][]*Follower{},
@@ -370,58 +365,26 @@ func (l *Log) hinter(ctx context.Context) error {
 func (l *Log) notify(ctx context.Context, newest map[int64]int64) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	var payload strings.Builder
+	var hint strings.Builder
 	for stream, seq := range newest {
-		fmt.Fprintf(&payload, "%d:%d ", stream, seq)
-		if payload.Len() > maxHint {
-			payload.Reset()
+		fmt.Fprintf(&hint, "%d:%d ", stream, seq)
+		if hint.Len() > maxHint {
+			hint.Reset() // look at everything
 			break
 		}
 	}
-	// Nothing is lost with a hint, so this one transaction need not wait for the disk.
-	const query = `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`
-	_, err := l.db.ExecContext(ctx, query, hintChannel, payload.String())
-	return err
+	return l.carrier.Send(ctx, hint.String())
 }
 
 // listener hears the hints of other processes.
 func (l *Log) listener(ctx context.Context) error {
-	listener := pq.NewListener(l.listen, 50*time.Millisecond, 5*time.Second, func(_ pq.ListenerEventType, err error) {
-		if err != nil {
-			l.complain(ctx, "listen for hints", err)
+	l.carrier.Listen(ctx, func(hint string) {
+		if l.isNews(hint) {
+			ring(l.news)
+			ring(l.work)
 		}
-	})
-	// Nobody waits for an attempt to connect, which Close does, and the listener ends only when
-	// somebody takes what it has heard.
-	defer func() {
-		go func() {
-			_ = listener.Close()
-			for range listener.Notify {
-			}
-		}()
-	}()
-	// Listen waits for the first connection; the poll does the work until then.
-	go func() {
-		if err := listener.Listen(hintChannel); err != nil {
-			l.complain(ctx, "listen for hints", err)
-		}
-	}()
-	alive := time.NewTicker(20 * time.Second)
-	defer alive.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case hint := <-listener.Notify:
-			// Nil: the connection was lost and is back, and anything may have happened meanwhile.
-			if hint == nil || l.isNews(hint.Extra) {
-				ring(l.news)
-				ring(l.work)
-			}
-		case <-alive.C:
-			go listener.Ping() //nolint:errcheck // a dead connection is reported to the callback above
-		}
-	}
+	}, func(err error) { l.complain(ctx, "listen for hints", err) })
+	return ctx.Err()
 }
 
 // isNews tells whether a hint names an event that was not read yet: this process hears its own

@@ -41,7 +41,7 @@ func newWorld(t *testing.T) *world {
 // life as soon as there is nothing to deliver.
 func (w *world) still() *Log {
 	w.t.Helper()
-	l := New(w.database.Open(), w.database.URL, testKey, slog.New(slog.DiscardHandler))
+	l := New(w.database.Open(), ByPostgres(w.db, w.database.URL), testKey, slog.New(slog.DiscardHandler))
 	l.heartbeat = 0
 	return l
 }
@@ -50,7 +50,7 @@ func (w *world) still() *Log {
 // events.
 func (w *world) running() *Log {
 	w.t.Helper()
-	l := New(w.database.Open(), w.database.URL, testKey, slog.New(slog.DiscardHandler))
+	l := New(w.database.Open(), ByPostgres(w.db, w.database.URL), testKey, slog.New(slog.DiscardHandler))
 	l.heartbeat = time.Hour
 	w.runs(l)
 	return l
