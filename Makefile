@@ -22,6 +22,10 @@ test: go postgres ## Run all tests
 	@[ "$(race)" ] || echo "no C compiler, so the tests run without the race detector: install one, such as gcc, to have it"
 	go test $(race) -timeout 20m ./...
 
+.PHONY: torture
+torture: go postgres ## Attack three servers for ten minutes, and show what came of it
+	go test -count=1 -timeout 40m ./internal/torture -run TestTheStormChangesNothing -v -torture.for=10m -torture.rate=500
+
 .PHONY: check
 check: format vet generated test ## Everything that must pass before a change goes in
 

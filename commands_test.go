@@ -222,7 +222,7 @@ func TestAClinicThatIsMistypedIsNotANewOne(t *testing.T) {
 
 func TestAFailureToStartNamesTheSettingAndWhatToDo(t *testing.T) {
 	t.Parallel()
-	server := pgtest.NewServer(t)
+	server := pgtest.NewServer(t, nil)
 	at, err := url.Parse(server.URL)
 	if err != nil {
 		t.Fatal(err)

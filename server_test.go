@@ -230,7 +230,7 @@ func TestAServerTakesOverTheDatabaseOfAnother(t *testing.T) {
 
 func TestReadinessSaysInAWordWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	database := pgtest.NewServer(t)
+	database := pgtest.NewServer(t, nil)
 	running := starts(t, emptyDir(t), "DATABASE_URL="+database.URL, "CORRIDOR_TOKEN_KEY="+someKey)
 	db, err := postgres.Open(t.Context(), database.URL)
 	if err != nil {

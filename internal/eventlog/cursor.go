@@ -36,7 +36,9 @@ func (c cursor) encode(key []byte, reader uuid.UUID) string {
 	b = binary.AppendUvarint(b, uint64(c.pos))
 	streams := make([]int64, 0, len(c.ahead))
 	for stream := range c.ahead {
-		streams = append(streams, stream)
+		if !planted("exceptions") {
+			streams = append(streams, stream)
+		}
 	}
 	slices.Sort(streams)
 	last := int64(0)

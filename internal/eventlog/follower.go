@@ -249,7 +249,7 @@ func (f *Follower) consider(event numbered) {
 		return
 	}
 	f.pending = append(f.pending, event)
-	if slices.Contains(event.Closes, f.reader) {
+	if slices.Contains(event.Closes, f.reader) && !planted("removals") {
 		for i, s := range f.spans[event.Stream] {
 			if s.from <= event.Seq && event.Seq <= s.to {
 				f.spans[event.Stream][i].to = event.Seq
@@ -295,6 +295,12 @@ func (f *Follower) read(ctx context.Context, fromNow bool) error {
 	state, err := readState(ctx, tx)
 	if err != nil {
 		return err
+	}
+	pause("snapshot")
+	if planted("head") { // read beside the snapshot
+		if state, err = readState(ctx, f.log.db); err != nil {
+			return err
+		}
 	}
 	at, last := f.at, f.last
 	lost := at.incarnation != state.Incarnation || at.pos < state.Floor || at.pos > state.Head

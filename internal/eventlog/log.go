@@ -107,6 +107,10 @@ func (l *Log) Hint(positions []Position) {
 	if len(positions) == 0 {
 		return
 	}
+	pause("hint")
+	if losesHint() {
+		return
+	}
 	ring(l.news)
 	ring(l.work)
 	select {
@@ -133,6 +137,9 @@ func (l *Log) refresher(ctx context.Context) error {
 			return ctx.Err()
 		case <-l.news:
 		case <-look.C:
+			if planted("sweep") {
+				continue
+			}
 		}
 		for more := true; more; {
 			var err error
@@ -169,6 +176,7 @@ func (l *Log) refresh(ctx context.Context) (more bool, err error) {
 		l.restart()
 		from = state.Head
 	}
+	pause("snapshot")
 	// Numbering moves events from one half to the other in one transaction, so that in one
 	// statement each is in exactly one.
 	const query = `
@@ -273,6 +281,9 @@ func (l *Log) numberer(ctx context.Context) error {
 			return ctx.Err()
 		case <-l.work:
 		case <-look.C:
+			if planted("sweep") {
+				continue
+			}
 		}
 		for more := true; more; {
 			n, err := l.number(ctx)
@@ -332,6 +343,7 @@ func (l *Log) number(ctx context.Context) (numbered int64, err error) {
 	if _, err := tx.ExecContext(ctx, `UPDATE feed_state SET head = head + $1`, numbered); err != nil {
 		return 0, err
 	}
+	pause("number")
 	return numbered, tx.Commit()
 }
 
@@ -379,7 +391,7 @@ func (l *Log) notify(ctx context.Context, newest map[int64]int64) error {
 // listener hears the hints of other processes.
 func (l *Log) listener(ctx context.Context) error {
 	l.carrier.Listen(ctx, func(hint string) {
-		if l.isNews(hint) {
+		if l.isNews(hint) && !losesHint() {
 			ring(l.news)
 			ring(l.work)
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -41,8 +42,9 @@ var settings = map[string]string{
 // cluster is a server in a directory of its own, and connections to make databases with.
 type cluster struct {
 	dir    string
-	alive  *os.File // locked while this process lives
-	life   *os.File // see removeWithUs
+	given  map[string]string // settings of its own
+	alive  *os.File          // locked while this process lives
+	life   *os.File          // see removeWithUs
 	server *postgres.Server
 	admin  *sqlx.DB
 }
@@ -56,14 +58,14 @@ var process struct {
 // shared is the cluster of this process.
 func shared(t testing.TB) *cluster {
 	t.Helper()
-	process.Do(func() { process.cluster, process.err = newCluster(context.Background()) })
+	process.Do(func() { process.cluster, process.err = newCluster(context.Background(), nil) })
 	if process.err != nil {
 		t.Fatalf("pgtest: %v", process.err)
 	}
 	return process.cluster
 }
 
-func newCluster(ctx context.Context) (*cluster, error) {
+func newCluster(ctx context.Context, given map[string]string) (*cluster, error) {
 	home, err := homeDir()
 	if err != nil {
 		return nil, err
@@ -74,12 +76,14 @@ func newCluster(ctx context.Context) (*cluster, error) {
 	}
 	c, err := copyPrepared(ctx, home, prepared)
 	if err == nil {
+		c.given = given
 		if err = c.start(ctx); err == nil {
 			return c, nil
 		}
 		// Perhaps it was prepared by a PostgreSQL that is gone from this machine.
 		if err = os.RemoveAll(prepared); err == nil {
 			if c, err = copyPrepared(ctx, home, prepared); err == nil {
+				c.given = given
 				err = c.start(ctx)
 			}
 		}
@@ -88,7 +92,9 @@ func newCluster(ctx context.Context) (*cluster, error) {
 }
 
 func (c *cluster) start(ctx context.Context) (err error) {
-	c.server, err = postgres.Start(ctx, postgres.ServerOptions{Dir: c.dir, Settings: settings})
+	all := maps.Clone(settings)
+	maps.Copy(all, c.given)
+	c.server, err = postgres.Start(ctx, postgres.ServerOptions{Dir: c.dir, Settings: all})
 	if err != nil || c.admin != nil {
 		return err
 	}

@@ -63,10 +63,11 @@ type Server struct {
 	cluster *cluster
 }
 
-// NewServer returns a running server that nobody else uses. It is stopped at the end of the test.
-func NewServer(t testing.TB) *Server {
+// NewServer returns a running server that nobody else uses, with these settings besides those of all
+// tests. It is stopped at the end of the test.
+func NewServer(t testing.TB, given map[string]string) *Server {
 	t.Helper()
-	c, err := newCluster(t.Context())
+	c, err := newCluster(t.Context(), given)
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}

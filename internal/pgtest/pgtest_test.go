@@ -113,7 +113,7 @@ func TestACountedConnectionStillHearsACancel(t *testing.T) {
 
 func TestAServerForgetsNothingWhenItIsKilled(t *testing.T) {
 	t.Parallel()
-	server := pgtest.NewServer(t)
+	server := pgtest.NewServer(t, nil)
 	db := server.Open()
 	if _, err := db.ExecContext(t.Context(), `CREATE TABLE kept AS SELECT 7 AS n`); err != nil {
 		t.Fatal(err)

@@ -42,7 +42,7 @@ func Connector(url string) (driver.Connector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the database URL: %w", err)
 	}
-	return connector, nil
+	return preparing(connector), nil
 }
 
 // OpenConnector is Open for a connector that was wrapped, to watch what goes through it.

@@ -67,6 +67,7 @@ func (o ServerOptions) settings() []string {
 		"shared_buffers":                    "128MB",
 		"wal_compression":                   "on",
 		"jit":                               "off",
+		"autovacuum_naptime":                "15s", // plans of the first minutes are for empty tables
 		"timezone":                          "UTC",
 		"log_timezone":                      "UTC",
 		"logging_collector":                 "off",
