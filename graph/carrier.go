@@ -5,9 +5,11 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
@@ -58,6 +60,8 @@ const drainWindow = 3 * time.Second
 // carriers are those that are open.
 type carriers struct {
 	window time.Duration
+	ends   *prometheus.CounterVec
+	slow   prometheus.Counter
 
 	mu       sync.Mutex
 	draining bool
@@ -66,8 +70,43 @@ type carriers struct {
 }
 
 func newCarriers(window time.Duration) *carriers {
-	return &carriers{window: window, open: make(map[carrier]struct{})}
+	return &carriers{
+		window: window, open: make(map[carrier]struct{}),
+		ends: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "corridor_connection_ends_total", Help: "Connections of subscriptions that this instance ended, by the code of the close.",
+		}, []string{"code"}),
+		slow: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "corridor_slow_readers_total", Help: "Connections that were ended because their client did not read.",
+		}),
+	}
 }
+
+var openCarriers = prometheus.NewDesc("corridor_connections", "Connections that carry subscriptions.", []string{"kind"}, nil)
+
+// Describe implements prometheus.Collector.
+func (all *carriers) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(all, to) }
+
+// Collect implements prometheus.Collector.
+func (all *carriers) Collect(to chan<- prometheus.Metric) {
+	open := map[string]int{"websocket": 0, "sse": 0}
+	all.mu.Lock()
+	for c := range all.open {
+		if _, ok := c.(*socket); ok {
+			open["websocket"]++
+		} else {
+			open["sse"]++
+		}
+	}
+	all.mu.Unlock()
+	for kind, n := range open {
+		to <- prometheus.MustNewConstMetric(openCarriers, prometheus.GaugeValue, float64(n), kind)
+	}
+	all.ends.Collect(to)
+	all.slow.Collect(to)
+}
+
+// ended counts an end.
+func (all *carriers) ended(code int) { all.ends.WithLabelValues(strconv.Itoa(code)).Inc() }
 
 func (all *carriers) isDraining() bool {
 	all.mu.Lock()

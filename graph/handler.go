@@ -14,6 +14,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/99designs/gqlgen/graphql/handler/extension"
 	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/cors"
 	"github.com/vektah/gqlparser/v2/ast"
 
@@ -48,6 +49,12 @@ type Handler struct {
 	http.Handler
 	open *carriers
 }
+
+// Describe implements prometheus.Collector.
+func (h *Handler) Describe(to chan<- *prometheus.Desc) { h.open.Describe(to) }
+
+// Collect implements prometheus.Collector: what the connections of subscriptions do.
+func (h *Handler) Collect(to chan<- prometheus.Metric) { h.open.Collect(to) }
 
 // Drain closes all that subscriptions go over so that clients come back, to another instance or
 // after the restart, and returns when they are gone or ctx ends.

@@ -53,6 +53,7 @@ func (s *socket) end(code int, reason string) {
 	if s.ended.Swap(true) {
 		return
 	}
+	s.options.Open.ended(code)
 	_ = s.WebsocketConn.WriteClose(code, reason) // it writes in the background, and has no error to tell
 	s.cancel()                                   // after ended, or streams would still say that they are complete
 }
@@ -208,7 +209,10 @@ func (s *socket) send(m frame) error {
 	if s.ended.Load() {
 		return transport.ErrWebsocketClosed
 	}
-	slow := time.AfterFunc(s.options.WriteTimeout, func() { s.end(closeTryAgain, "Messages are not read in time") })
+	slow := time.AfterFunc(s.options.WriteTimeout, func() {
+		s.options.Open.slow.Inc()
+		s.end(closeTryAgain, "Messages are not read in time")
+	})
 	defer slow.Stop()
 	return s.WebsocketConn.WriteJSON(m)
 }

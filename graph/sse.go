@@ -3,10 +3,12 @@ package graph
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,6 +47,7 @@ func (*eventStreams) Supports(r *http.Request) bool {
 
 // An eventStream is one operation of one client.
 type eventStream struct {
+	all   *carriers
 	until time.Time
 	close context.CancelFunc
 	ended atomic.Bool
@@ -55,8 +58,10 @@ type eventStream struct {
 
 var _ carrier = (*eventStream)(nil)
 
-func (s *eventStream) end(int, string) {
-	s.ended.Store(true)
+func (s *eventStream) end(code int, _ string) {
+	if !s.ended.Swap(true) {
+		s.all.ended(code)
+	}
 	s.close()
 }
 
@@ -73,7 +78,7 @@ func (t *eventStreams) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 	session := r.Context().Value(sessionKey{}).(*session)
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	s := &eventStream{until: session.expires, close: cancel}
+	s := &eventStream{all: t.open, until: session.expires, close: cancel}
 	if !t.open.add(s) {
 		w.Header().Set("Retry-After", "1")
 		refuse(w, http.StatusServiceUnavailable, refusal(codeRestarting, "This server is about to stop: connect again."))
@@ -115,6 +120,9 @@ func (t *eventStreams) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 		}
 	}
 	cancel()
+	if errors.Is(out.err, os.ErrDeadlineExceeded) {
+		t.open.slow.Inc()
+	}
 	for range events { // who makes them must not outlive the request
 	}
 	if s.ended.Load() || out.err != nil || r.Context().Err() != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // A kiosk serves a stub over Server-Sent Events.
@@ -217,6 +218,12 @@ func TestWhoDoesNotReadTheirEventStreamIsCutOff(t *testing.T) {
 		select {
 		case ticks <- "one":
 		case <-closed:
+			if err := k.carriers.Drain(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if n := testutil.ToFloat64(k.carriers.slow); n != 1 {
+				t.Errorf("%v slow readers were counted", n)
+			}
 			return
 		case <-time.After(20 * time.Second):
 			t.Fatal("it was not cut off")

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,6 +35,8 @@ type Follower struct {
 	log    *Log
 	reader uuid.UUID
 	bell   chan struct{}
+	// woken is when the bell rang for something new, in nanoseconds, until it is delivered.
+	woken atomic.Int64
 
 	// at is how far the reader has come, scanned how far the feed was searched for what concerns
 	// them, pending what was found.
@@ -73,7 +76,29 @@ func (l *Log) Follow(ctx context.Context, reader uuid.UUID, after string) (*Foll
 		f.Close()
 		return nil, err
 	}
+	from := fromCursor
+	switch {
+	case f.reset:
+		from = fromReset
+	case after == "":
+		from = fromNow
+	}
+	l.metrics.follows.WithLabelValues(from).Inc()
 	return f, nil
+}
+
+// wake rings for something new.
+func (f *Follower) wake() {
+	f.woken.CompareAndSwap(0, time.Now().UnixNano())
+	ring(f.bell)
+}
+
+// delivers counts a delivery, and how long it took since the bell rang for it.
+func (f *Follower) delivers() {
+	f.log.metrics.delivered.Inc()
+	if woken := f.woken.Swap(0); woken != 0 {
+		f.log.metrics.delivery.Observe(time.Since(time.Unix(0, woken)).Seconds())
+	}
 }
 
 // Close stops following.
@@ -112,8 +137,10 @@ func (f *Follower) Next(ctx context.Context) (Delivery, error) {
 			event := f.pending[0]
 			f.pending = f.pending[1:]
 			if deliver, err := f.pass(event); err != nil {
+				f.log.metrics.breaches.Inc()
 				return Delivery{}, err
 			} else if deliver {
+				f.delivers()
 				return Delivery{Event: &event.Event, Cursor: f.Cursor(), At: event.OccurredAt}, nil
 			}
 		}
@@ -135,6 +162,7 @@ func (f *Follower) Next(ctx context.Context) (Delivery, error) {
 			quiet = time.NewTimer(f.log.heartbeat)
 			defer quiet.Stop()
 		}
+		f.woken.Store(0) // there was nothing for this reader
 		var again <-chan time.Time
 		if f.behind || !ready {
 			again = time.After(lookEvery)

@@ -50,6 +50,7 @@ type Log struct {
 	carrier Carrier
 	key     []byte
 	logger  *slog.Logger
+	metrics *metrics
 
 	// ringSize is how many numbered events are kept in memory for the followers, pageSize how many
 	// events one of them takes in one go, heartbeat how long it is left without a sign of life.
@@ -83,7 +84,7 @@ type Log struct {
 // processes of one database must have the same key; it authenticates cursors.
 func New(db *sqlx.DB, carrier Carrier, key []byte, logger *slog.Logger) *Log {
 	return &Log{
-		db: db, carrier: carrier, key: key, logger: logger,
+		db: db, carrier: carrier, key: key, logger: logger, metrics: newMetrics(),
 		ringSize: 1 << 15, pageSize: 500, heartbeat: 15 * time.Second,
 		news: make(chan struct{}, 1), work: make(chan struct{}, 1), hints: make(chan []Position, 256),
 		ahead: map[int64][]Event{}, byStream: map[int64][]*Follower{}, byReader: map[uuid.UUID][]*Follower{},
@@ -144,6 +145,7 @@ func (l *Log) refresher(ctx context.Context) error {
 		for more := true; more; {
 			var err error
 			if more, err = l.refresh(ctx); errors.Is(err, errBreach) {
+				l.metrics.breaches.Inc()
 				l.complain(ctx, "trust the feed", err)
 				l.restart()
 				break
@@ -253,11 +255,11 @@ func (l *Log) take(incarnation, from int64, found []numbered) (more bool, err er
 // wake rings at the followers whom the event may concern. The caller holds the lock.
 func (l *Log) wake(event Event) {
 	for _, follower := range l.byStream[event.Stream] {
-		ring(follower.bell)
+		follower.wake()
 	}
 	for _, reader := range event.Opens {
 		for _, follower := range l.byReader[reader] {
-			ring(follower.bell)
+			follower.wake()
 		}
 	}
 }
@@ -291,6 +293,7 @@ func (l *Log) numberer(ctx context.Context) error {
 				l.complain(ctx, "number the feed", err)
 			}
 			if n > 0 {
+				l.metrics.numbered.Add(float64(n))
 				ring(l.news)
 			}
 			more = err == nil && n == numberAtOnce
@@ -466,6 +469,7 @@ func (l *Log) complain(ctx context.Context, act string, err error) {
 	if errors.As(err, &fault) {
 		err = fmt.Errorf("SQLSTATE %s", fault.Code)
 	}
+	l.metrics.faults.WithLabelValues(act).Inc()
 	said, _ := l.complaints.LoadOrStore(act, &rate.Sometimes{Interval: complainEvery})
 	said.(*rate.Sometimes).Do(func() {
 		l.logger.WarnContext(ctx, "the event log goes on after a fault", "act", act, "error", err)
