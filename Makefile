@@ -18,7 +18,7 @@ build: go ## Build bin/corridor
 	@go build -buildvcs=auto -o bin/corridor .
 
 .PHONY: test
-test: go postgres ## Run all tests
+test: go postgres clients ## Run all tests
 	@[ "$(race)" ] || echo "no C compiler, so the tests run without the race detector: install one, such as gcc, to have it"
 	go test $(race) -timeout 20m ./...
 
@@ -57,6 +57,13 @@ generated: go
 go:
 	@command -v go >/dev/null || { echo "Go is missing: install Go 1.26 or later, see https://go.dev/dl"; exit 1; }
 	@go list -m >/dev/null 2>&1 || { echo "$$(go env GOVERSION) is too old: install Go 1.26 or later, see https://go.dev/dl"; exit 1; }
+
+.PHONY: clients
+clients: # The JavaScript clients that tests use.
+	@command -v npm >/dev/null || { echo "npm is missing, so the tests with JavaScript clients are left out: install Node.js 20.19 or later to have them"; exit 0; }; \
+		cmp -s tools/clients/package-lock.json tools/clients/node_modules/.installed || { \
+		(cd tools/clients && npm ci --silent --no-fund --no-audit && cp package-lock.json node_modules/.installed) || \
+		{ echo "the JavaScript clients that tests use can't be fetched: is there a network? make clients tries again"; exit 1; }; }
 
 .PHONY: postgres
 postgres: build
