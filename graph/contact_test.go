@@ -244,8 +244,14 @@ func TestACursorTellsNothing(t *testing.T) {
 	}
 	for _, cursor := range first {
 		written, err := base64.RawURLEncoding.DecodeString(cursor)
-		if err != nil || bytes.Contains(bytes.ToLower(written), []byte("bob")) {
-			t.Errorf("the cursor holds %q, %v", written, err)
+		if err != nil {
+			t.Errorf("%q is no cursor: %v", cursor, err)
+		}
+		for i := range written { // what is written in it may be written in that way again
+			inner, _ := base64.RawURLEncoding.DecodeString(string(written[i:]))
+			if bytes.Contains(bytes.ToLower(append(inner, written...)), []byte("bob")) {
+				t.Errorf("the cursor holds %q", inner)
+			}
 		}
 	}
 }

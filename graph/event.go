@@ -93,7 +93,9 @@ func follow[E any](ctx context.Context, r *resolver, after *string, pick func(ch
 				endSession(ctx, closeForbidden, "Forbidden")
 				return
 			case err != nil:
-				carrierOf(ctx).fail(ctx, presenter(r.logger)(ctx, err))
+				// A fault of ours, which may be over when the client resumes: the stream is not complete.
+				presenter(r.logger)(ctx, err)
+				endSession(ctx, closeTryAgain, "Try again later")
 				return
 			}
 			picked, step := pick(event)

@@ -62,8 +62,9 @@ func (s *session) now(ctx context.Context) (chat.Actor, error) {
 type sessions struct {
 	chat *chat.Service
 
-	mu   sync.Mutex
-	open map[*session]context.Context
+	mu       sync.Mutex
+	open     map[*session]context.Context
+	sweeping bool
 }
 
 // watch looks after a session until its context ends.
@@ -71,7 +72,8 @@ func (all *sessions) watch(ctx context.Context, s *session) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	all.open[s] = ctx
-	if len(all.open) == 1 {
+	if !all.sweeping {
+		all.sweeping = true
 		go all.sweep()
 	}
 	context.AfterFunc(ctx, func() {
@@ -91,6 +93,7 @@ func (all *sessions) sweep() {
 		for s := range all.open {
 			subjects = append(subjects, chat.UserID{UUID: s.subject})
 		}
+		all.sweeping = len(subjects) > 0
 		all.mu.Unlock()
 		if len(subjects) == 0 {
 			return

@@ -294,3 +294,25 @@ func TestServerSentEventsEndAsSocketsDo(t *testing.T) {
 		}
 	}
 }
+
+// A database that fails for a moment does not end a stream for good: it breaks off, and resumed it has
+// what failed.
+func TestAFaultWhileAnEventIsLookedUpIsResumed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.person("Ann Lee", "Front desk")
+	socket := ann.follows()
+	events := ann.subscribesBySSE(ann.token, eventsDocument, nil)
+	cursor := events.next("events").text("cursor")
+	db := w.database.Open()
+	db.MustExec(`ALTER TABLE presence RENAME TO gone`)
+
+	w.person("Bob Roy", "Front desk")
+
+	socket.ends()
+	check(t, "the socket closes with", int(socket.closed.Code), 1013)
+	events.ends()
+	check(t, "the event stream looks complete", events.complete, false)
+	db.MustExec(`ALTER TABLE gone RENAME TO presence`)
+	check(t, "resumed", ann.followsFrom(cursor).hears(), "ContactAdded Bob Roy")
+}

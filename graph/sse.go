@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
@@ -75,22 +76,6 @@ func (s *eventStream) fail(_ context.Context, err *gqlerror.Error) {
 
 // Do serves one operation until it is complete, the client is gone or the stream must end.
 func (t *eventStreams) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
-	session := r.Context().Value(sessionKey{}).(*session)
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	s := &eventStream{all: t.open, until: session.expires, close: cancel}
-	if !t.open.add(s) {
-		w.Header().Set("Retry-After", "1")
-		refuse(w, http.StatusServiceUnavailable, refusal(codeRestarting, "This server is about to stop: connect again."))
-		return
-	}
-	defer t.open.remove(s)
-	ctx = carriedBy(ctx, s)
-	t.watch(ctx, session)
-	if !s.until.IsZero() {
-		expiry := time.AfterFunc(time.Until(s.until), func() { s.end(closeForbidden, "Forbidden") })
-		defer expiry.Stop()
-	}
 	var params graphql.RawParams
 	if err := json.NewDecoder(r.Body).Decode(&params); err != nil { // it was checked before
 		refuse(w, http.StatusBadRequest, refusal(codeBadRequest, "The request must be one JSON object."))
@@ -98,14 +83,32 @@ func (t *eventStreams) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 	}
 	params.Headers = r.Header
 	params.ReadTime = graphql.TraceTiming{Start: graphql.Now(), End: graphql.Now()}
-
+	session := r.Context().Value(sessionKey{}).(*session)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	s := &eventStream{all: t.open, until: session.expires, close: cancel}
+	ctx = carriedBy(ctx, s)
+	operation, errs := exec.CreateOperationContext(ctx, &params)
+	if errs == nil && operation.Operation.Operation == ast.Subscription { // the others are over soon
+		if !t.open.add(s) {
+			w.Header().Set("Retry-After", "1")
+			refuse(w, http.StatusServiceUnavailable, refusal(codeRestarting, "This server is about to stop: connect again."))
+			return
+		}
+		defer t.open.remove(s)
+		t.watch(ctx, session)
+		if !s.until.IsZero() {
+			expiry := time.AfterFunc(time.Until(s.until), func() { s.end(closeForbidden, "Forbidden") })
+			defer expiry.Stop()
+		}
+	}
 	out := &eventWriter{w: w, control: http.NewResponseController(w), timeout: t.writeTimeout}
 	w.Header().Set("Content-Type", eventStreamType+"; charset=utf-8")
 	w.Header().Set("X-Accel-Buffering", "no")    // or nginx keeps events until it has many
 	_ = out.control.SetReadDeadline(time.Time{}) // the server's is for requests
 	out.write(": hello\n\n")
 
-	events := t.execute(ctx, &params, exec)
+	events := t.execute(ctx, operation, errs, exec)
 	ping := time.NewTicker(t.ping)
 	defer ping.Stop()
 	for open := true; open && out.err == nil && ctx.Err() == nil; {
@@ -137,7 +140,7 @@ func (t *eventStreams) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 
 // execute returns the events of an operation. The channel is closed when there are no more, or soon
 // after ctx ends.
-func (t *eventStreams) execute(ctx context.Context, params *graphql.RawParams, exec graphql.GraphExecutor) <-chan string {
+func (t *eventStreams) execute(ctx context.Context, operation *graphql.OperationContext, errs gqlerror.List, exec graphql.GraphExecutor) <-chan string {
 	events := make(chan string)
 	go func() {
 		defer close(events)
@@ -151,7 +154,6 @@ func (t *eventStreams) execute(ctx context.Context, params *graphql.RawParams, e
 				return false
 			}
 		}
-		operation, errs := exec.CreateOperationContext(ctx, params)
 		if errs != nil {
 			send(exec.DispatchError(graphql.WithOperationContext(ctx, operation), errs))
 			return

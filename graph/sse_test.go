@@ -137,6 +137,69 @@ func TestAnEventStreamTellsWhatIsWrongWithADocument(t *testing.T) {
 	wantsEvents(t, events, "event: complete\ndata:")
 }
 
+// What takes a moment is finished, as it is by POST.
+func TestAServerThatDrainsFinishesAnOperation(t *testing.T) {
+	t.Parallel()
+	k := newKiosk(t, nil)
+	asked, drained := make(chan struct{}), make(chan struct{})
+	k.name = func(context.Context) (string, error) {
+		close(asked)
+		<-drained
+		return "Ann", nil
+	}
+	events, _ := k.listens(t, "{name}")
+	<-asked
+
+	if err := k.carriers.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	close(drained)
+
+	wantsEvents(t, events, ": hello", named, "event: complete\ndata:")
+}
+
+func TestAnEventStreamThatOpensTooSlowlyIsNotComplete(t *testing.T) {
+	t.Parallel()
+	k := newKiosk(t, func(s *eventStreams) { s.ping = time.Hour })
+	k.stub = newStub(Limits{Bytes: 1000, Tokens: 100, Fields: 100, Depth: 10, Repeats: 10, RootFields: 10, Aliases: 10, Directives: 10, Variables: 100, Timeout: 50 * time.Millisecond})
+	k.AddTransport(&eventStreams{
+		open: k.carriers, watch: func(context.Context, *session) {}, logger: slog.New(slog.DiscardHandler), ping: time.Hour, writeTimeout: time.Second,
+	})
+	k.stub.open = func(ctx context.Context) (<-chan string, error) { <-ctx.Done(); return nil, ctx.Err() }
+
+	events, ended := k.listens(t, "subscription {ticks{name}}")
+
+	for event := range events {
+		if strings.Contains(event, "complete") {
+			t.Errorf("heard %q", event)
+		}
+	}
+	if err := ended(); errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("it ended as if it was complete: %v", err)
+	}
+}
+
+// Not parallel: it counts what runs.
+func TestOneSweepIsEnoughForAllSessions(t *testing.T) {
+	all := &sessions{open: map[*session]context.Context{}}
+	for range 50 {
+		ctx, end := context.WithCancel(t.Context())
+		all.watch(ctx, &session{})
+		end()
+		for gone := false; !gone; {
+			all.mu.Lock()
+			gone = len(all.open) == 0
+			all.mu.Unlock()
+		}
+	}
+
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	if n := strings.Count(string(stacks), "created by corridor/graph.(*sessions).watch"); n != 1 {
+		t.Errorf("%d goroutines sweep", n)
+	}
+}
+
 // A stream that its client should resume must not look complete.
 func TestAnEventStreamThatIsCutOffIsNotComplete(t *testing.T) {
 	t.Parallel()
@@ -171,7 +234,7 @@ func TestAServerThatDrainsOpensNoEventStream(t *testing.T) {
 	if err := k.carriers.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	request, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, k.URL, strings.NewReader(`{"query":"{name}"}`))
+	request, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, k.URL, strings.NewReader(`{"query":"subscription {ticks{name}}"}`))
 	request.Header = http.Header{"Content-Type": {"application/json"}, "Accept": {"text/event-stream"}}
 
 	response, err := k.Client().Do(request)

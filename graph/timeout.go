@@ -29,9 +29,9 @@ var _ interface {
 func (timeLimit) ExtensionName() string                   { return "TimeLimit" }
 func (timeLimit) Validate(graphql.ExecutableSchema) error { return nil }
 
-// InterceptOperation puts the limit around what the transport calls. After an
-// event was cut the stream ends, so that the client resumes at it and does not
-// miss it.
+// InterceptOperation puts the limit around what the transport calls. After the
+// opening or an event was cut the stream breaks off, so that the client resumes
+// at it and does not miss it.
 func (limit timeLimit) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	if graphql.GetOperationContext(ctx).Operation.Operation != ast.Subscription {
 		respond := next(ctx)
@@ -47,6 +47,7 @@ func (limit timeLimit) InterceptOperation(ctx context.Context, next graphql.Oper
 	respond := next(ctx)
 	if !opening.Stop() {
 		cancel(errTimeout)
+		endSession(ctx, closeTryAgain, "Try again later")
 		return graphql.OneShot(timeoutResponse())
 	}
 	over := false
@@ -61,7 +62,9 @@ func (limit timeLimit) InterceptOperation(ctx context.Context, next graphql.Oper
 		}}
 		defer clock.stop()
 		var response *graphql.Response
-		response, over = cutOff(ctx, respond(context.WithValue(ctx, eventClockKey{}, clock)))
+		if response, over = cutOff(ctx, respond(context.WithValue(ctx, eventClockKey{}, clock))); over {
+			endSession(ctx, closeTryAgain, "Try again later")
+		}
 		return response
 	}
 }
