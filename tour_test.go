@@ -43,7 +43,6 @@ func TestTheTourOfTheReadmeIsTrue(t *testing.T) {
 	}
 	tour := strings.Join(script, "\n")
 	tour = strings.ReplaceAll(tour, "http://127.0.0.1:8080", server.url)
-	tour = strings.ReplaceAll(tour, "corridor follow", "corridor follow --url "+server.url+"/graphql")
 	walks := func(want []string) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strconv"
 
@@ -16,6 +17,7 @@ import (
 
 const (
 	codeInternal        = "INTERNAL"
+	codeTooComplex      = "COMPLEXITY_LIMIT_EXCEEDED" // gqlgen's
 	codeUnauthenticated = "UNAUTHENTICATED"
 )
 
@@ -49,6 +51,9 @@ func presenter(logger *slog.Logger) graphql.ErrorPresenterFunc {
 			return refusal(errcode.ValidationFailed, "A number is out of the range of its type.")
 		case errors.Is(err, chat.ErrSignedOut):
 			return refusal(codeUnauthenticated, signInFirst)
+		case errors.As(err, &document) && document.Extensions["code"] == codeTooComplex:
+			return refusal(codeTooComplex, fmt.Sprintf(
+				"The operation asks for too much: a list counts what is selected of an item for each that it may have, and all together may be %d. Ask for smaller pages.", complexityLimit))
 		case errors.As(err, &document) && document.Unwrap() == nil:
 			return maskInput(document)
 		case abandoned(ctx):

@@ -157,7 +157,7 @@ var (
 	syntaxError = regexp.MustCompile(`^(?:Unexpected|Expected (?:"[a-z]+"|\S+), found|expected at least one definition, found) (?:<?[A-Za-z]+>?|[^\w\s"<]+)`)
 	wrongValue  = regexp.MustCompile(`^(?:Expected value of type "[^"]+"|Enum "[^"]+" cannot represent non-enum value|[A-Za-z]+ cannot represent [-a-z0-9 ]+ value|Field ".*|OneOf .*)`)
 	wrongEnum   = regexp.MustCompile(`(?s)^.* is not a valid (\w+)$`)
-	wrongNumber = regexp.MustCompile(`^cannot use value .* as (\w+)$`)
+	wrongNumber = regexp.MustCompile(`^cannot use .* as (\w+)$`)
 )
 
 // maskInput takes the client's text out of an error about a document or its
@@ -180,10 +180,14 @@ func maskInput(err *gqlerror.Error) *gqlerror.Error {
 	case err.Rule != "": // other rules speak of names
 	case len(err.Path) > 0 && err.Message == "unknown field": // its name is any string of the client's
 		masked.Path = err.Path[:len(err.Path)-1]
-		masked.Message = "has an unknown field"
+		masked.Message = "The value has a field that its type has not."
+	case len(err.Path) > 0 && err.Message == "must be defined":
+		masked.Message = "A value is missing."
 	case len(err.Path) > 0:
-		masked.Message = wrongEnum.ReplaceAllString(err.Message, "is not a valid $1")
-		masked.Message = wrongNumber.ReplaceAllString(masked.Message, "cannot be used as $1")
+		masked.Message = wrongEnum.ReplaceAllString(err.Message, "The value is none of the enum $1.")
+		masked.Message = wrongNumber.ReplaceAllString(masked.Message, "The value cannot be used as $1.")
+	case err.Message == "operation  not found":
+		masked.Message = "The document has several operations: say which in operationName."
 	case strings.HasPrefix(err.Message, "operation "):
 		masked.Message = "The document has no operation of that name."
 	}

@@ -198,6 +198,7 @@ func TestABadDocumentIsNotAFaultOfOurs(t *testing.T) {
 	} {
 		got := ann.asks(c.document, nil)
 		check(t, what, got.code(), c.code)
+		check(t, what+", its status", got.status, 422)
 		if strings.Contains(got.body, "Something went wrong") {
 			t.Errorf("%s is called a fault of ours: %s", what, got.body)
 		}
@@ -291,6 +292,30 @@ func TestServerSentEventsEndAsSocketsDo(t *testing.T) {
 		check(t, what, refused.stream.status, refused.status)
 		if refused.code != "" {
 			check(t, what, refused.stream.failed.text("extensions.code"), refused.code)
+		}
+	}
+}
+
+func TestABadDocumentIsExplainedInASentence(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.person("Ann Lee", "Front desk")
+	const byID = `query ($id: ID!) { node(id: $id) { id } }`
+	for _, c := range []struct {
+		document  string
+		variables vars
+		says      string
+	}{
+		{`query a { viewer { name } } query b { viewer { name } }`, nil, "The document has several operations: say which in operationName."},
+		{byID, nil, "A value is missing."},
+		{byID, vars{"id": vars{"secretword": 1}}, "The value cannot be used as ID."},
+		{`query ($f: ConversationFilter!) { viewer { conversations(filter: $f) { nodes { id } } } }`, vars{"f": vars{"secretword": 1}}, "The value has a field that its type has not."},
+		{`query ($f: ConversationFilter!) { viewer { conversations(filter: $f) { nodes { id } } } }`, vars{"f": vars{"kind": "SECRETWORD"}}, "The value is none of the enum ConversationKind."},
+		{`{ viewer { contacts(first: 100) { nodes { directConversation { messages(first: 100) { nodes { sender { name } subject { name } } } } } } } }`, nil, "Ask for smaller pages."},
+	} {
+		got := ann.asks(c.document, c.variables)
+		if len(got.Errors) == 0 || !strings.Contains(got.Errors[0].Message, c.says) || strings.Contains(strings.ToLower(got.body), "secretword") {
+			t.Errorf("%s with %v is answered with %s", c.document, c.variables, got.body)
 		}
 	}
 }

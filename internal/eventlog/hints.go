@@ -119,12 +119,24 @@ type natsCarrier struct {
 	news chan error
 }
 
+// errNoNATS is what an operator has to know.
+var errNoNATS = errors.New("no NATS server answers: until one does, events of other instances come up to a quarter of a second later")
+
 func (c *natsCarrier) Send(_ context.Context, hint string) error {
+	if !c.conn.IsConnected() {
+		return errNoNATS
+	}
 	return c.conn.Publish(c.subject, []byte(hint))
 }
 
 func (c *natsCarrier) Listen(ctx context.Context, heard func(hint string), complain func(error)) {
 	defer c.conn.Close()
+	connecting := time.AfterFunc(2*time.Second, func() {
+		if !c.conn.IsConnected() {
+			complain(errNoNATS)
+		}
+	})
+	defer connecting.Stop()
 	if _, err := c.conn.Subscribe(c.subject, func(hint *nats.Msg) { heard(string(hint.Data)) }); err != nil {
 		complain(err)
 	}
