@@ -94,7 +94,7 @@ type clinicSet struct {
 	RemoveOnRoomExit   *bool   `negatable:"" help:"Take people out of groups in which they share no waiting room with anybody any more."`
 	KeepArchived       *bool   `negatable:"" help:"Leave archived conversations archived when a message arrives."`
 	GroupSizeLimit     *int    `placeholder:"N" help:"How many people a group holds, 2 to 1000."`
-	RetentionDays      *int    `placeholder:"DAYS" help:"How long the content of deleted groups is kept before it is erased."`
+	RetentionDays      *int    `placeholder:"DAYS" help:"How long the content of deleted groups is kept before it is erased, 0 to 36500."`
 	LegalHold          *bool   `negatable:"" help:"Erase nothing, however old."`
 	SupportContact     *string `placeholder:"TEXT" help:"Whom people turn to for help."`
 
@@ -131,14 +131,19 @@ func (c *clinicSet) Run(streams streams) error {
 			}
 			return noClinic(c.Name, clinics)
 		}
-		if refused := new(chat.Error); errors.As(err, &refused) && len(refused.Field) > 0 {
-			return fmt.Errorf("--%s: %s", hyphenated(refused.Field[0]), refused.Message)
-		}
 		if err == nil {
 			showClinic(streams.stdout, clinic)
 		}
-		return err
+		return flagged(err)
 	})
+}
+
+// flagged puts before an error of chat the flag that it is about.
+func flagged(err error) error {
+	if refused := new(chat.Error); errors.As(err, &refused) && len(refused.Field) > 0 {
+		return fmt.Errorf("--%s: %s", hyphenated(refused.Field[0]), refused.Message)
+	}
+	return err
 }
 
 // hyphenated is the flag of a field: group-size-limit of groupSizeLimit.

@@ -2,14 +2,19 @@ package main
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"corridor/internal/demo"
 	"corridor/internal/pgtest"
+	"corridor/internal/postgres"
 )
 
 const header = "email,name,role,waiting_rooms\n"
@@ -39,6 +44,7 @@ func TestATokenIsForOnePersonWhoWorksThere(t *testing.T) {
 		{[]string{"--email", "gone@east.example"}, 1, []string{"deactivated", "East"}},
 		{[]string{"--email", "ida@east.example", "--clinic", "West"}, 1, []string{"Nobody", "West"}},
 		{[]string{"--email", "nobody@east.example"}, 1, []string{"Nobody", "nobody@east.example"}},
+		{[]string{"--email", strings.Repeat("x", 255)}, 1, []string{"--email: "}},
 		{[]string{"--email", " "}, 2, []string{"--email is empty"}},
 		{[]string{"--email", "ida@east.example", "--ttl", "721h"}, 2, []string{"--ttl", "30 days"}},
 		{[]string{"--email", "ida@east.example", "--ttl", "1ms"}, 2, []string{"--ttl", "1s"}},
@@ -111,7 +117,7 @@ func TestARosterChangesWhatItSaysAndADryRunNothing(t *testing.T) {
 	if got := runs(t, settings, "clinic", "show").stdout; !strings.Contains(got, "There is no clinic yet") {
 		t.Errorf("the dry run left: %s", got)
 	}
-	if got := imports(many.String(), "--clinic", "East"); got != "East: a new clinic, 25 added, 1 waiting rooms added, 25 joined a waiting room.\n" {
+	if got := imports(many.String(), "--clinic", "East"); got != "East: a new clinic, 25 added, 1 waiting room added, 25 joined a waiting room.\n" {
 		t.Errorf("the import says: %s", got)
 	}
 	// The only clinic there is needs no name.
@@ -123,7 +129,7 @@ func TestARosterChangesWhatItSaysAndADryRunNothing(t *testing.T) {
 	for _, arguments := range [][]string{{"--dry-run"}, {"--dry-run"}} {
 		got := imports(changed, arguments...)
 		for _, want := range []string{
-			"this would change: 1 with another name or role, 1 deactivated, 1 waiting rooms added",
+			"this would change: 1 with another name or role, 1 deactivated, 1 waiting room added",
 			"with another name or role:\n  p03@east.example\n", "deactivated:\n  p04@east.example\n", "waiting rooms added:\n  Lab\n", "p03@east.example joins Lab\n", "p04@east.example leaves Desk\n",
 		} {
 			if !strings.Contains(got, want) {
@@ -134,7 +140,7 @@ func TestARosterChangesWhatItSaysAndADryRunNothing(t *testing.T) {
 	if got := imports(changed); strings.Contains(got, "p03@") || !strings.HasPrefix(got, "East: 1 with another name") {
 		t.Errorf("the change says: %s", got)
 	}
-	if got := imports(many.String()); !strings.Contains(got, "1 reactivated") || !strings.Contains(got, "1 waiting rooms closed") {
+	if got := imports(many.String()); !strings.Contains(got, "1 reactivated") || !strings.Contains(got, "1 waiting room closed") {
 		t.Errorf("the change back says: %s", got)
 	}
 }
@@ -173,6 +179,9 @@ func TestARosterThatLacksMostPeopleIsTakenForTheWrongFile(t *testing.T) {
 		}
 		return runsWith(t, header+rows.String(), settings, append([]string{"roster", "import", "-", "--clinic", "East"}, arguments...)...)
 	}
+	if got := imports(0); got.code != exitFailed || !strings.Contains(got.stderr, "nobody in it") {
+		t.Errorf("nobody at all: %s%s", got.stdout, got.stderr)
+	}
 	imports(30)
 
 	for people, deactivated := range map[int]string{14: "16 of the 30 people", 0: "30 of the 30 people"} {
@@ -182,7 +191,7 @@ func TestARosterThatLacksMostPeopleIsTakenForTheWrongFile(t *testing.T) {
 				t.Errorf("with %d people it ended with %d and does not say %q: %s", people, got.code, want, got.stderr)
 			}
 		}
-		if dry := imports(people, "--dry-run"); dry.code != 0 || !strings.Contains(dry.stdout, "deactivated:\n  p") || !strings.Contains(dry.stdout, "need --allow-deactivations") {
+		if dry := imports(people, "--dry-run"); dry.code != 0 || !strings.Contains(dry.stdout, "deactivated:\n  p") || !strings.Contains(dry.stdout, "refused without --allow-deactivations") {
 			t.Errorf("the dry run ended with %d: %s%s", dry.code, dry.stdout, dry.stderr)
 		}
 	}
@@ -232,7 +241,17 @@ func TestAFailureToStartNamesTheSettingAndWhatToDo(t *testing.T) {
 		change(&other)
 		return other.String()
 	}
-	taken := filepath.Join(t.TempDir(), "data")
+	db, err := postgres.Open(t.Context(), server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.MustExec(`CREATE ROLE guest LOGIN`)
+	db.MustExec(`CREATE DATABASE strange`)
+	foreign := emptyDir(t)
+	if err := os.MkdirAll(filepath.Join(foreign, "pgdata", "letters"), 0o711); err != nil {
+		t.Fatal(err)
+	}
 	for what, test := range map[string]struct {
 		settings []string
 		says     []string
@@ -240,23 +259,22 @@ func TestAFailureToStartNamesTheSettingAndWhatToDo(t *testing.T) {
 		"nobody answers":   {[]string{"DATABASE_URL=postgres://u:mellon@127.0.0.1:1/x"}, []string{"DATABASE_URL", "no PostgreSQL answers at 127.0.0.1:1"}},
 		"no such host":     {[]string{"DATABASE_URL=postgres://u:mellon@nobody.invalid/x"}, []string{"DATABASE_URL", "no host nobody.invalid"}},
 		"no such database": {[]string{"DATABASE_URL=" + otherwise(func(u *url.URL) { u.Path = "/nothing" })}, []string{"DATABASE_URL", "no database nothing", "createdb"}},
-		"no such user":     {[]string{"DATABASE_URL=" + otherwise(func(u *url.URL) { u.User = url.UserPassword("nobody", "mellon") })}, []string{"DATABASE_URL", "does not let user nobody in"}},
-		"no directory":     {[]string{"CORRIDOR_DATA_DIR=/proc/corridor"}, []string{"/proc/corridor"}},
-		"not ours":         {[]string{"CORRIDOR_DATA_DIR=" + taken}, []string{"CORRIDOR_DATA_DIR", "may be another user's"}},
+		"no such user":     {[]string{"DATABASE_URL=" + otherwise(func(u *url.URL) { u.User = url.UserPassword("nobody", "mellon") })}, []string{"DATABASE_URL", `does not let us in (role "nobody" does not exist)`}},
+		"a guest":          {[]string{"DATABASE_URL=" + otherwise(func(u *url.URL) { u.User, u.Path = url.User("guest"), "/strange" })}, []string{"DATABASE_URL", "make it the owner"}},
+		"a wrong password": {
+			[]string{"DATABASE_URL=postgres://u:mellon@" + answers(t, "E\x00\x00\x00\x16C28P01\x00Mbad word\x00\x00") + "/x"},
+			[]string{"DATABASE_URL", "does not let us in (bad word)"},
+		},
+		"no TLS":       {[]string{"DATABASE_URL=postgres://u:mellon@" + answers(t, "N") + "/x?sslmode=require"}, []string{"DATABASE_URL", "has no TLS", "sslmode=disable"}},
+		"silence":      {[]string{"DATABASE_URL=postgres://u:mellon@" + answers(t, "") + "/x?connect_timeout=1"}, []string{"DATABASE_URL", "in time"}},
+		"no directory": {[]string{"CORRIDOR_DATA_DIR=/proc/corridor"}, []string{"CORRIDOR_DATA_DIR", "/proc/corridor"}},
+		"other files":  {[]string{"CORRIDOR_DATA_DIR=" + foreign}, []string{"CORRIDOR_DATA_DIR", "choose another directory"}},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			if what == "not ours" {
-				if os.Geteuid() == 0 {
-					t.Skip("root may write everywhere")
-				}
-				if err := os.Mkdir(taken, 0o500); err != nil {
-					t.Fatal(err)
-				}
-			}
 			got := runs(t, append(test.settings, "CORRIDOR_TOKEN_KEY="+someKey, "CORRIDOR_LISTEN=127.0.0.1:0"))
 
-			if got.code != exitFailed || strings.Contains(got.stderr, "mellon") || strings.Contains(got.stderr, "stopp") {
+			if got.code != exitFailed || strings.Contains(got.stderr, "mellon") || strings.Count(got.stderr, "\n") != 1 {
 				t.Errorf("it ended with %d: %s", got.code, got.stderr)
 			}
 			for _, word := range test.says {
@@ -265,6 +283,42 @@ func TestAFailureToStartNamesTheSettingAndWhatToDo(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestADataDirectoryOfAnotherUserIsLeftToThem(t *testing.T) {
+	t.Parallel()
+	dir := emptyDir(t)
+	if err := os.Mkdir(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	for _, arguments := range [][]string{nil, {"clinic", "show"}} {
+		command := exec.CommandContext(t.Context(), binary, arguments...)
+		command.Env = environment("CORRIDOR_DATA_DIR="+dir, "CORRIDOR_LISTEN=127.0.0.1:0")
+		if os.Geteuid() == 0 {
+			command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		}
+
+		said, err := command.CombinedOutput()
+
+		if err == nil || !strings.Contains(string(said), "another user's: choose another directory with CORRIDOR_DATA_DIR") {
+			t.Errorf("%q ended with %v: %s", arguments, err, said)
+		}
+	}
+}
+
+func TestFollowWaitsForAServerThatIsStarting(t *testing.T) {
+	t.Parallel()
+	statuses := make(chan int, 2)
+	statuses <- http.StatusServiceUnavailable
+	statuses <- http.StatusNotFound
+	starting := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(<-statuses) }))
+	defer starting.Close()
+
+	got := runs(t, nil, "follow", "--token", "x", "--url", starting.URL)
+
+	if got.code != exitFailed || !strings.Contains(got.stderr, "trying again") || !strings.Contains(got.stderr, "404") {
+		t.Errorf("it ended with %d: %s", got.code, got.stderr)
 	}
 }
 

@@ -69,7 +69,7 @@ func (d *databaseSettings) own() bool { return d.DatabaseURL == "" }
 // exists tells whether there is a database, as far as that can be seen from outside.
 func (d *databaseSettings) exists() bool {
 	_, err := os.Stat(filepath.Join(d.DataDir, "pgdata"))
-	return !d.own() || err == nil
+	return !d.own() || !errors.Is(err, fs.ErrNotExist)
 }
 
 // defaultDataDir is where data is kept if nobody said where: of a program that was built in its

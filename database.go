@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,7 +56,10 @@ func openDatabase(ctx context.Context, settings databaseSettings, report func(li
 	}
 	if err != nil {
 		d.stop(ctx)
-		return nil, unreachable(d.url, err)
+		if !settings.own() {
+			err = unreachable(d.url, err)
+		}
+		return nil, err
 	}
 	return d, nil
 }
@@ -67,13 +71,11 @@ func unreachable(written string, err error) error {
 	if bad != nil {
 		return err
 	}
-	host, user, name := at.Host, at.User.Username(), strings.TrimPrefix(at.Path, "/")
-	if host == "" {
-		host = at.Query().Get("host")
-	}
+	host := cmp.Or(at.Host, at.Query().Get("host"), os.Getenv("PGHOST"), "localhost")
+	name := strings.TrimPrefix(at.Path, "/")
 	code, _ := postgres.Code(err)
 	what := ""
-	switch resolve := new(net.DNSError); {
+	switch resolve, refused := new(net.DNSError), new(pq.Error); {
 	case errors.As(err, &resolve):
 		what = fmt.Sprintf("there is no host %s: correct the address", resolve.Name)
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
@@ -84,8 +86,8 @@ func unreachable(written string, err error) error {
 		what = fmt.Sprintf("the PostgreSQL at %s has no TLS: set it up there, or add sslmode=disable if nobody listens on the way", host)
 	case code == "3D000":
 		what = fmt.Sprintf("there is no database %s at %s: make it with createdb, or correct the name", name, host)
-	case strings.HasPrefix(code, "28"):
-		what = fmt.Sprintf("PostgreSQL at %s does not let user %s in: correct the user and the password", host, user)
+	case strings.HasPrefix(code, "28") && errors.As(err, &refused):
+		what = fmt.Sprintf("the PostgreSQL at %s does not let us in (%s): correct the user or the password", host, refused.Message)
 	default:
 		return fmt.Errorf("DATABASE_URL (--database-url): %w", err)
 	}
@@ -96,8 +98,11 @@ func (d *database) start(ctx context.Context) (*postgres.Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	server, err := postgres.Start(ctx, postgres.ServerOptions{Dir: d.dir, Report: d.report})
-	if errors.Is(err, fs.ErrPermission) {
+	switch directory, path := (postgres.DirectoryError{}), new(fs.PathError); {
+	case errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("this user may not write in %s, which may be another user's: choose another directory with CORRIDOR_DATA_DIR (--data-dir)", d.dir)
+	case errors.As(err, &directory), errors.As(err, &path):
+		return nil, fmt.Errorf("CORRIDOR_DATA_DIR (--data-dir): %w", err)
 	}
 	return server, err
 }
@@ -143,7 +148,11 @@ func (d *database) stop(ctx context.Context) error {
 
 // migrate brings the database up to date.
 func (d *database) migrate(ctx context.Context, report func(line string)) error {
-	return postgres.Migrate(ctx, d.DB, migrations.Files, report)
+	err := postgres.Migrate(ctx, d.DB, migrations.Files, report)
+	if code, _ := postgres.Code(err); code == "42501" {
+		return fmt.Errorf("DATABASE_URL (--database-url): its user may not make tables there: make it the owner of the database (%w)", err)
+	}
+	return err
 }
 
 // pending counts the migrations that the database lacks.
@@ -181,7 +190,7 @@ func withChat(settings databaseSettings, stderr io.Writer, do func(ctx context.C
 	} else if missing, pendingErr := d.pending(ctx); pendingErr != nil {
 		err = pendingErr
 	} else if missing > 0 {
-		err = fmt.Errorf("the database lacks %d migrations: apply them first with `corridor migrate`", missing)
+		err = errors.New("the database is not up to date: bring it there first with `corridor migrate`")
 	}
 	if err != nil {
 		return err

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -36,9 +35,10 @@ const everything = `subscription ($after: Cursor) { events(after: $after) {
 
 type followCommand struct {
 	Token string `required:"" env:"CORRIDOR_TOKEN" placeholder:"TOKEN" help:"The bearer token of the person, from corridor token."`
-	URL   string `default:"http://127.0.0.1:8080/graphql" help:"Where the API is."`
+	URL   string `default:"http://127.0.0.1:8080/graphql" placeholder:"URL" help:"Where the API is (${default})."`
 	After string `placeholder:"CURSOR" help:"Begin behind this event; without it, now."`
 
+	// connected tells that somebody has answered.
 	connected bool
 }
 
@@ -66,7 +66,7 @@ func (c *followCommand) Run(streams streams) error {
 		if c.After != before {
 			pause = time.Second
 		}
-		fmt.Fprintf(streams.stderr, "corridor: the connection is lost, trying again in %s\n", pause)
+		fmt.Fprintf(streams.stderr, "corridor: not connected, trying again in %s\n", pause)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -81,7 +81,8 @@ var errRefused = errors.New("the server refused")
 // listen prints events from one connection until it ends.
 func (c *followCommand) listen(ctx context.Context, to io.Writer) error {
 	// The protocol is https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md.
-	conn, answer, err := websocket.Dial(ctx, strings.Replace(c.URL, "http", "ws", 1), &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}})
+	conn, answer, err := websocket.Dial(ctx, c.URL, &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}})
+	c.connected = c.connected || answer != nil // if only to a server that is starting
 	if answer != nil && answer.StatusCode != http.StatusSwitchingProtocols && answer.StatusCode < 500 {
 		return fmt.Errorf("%w to talk at %s (%s): is that the address of the API?", errRefused, c.URL, answer.Status)
 	}
@@ -89,7 +90,6 @@ func (c *followCommand) listen(ctx context.Context, to io.Writer) error {
 		return err
 	}
 	defer conn.CloseNow()
-	c.connected = true
 	conn.SetReadLimit(1 << 20)
 	type object map[string]any
 	if err := wsjson.Write(ctx, conn, object{"type": "connection_init", "payload": object{"Authorization": "Bearer " + c.Token}}); err != nil {

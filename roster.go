@@ -26,8 +26,8 @@ type rosterImport struct {
 	Clinic string `placeholder:"NAME" help:"The clinic. Without it the only clinic there is."`
 	DryRun bool   `help:"Change nothing, only say what would change."`
 
-	NewClinic          bool `help:"Make the clinic beside those that there are. The first one needs no leave."`
-	AllowDeactivations bool `help:"Deactivate even most of the clinic's people, or all, if the file lacks them."`
+	NewClinic          bool `help:"Make a clinic of that name beside those that there are. The first one needs no leave."`
+	AllowDeactivations bool `help:"Deactivate even most of the clinic's people, or all, if the file lacks them. Without it that is refused as a wrong file."`
 
 	databaseSettings
 }
@@ -71,7 +71,7 @@ func (c *rosterImport) Run(streams streams) error {
 			return fmt.Errorf("%w: see whom with --dry-run, and if it is right, say --allow-deactivations", wrongFile)
 		}
 		if err != nil {
-			return err
+			return flagged(err)
 		}
 		report(streams.stdout, clinic, change, c.DryRun)
 		return nil
@@ -146,8 +146,12 @@ const listed = 20
 func report(to io.Writer, clinic string, change chat.RosterChange, dryRun bool) {
 	var parts []string
 	count := func(n int, what string) {
+		many := "s"
+		if n == 1 {
+			many = ""
+		}
 		if n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, what))
+			parts = append(parts, fmt.Sprint(n, " ", strings.ReplaceAll(what, "(s)", many)))
 		}
 	}
 	if change.ClinicCreated {
@@ -157,11 +161,11 @@ func report(to io.Writer, clinic string, change chat.RosterChange, dryRun bool) 
 	count(len(change.Renamed), "with another name or role")
 	count(len(change.Reactivated), "reactivated")
 	count(len(change.Deactivated), "deactivated")
-	count(len(change.RoomsAdded), "waiting rooms added")
-	count(len(change.RoomsClosed), "waiting rooms closed")
+	count(len(change.RoomsAdded), "waiting room(s) added")
+	count(len(change.RoomsClosed), "waiting room(s) closed")
 	count(change.Joined, "joined a waiting room")
 	count(change.Left, "left a waiting room")
-	count(change.GroupsHandedOver, "groups handed over")
+	count(change.GroupsHandedOver, "group(s) handed over")
 	count(change.RemovedFromGroups, "removed from groups")
 	said := strings.Join(parts, ", ")
 	switch {
@@ -201,6 +205,6 @@ func report(to io.Writer, clinic string, change chat.RosterChange, dryRun bool) 
 	}
 	fmt.Fprintln(to, "Nothing was changed.")
 	if change.NeedsLeave {
-		fmt.Fprintln(to, "So many deactivations need --allow-deactivations.")
+		fmt.Fprintln(to, "It would be refused without --allow-deactivations.")
 	}
 }

@@ -25,6 +25,9 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/jmoiron/sqlx"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
 	"corridor/graph"
@@ -79,9 +82,20 @@ func run(arguments []string, streams streams) error {
 	}
 	command, err := parser.Parse(arguments)
 	if err != nil {
-		return wrong("%w (see corridor --help)", err)
+		return wrong("%w (see %s --help)", err, commandOf(arguments, err))
 	}
 	return command.Run(streams)
+}
+
+// commandOf is the command that arguments are wrong for, as far as they name one.
+func commandOf(arguments []string, err error) string {
+	if parsed := new(kong.ParseError); errors.As(err, &parsed) && parsed.Context.Selected() != nil {
+		path := parsed.Context.Selected().FullPath()
+		if len(arguments) == 0 || strings.HasPrefix(path+" ", "corridor "+arguments[0]+" ") {
+			return path
+		}
+	}
+	return "corridor"
 }
 
 // sentence is what a person is told of an error.
@@ -154,8 +168,9 @@ type server struct {
 	database *database
 	// events are the connections of the event log: what people do must not hold up what they hear.
 	events *sqlx.DB
-	// api is there when the server is ready.
+	// api is there when the server is ready, and before it metrics, a prometheus.Registry.
 	api      atomic.Pointer[graph.Handler]
+	metrics  atomic.Pointer[prometheus.Registry]
 	draining atomic.Bool
 }
 
@@ -179,6 +194,7 @@ func (s *server) serve(told context.Context, listener net.Listener) error {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		BaseContext:       func(net.Listener) context.Context { return requests },
+		ConnContext:       bounded,
 		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
 	}
 	parts.Go(func() error {
@@ -225,6 +241,17 @@ func (s *server) serve(told context.Context, listener net.Listener) error {
 	return err
 }
 
+// sendBuffer is how much of what a client does not read waits for it in the system: by itself Linux
+// takes megabytes, and it would be minutes until the deadline of a write notices.
+const sendBuffer = 128 << 10
+
+func bounded(ctx context.Context, conn net.Conn) context.Context {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(sendBuffer) // it works without
+	}
+	return ctx
+}
+
 // start opens the database, wires what the server consists of and sets it going.
 func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.Context) error {
 	began := time.Now()
@@ -252,6 +279,10 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	parts.Go(func() error { return service.KeepPresence(life) })
 	parts.Go(func() error { return s.purge(life, service) })
 	parts.Go(func() error { return s.database.keep(life) })
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(log, api, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewDBStatsCollector(s.database.DB.DB, "requests"), collectors.NewDBStatsCollector(s.events.DB, "events"))
+	s.metrics.Store(metrics)
 	s.api.Store(api)
 	s.logger.Info("ready", "address", s.address.String(), "after", time.Since(began).Round(time.Millisecond).String())
 	s.welcome(hasDemo)
@@ -370,6 +401,14 @@ func (s *server) routes() http.Handler {
 		}
 		say(w, http.StatusOK, "ready")
 	})
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		metrics := s.metrics.Load()
+		if metrics == nil {
+			say(w, http.StatusServiceUnavailable, "starting")
+			return
+		}
+		promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 2, Timeout: 10 * time.Second}).ServeHTTP(w, r)
+	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusNotFound, "NOT_FOUND", "There is nothing here. The API is at /graphql.")
 	})
@@ -386,13 +425,23 @@ func (s *server) unready(ctx context.Context) string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	switch missing, err := s.database.pending(ctx); {
-	case err != nil:
+	found := make(chan string, 1)
+	go func() {
+		switch missing, err := s.database.pending(ctx); {
+		case err != nil:
+			found <- "database"
+		case missing > 0:
+			found <- "migrations"
+		default:
+			found <- ""
+		}
+	}()
+	select {
+	case reason := <-found:
+		return reason
+	case <-ctx.Done(): // a database that is silent holds lib/pq longer than that
 		return "database"
-	case missing > 0:
-		return "migrations"
 	}
-	return ""
 }
 
 // guard puts on every answer what browsers must know, and keeps a panic from taking what it says

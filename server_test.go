@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,13 +13,16 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/jmoiron/sqlx"
 
+	"corridor/graph"
 	"corridor/internal/chat"
 	"corridor/internal/pgtest"
 	"corridor/internal/postgres"
@@ -267,6 +271,38 @@ func TestReadinessSaysInAWordWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestReadinessDoesNotWaitForASilentDatabase(t *testing.T) {
+	t.Parallel()
+	connector, err := postgres.Connector("postgres://" + answers(t, "") + "/x?connect_timeout=0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{database: &database{DB: sqlx.NewDb(sql.OpenDB(connector), "postgres")}}
+	s.api.Store(&graph.Handler{})
+	answer := httptest.NewRecorder()
+
+	s.routes().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+
+	if answer.Code != http.StatusServiceUnavailable || strings.TrimSpace(answer.Body.String()) != "database" {
+		t.Errorf("it says %d %q", answer.Code, answer.Body)
+	}
+}
+
+func TestTheWelcomeCanBePasted(t *testing.T) {
+	t.Parallel()
+	for url, needs := range map[string]string{"": "In another terminal, as", "postgres://localhost/x": "with DATABASE_URL and CORRIDOR_TOKEN_KEY set as here, as"} {
+		var said bytes.Buffer
+		settings := &serveCommand{databaseSettings: databaseSettings{DatabaseURL: url, DataDir: defaultDataDir()}}
+		s := &server{settings: settings, stdout: &said, address: &net.TCPAddr{IP: net.IPv6loopback, Port: 8080}}
+
+		s.welcome(true)
+
+		if want := "\n  TOKEN=$(" + os.Args[0] + " token --email " + ann + ")\n  curl "; !strings.Contains(said.String(), want) || !strings.Contains(said.String(), needs) {
+			t.Errorf("with %q it says: %s", url, said.String())
+		}
+	}
+}
+
 func draining() *server {
 	s := &server{}
 	s.draining.Store(true)
@@ -323,11 +359,12 @@ func TestWrongSettingsAreRefusedWithWhatToDo(t *testing.T) {
 			settings: []string{"DATABASE_URL=mysql://user:mellon-mellon@host/x", "CORRIDOR_TOKEN_KEY=" + someKey},
 			says:     []string{"DATABASE_URL", "postgres://user:password@host:5432/name"},
 		},
-		"a token for a moment": {arguments: []string{"token", "--email", ann, "--ttl", "1ms"}, says: []string{"--ttl"}},
-		"a token for nobody":   {arguments: []string{"token"}, says: []string{"--email"}},
-		"an unknown flag":      {arguments: []string{"--lissten", ":1"}, says: []string{"--lissten", "--help"}},
-		"an unknown command":   {arguments: []string{"surf"}, says: []string{"surf", "--help"}},
-		"nothing to set":       {arguments: []string{"clinic", "set", "Lakeside Clinic"}, says: []string{"nothing to set", "--help"}},
+		"a token for a moment":  {arguments: []string{"token", "--email", ann, "--ttl", "1ms"}, says: []string{"--ttl"}},
+		"a token for nobody":    {arguments: []string{"token"}, says: []string{"--email"}},
+		"an unknown flag":       {arguments: []string{"--lissten", ":1"}, says: []string{"--lissten", "--help"}},
+		"an unknown command":    {arguments: []string{"surf"}, says: []string{"surf", "--help"}},
+		"a number that is none": {arguments: []string{"clinic", "set", "East", "--group-size-limit", "many"}, says: []string{"--group-size-limit", "corridor clinic set --help"}},
+		"nothing to set":        {arguments: []string{"clinic", "set", "Lakeside Clinic"}, says: []string{"nothing to set", "--help"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -506,4 +543,30 @@ func TestWhoListensConnectsAsAllOthersDo(t *testing.T) {
 				WHERE query LIKE 'LISTEN%' AND application_name = 'corridor' AND datname = current_database())`
 		return db.Get(&listens, query) == nil && listens
 	})
+}
+
+// Metrics are numbers: no label names a person, a conversation or a stream.
+func TestMetricsTellWhatTheServerDoesAndOfNobody(t *testing.T) {
+	t.Parallel()
+	server := starts(t, demoDir(t))
+	token := server.token(ann)
+	server.sends(token, "counted")
+
+	status, body := server.gets("/metrics")
+
+	if status != http.StatusOK {
+		t.Errorf("it is answered with %d", status)
+	}
+	for _, name := range []string{
+		"corridor_hint_to_delivery_seconds_count", "corridor_feed_lag_seconds", "corridor_streams 0", "corridor_log_breaches_total 0",
+		"corridor_slow_readers_total 0", `corridor_connections{kind="websocket"} 0`, "corridor_feed_numbered_total",
+		`go_sql_open_connections{db_name="events"}`, "go_goroutines", "process_resident_memory_bytes",
+	} {
+		if !strings.Contains(body, name) {
+			t.Errorf("%s is missing in it", name)
+		}
+	}
+	if found := regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}|@|(user|conversation)_[0-9a-z]{20}`).FindString(body); found != "" {
+		t.Errorf("it tells of %s", found)
+	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -13,7 +12,7 @@ import (
 type tokenCommand struct {
 	Email  string        `required:"" placeholder:"EMAIL" help:"Whose token: the e-mail address in the roster."`
 	Clinic string        `placeholder:"NAME" help:"Of which clinic, for people who are at several."`
-	TTL    time.Duration `name:"ttl" default:"12h" placeholder:"TIME" help:"How long the token is good for (${default})."`
+	TTL    time.Duration `name:"ttl" default:"12h" placeholder:"TIME" help:"How long the token is good for, at most 720h (${default})."`
 
 	databaseSettings
 	keySettings
@@ -42,11 +41,8 @@ func (c *tokenCommand) Run(streams streams) error {
 			return err
 		}
 		user, err := service.FindUser(ctx, c.Email, c.Clinic)
-		if refused := new(chat.Error); errors.As(err, &refused) && refused.Code == chat.CodeInvalid && c.Clinic == "" {
-			return fmt.Errorf("%s Say which with --clinic", refused.Message)
-		}
 		if err != nil {
-			return err
+			return flagged(err)
 		}
 		token, err := key.Mint(user.ID.UUID, c.TTL)
 		if err == nil {

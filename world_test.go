@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -382,6 +383,31 @@ func closes(t *testing.T, socket *websocket.Conn) websocket.StatusCode {
 			return websocket.CloseStatus(err)
 		}
 	}
+}
+
+// answers is the address of a server that says one thing, or nothing, to whoever speaks to it.
+func answers(t *testing.T, what string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				_, _ = conn.Read(make([]byte, 1024))
+				_, _ = io.WriteString(conn, what)
+				_, _ = io.Copy(io.Discard, conn) // until they go
+			}()
+		}
+	}()
+	return listener.Addr().String()
 }
 
 // postmaster is the process of the server's own PostgreSQL.

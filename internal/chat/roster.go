@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -46,11 +47,15 @@ type RosterError struct{ Problems []RowProblem }
 
 func (e *RosterError) Error() string {
 	var text strings.Builder
+	lines := map[int]bool{}
+	for _, problem := range e.Problems {
+		lines[problem.Line] = true
+	}
 	rows := "bad rows"
-	if len(e.Problems) == 1 {
+	if len(lines) == 1 {
 		rows = "bad row"
 	}
-	fmt.Fprintf(&text, "the roster has %d %s, nothing was applied:", len(e.Problems), rows)
+	fmt.Fprintf(&text, "the roster has %d %s, nothing was applied:", len(lines), rows)
 	for _, problem := range e.Problems {
 		fmt.Fprintf(&text, "\n  line %d: %s", problem.Line, problem.Reason)
 	}
@@ -62,15 +67,19 @@ var rosterHeader = []string{"email", "name", "role", "waiting_rooms"}
 // ReadRoster reads a roster from CSV with the header email,name,role,waiting_rooms; the rooms are
 // separated by semicolons. Bad rows are all named at once, by a *RosterError.
 func ReadRoster(from io.Reader) ([]RosterRow, error) {
-	reader := csv.NewReader(from)
+	buffered := bufio.NewReader(from)
+	start, err := buffered.Peek(maxHeader)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read the roster: %w", err)
+	}
+	if bytes.HasPrefix(start, byteOrderMark) {
+		_, _ = buffered.Discard(len(byteOrderMark)) // it is there
+	}
+	reader := csv.NewReader(buffered)
 	reader.FieldsPerRecord = -1
 	header, err := reader.Read()
-	if err != nil {
-		return nil, &RosterError{[]RowProblem{{1, "there is no header; the first line is " + strings.Join(rosterHeader, ",")}}}
-	}
-	header[0] = strings.TrimPrefix(header[0], "\ufeff")
-	if !slices.Equal(header, rosterHeader) {
-		return nil, &RosterError{[]RowProblem{{1, badHeader(strings.Join(header, ","))}}}
+	if err != nil || !slices.Equal(header, rosterHeader) {
+		return nil, &RosterError{[]RowProblem{{1, badHeader(start)}}}
 	}
 	var rows []RosterRow
 	var problems []RowProblem
@@ -107,26 +116,34 @@ func ReadRoster(from io.Reader) ([]RosterRow, error) {
 	return rows, nil
 }
 
-// badHeader says what is wrong with a header, and shows what stands there.
-func badHeader(found string) string {
-	if strings.HasPrefix(found, "\xff\xfe") || strings.HasPrefix(found, "\xfe\xff") {
-		return "the file is in UTF-16: save it as CSV UTF-8"
+// byteOrderMark is what Excel begins a CSV in UTF-8 with.
+var byteOrderMark = []byte("\ufeff")
+
+// maxHeader is how much of a file is looked at to say what it is instead of a roster.
+const maxHeader = 80
+
+// badHeader says what is wrong with the start of a file, and shows what stands there.
+func badHeader(start []byte) string {
+	line, _, _ := strings.Cut(string(bytes.TrimPrefix(start, byteOrderMark)), "\n")
+	switch {
+	case bytes.ContainsRune(start, 0):
+		return "the file is no CSV in UTF-8, but UTF-16 or a workbook: save it as CSV UTF-8"
+	case strings.TrimSpace(line) == "":
+		return "there is no header; the first line is " + strings.Join(rosterHeader, ",")
 	}
-	if shown := []rune(strings.ToValidUTF8(found, "?")); len(shown) > 80 {
-		found = string(shown[:80]) + "…"
-	}
-	return fmt.Sprintf("the header is not %s but %q", strings.Join(rosterHeader, ","), found)
+	return fmt.Sprintf("the header is not %s but %q", strings.Join(rosterHeader, ","), strings.TrimSpace(strings.ToValidUTF8(line, "")))
 }
 
 func rosterRow(line int, record []string) (row RosterRow, reasons []string) {
 	if len(record) != len(rosterHeader) {
 		return row, []string{fmt.Sprintf("it has %d fields instead of %d", len(record), len(rosterHeader))}
 	}
+	if !utf8.ValidString(strings.Join(record, "")) {
+		return row, []string{"it is not in UTF-8: save the file as CSV UTF-8"}
+	}
 	field := func(i, limit int) string {
 		text, err := clean(rosterHeader[i], strings.TrimSpace(record[i]), limit, "")
 		switch {
-		case !utf8.ValidString(record[i]):
-			reasons = append(reasons, rosterHeader[i]+" is not UTF-8: save the file as CSV UTF-8")
 		case err != nil:
 			reasons = append(reasons, rosterHeader[i]+": "+err.Message)
 		case blank(text):
@@ -176,7 +193,8 @@ type RosterChange struct {
 	// GroupsHandedOver counts groups whose owner was deactivated, RemovedFromGroups those whom the
 	// clinic's policy took out of a group.
 	GroupsHandedOver, RemovedFromGroups int
-	// NeedsLeave tells that so many people are deactivated that it has to be allowed.
+	// NeedsLeave tells that so many people are deactivated, or so few are in the roster, that it has
+	// to be allowed.
 	NeedsLeave bool
 }
 
@@ -194,10 +212,13 @@ type ImportRosterInput struct {
 	Progress func(step string, done, total int)
 }
 
-// DeactivationsError refuses a roster without most of the clinic's people.
+// DeactivationsError refuses a roster without most of the clinic's people, or without anybody.
 type DeactivationsError struct{ Deactivated, Active int }
 
 func (e *DeactivationsError) Error() string {
+	if e.Active == 0 {
+		return "the roster has nobody in it, nothing was applied"
+	}
 	return fmt.Sprintf("the roster would deactivate %d of the %d people of the clinic, nothing was applied", e.Deactivated, e.Active)
 }
 
@@ -421,7 +442,7 @@ func (i *rosterImport) setUsers(ctx context.Context, tx *transaction) error {
 	}
 	slices.Sort(i.change.Deactivated)
 	gone := len(i.gone)
-	i.change.NeedsLeave = gone > 0 && (gone == active || gone > fewDeactivations && 2*gone > active)
+	i.change.NeedsLeave = len(i.Rows) == 0 || gone > 0 && gone == active || gone > fewDeactivations && 2*gone > active
 	if i.change.NeedsLeave && !i.AllowDeactivations && !i.DryRun {
 		return &DeactivationsError{gone, active}
 	}

@@ -29,8 +29,12 @@ func TestEveryBadRowOfARosterIsNamed(t *testing.T) {
 	for name, roster := range map[string]struct{ text, want string }{
 		"empty file":   {"", "line 1: there is no header"},
 		"wrong header": {"mail,name,role,waiting_rooms\n", `line 1: the header is not email,name,role,waiting_rooms but "mail,name,role,waiting_rooms"`},
-		"UTF-16":       {"\xff\xfee\x00m\x00", "line 1: the file is in UTF-16: save it as CSV UTF-8"},
-		"Latin-1":      {"email,name,role,waiting_rooms\nann@x.example,Ren\xe9,MA,Lab\n", "1 bad row,|line 2: name is not UTF-8: save the file as CSV UTF-8"},
+		"semicolons":   {"\"email\";\"name\"\n", `line 1: the header is not email,name,role,waiting_rooms but "\"email\";\"name\""`},
+		"a workbook":   {"PK\x03\x04\x14\x00\x06\"\x00", "line 1: the file is no CSV in UTF-8, but UTF-16 or a workbook: save it as CSV UTF-8"},
+		"a long line":  {strings.Repeat("x", 1000), `but "` + strings.Repeat("x", 80) + `"`},
+		"one line":     {"email,name,role,waiting_rooms\nann,,MA,Lab\n", "1 bad row,|line 2: name is empty|line 2: email is not"},
+		"UTF-16":       {"\xff\xfee\x00m\x00", "line 1: the file is no CSV in UTF-8, but UTF-16 or a workbook: save it as CSV UTF-8"},
+		"Latin-1":      {"email,name,role,waiting_rooms\nann@x.example,Ren\xe9,MA,Lab\n", "1 bad row,|line 2: it is not in UTF-8: save the file as CSV UTF-8"},
 		"everything at once": {
 			"email,name,role,waiting_rooms\n" +
 				"ann@x.example,Ann,MA,Lab\n" +
@@ -67,7 +71,7 @@ func TestEveryBadRowOfARosterIsNamed(t *testing.T) {
 
 func TestARosterIsReadAsPeopleWriteIt(t *testing.T) {
 	t.Parallel()
-	rows, err := ReadRoster(strings.NewReader("\ufeffemail,name,role,waiting_rooms\r\n Ann@X.example ,\"Lee, Ann\",MA, Lab ; Front desk;Lab;\r\nbob@x.example,Bob,CSR,\r\n"))
+	rows, err := ReadRoster(strings.NewReader("\ufeff\"email\",name,role,waiting_rooms\r\n Ann@X.example ,\"Lee, Ann\",MA, Lab ; Front desk;Lab;\r\nbob@x.example,Bob,CSR,\r\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +155,7 @@ func TestPolicyIsCheckedBeforeItIsSet(t *testing.T) {
 	t.Parallel()
 	s, _ := newService(t)
 	ctx := context.Background()
-	if _, err := s.ImportRoster(ctx, ImportRosterInput{Clinic: "Clinic", Rows: nil, Progress: quietly}); err != nil {
+	if _, err := s.ImportRoster(ctx, ImportRosterInput{Clinic: "Clinic", AllowDeactivations: true, Progress: quietly}); err != nil {
 		t.Fatal(err)
 	}
 	for what, change := range map[string]func(*Policy){

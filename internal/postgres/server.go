@@ -94,6 +94,12 @@ func (o ServerOptions) report(format string, args ...any) {
 	}
 }
 
+// DirectoryError means that the directory has to be made right, or another chosen.
+type DirectoryError struct{ error }
+
+// Unwrap is for errors.Is.
+func (e DirectoryError) Unwrap() error { return e.error }
+
 func (o ServerOptions) data() string { return filepath.Join(o.Dir, "pgdata") }
 
 // Start returns a server that answers, with the data in options.Dir. It makes the directory and an
@@ -117,7 +123,7 @@ func start(ctx context.Context, o ServerOptions) (*Server, error) {
 	}
 	o.Dir = dir
 	if err := o.checkDir(); err != nil {
-		return nil, err
+		return nil, DirectoryError{err}
 	}
 	if err := makeDir(o.Dir); err != nil {
 		return nil, err
@@ -156,7 +162,7 @@ func (o ServerOptions) run(ctx context.Context, owner *os.File) (*Server, error)
 		return nil, err
 	}
 	if err := as.reach(o.Dir); err != nil {
-		return nil, err
+		return nil, DirectoryError{err}
 	}
 	bin, err := findBinaries(ctx, o, as)
 	if err != nil {
