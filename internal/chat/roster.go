@@ -255,7 +255,22 @@ func (s *Service) ImportRoster(ctx context.Context, in ImportRosterInput) (Roste
 	if applied != nil && !errors.Is(applied, errDryRun) {
 		return RosterChange{}, applied
 	}
+	if applied == nil && i.change.Joined+i.change.Left > manyMoves {
+		s.analyze(ctx)
+	}
 	return i.change, nil
+}
+
+// manyMoves are so many that what Postgres knows of the tables is not true any more.
+const manyMoves = 1000
+
+// analyze lets Postgres look at the tables that a roster fills. By itself it does so after a minute, and
+// until then all instances go on with plans for the clinic as it was, which may be none.
+func (s *Service) analyze(ctx context.Context) {
+	const query = `ANALYZE users, waiting_rooms, waiting_room_members, streams, spans, events, unnumbered`
+	if _, err := s.db.ExecContext(ctx, query); err != nil {
+		s.logger.WarnContext(ctx, "the tables are not analyzed after an import", "error", Describe(err))
+	}
 }
 
 // rosterImport is one import under way: what the clinic was, and what it is to be.

@@ -326,12 +326,14 @@ func (l *Log) number(ctx context.Context) (numbered int64, err error) {
 		return 0, err
 	}
 	// Within a stream commits come in the order of seq, so what is visible here has no gaps.
-	// By ctid: after a vacuum of the empty table Postgres expects one row and would compare each with
-	// each. Nobody else moves or deletes them.
+	// What is behind the last one is found first, so that the work is linear however Postgres plans it:
+	// most of the time the table is empty, and plans are for that.
 	const query = `
-		WITH taken AS (
+		WITH rest AS MATERIALIZED (
+			SELECT stream, seq FROM unnumbered ORDER BY stream, seq OFFSET $2 LIMIT 1
+		), taken AS (
 			DELETE FROM unnumbered
-			WHERE ctid = ANY (ARRAY(SELECT ctid FROM unnumbered ORDER BY stream, seq LIMIT $2))
+			WHERE NOT EXISTS (SELECT FROM rest) OR (stream, seq) < (SELECT stream, seq FROM rest)
 			RETURNING stream, seq
 		)
 		INSERT INTO feed (pos, stream, seq)
