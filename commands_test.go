@@ -22,15 +22,15 @@ const header = "email,name,role,waiting_rooms\n"
 func TestATokenIsForOnePersonWhoWorksThere(t *testing.T) {
 	t.Parallel()
 	settings := []string{"DATABASE_URL=" + pgtest.New(t).URL, "CORRIDOR_TOKEN_KEY=" + someKey}
-	imports := func(clinic, rows string) {
+	imports := func(clinic, rows string, flags ...string) {
 		t.Helper()
-		if got := runsWith(t, header+rows, settings, "roster", "import", "-", "--new-clinic", "--clinic", clinic); got.code != 0 {
+		if got := runsWith(t, header+rows, settings, append([]string{"roster", "import", "-", "--clinic", clinic}, flags...)...); got.code != 0 {
 			t.Fatal(got.stderr)
 		}
 	}
 	imports("East", "ida@east.example,Ida,CSR,Desk\nboth@east.example,Bo Both,MA,Desk\ngone@east.example,Gil Gone,MA,Desk\n")
 	imports("East", "ida@east.example,Ida,CSR,Desk\nboth@east.example,Bo Both,MA,Desk\n")
-	imports("West", "both@east.example,Bo Both,MA,Desk\n")
+	imports("West", "both@east.example,Bo Both,MA,Desk\n", "--new-clinic")
 
 	for _, test := range []struct {
 		arguments []string
@@ -171,11 +171,12 @@ func TestARosterDoesNotLandInTheWrongClinic(t *testing.T) {
 func TestARosterThatLacksMostPeopleIsTakenForTheWrongFile(t *testing.T) {
 	t.Parallel()
 	settings := []string{"DATABASE_URL=" + pgtest.New(t).URL}
+	ending := ",CSR,Desk\n"
 	imports := func(people int, arguments ...string) said {
 		t.Helper()
 		var rows strings.Builder
 		for i := range people {
-			fmt.Fprintf(&rows, "p%02d@east.example,Person %d,CSR,Desk\n", i, i)
+			fmt.Fprintf(&rows, "p%02d@east.example,Person %d%s", i, i, ending)
 		}
 		return runsWith(t, header+rows.String(), settings, append([]string{"roster", "import", "-", "--clinic", "East"}, arguments...)...)
 	}
@@ -184,16 +185,26 @@ func TestARosterThatLacksMostPeopleIsTakenForTheWrongFile(t *testing.T) {
 	}
 	imports(30)
 
-	for people, deactivated := range map[int]string{14: "16 of the 30 people", 0: "30 of the 30 people"} {
+	for people, deactivated := range map[int]string{14: "of the 30 people of the clinic the roster would deactivate 16", 0: "would deactivate 30"} {
 		got := imports(people)
 		for _, want := range []string{deactivated, "nothing was applied", "--dry-run", "--allow-deactivations"} {
 			if got.code != exitFailed || !strings.Contains(got.stderr, want) {
 				t.Errorf("with %d people it ended with %d and does not say %q: %s", people, got.code, want, got.stderr)
 			}
 		}
-		if dry := imports(people, "--dry-run"); dry.code != 0 || !strings.Contains(dry.stdout, "deactivated:\n  p") || !strings.Contains(dry.stdout, "refused without --allow-deactivations") {
+		if dry := imports(people, "--dry-run"); dry.code != exitFailed || !strings.Contains(dry.stdout, "deactivated:\n  p") || !strings.Contains(dry.stderr, "refused without --allow-deactivations") {
 			t.Errorf("the dry run ended with %d: %s%s", dry.code, dry.stdout, dry.stderr)
 		}
+	}
+	for _, wrong := range []string{",CSR,\n", ",Patient,Desk\n"} { // a column that is not what it was
+		ending = wrong
+		if got := imports(30); got.code != exitFailed || !strings.Contains(got.stderr, "take them out of all waiting rooms") {
+			t.Errorf("everybody with %q: %s%s", wrong, got.stdout, got.stderr)
+		}
+	}
+	ending = ",CSR,Desk\n"
+	if got := imports(30, "--dry-run"); got.code != 0 || !strings.Contains(got.stdout, "no changes") {
+		t.Errorf("something was applied: %s%s", got.stdout, got.stderr)
 	}
 	if got := imports(15); got.stdout != "East: 15 deactivated, 15 left a waiting room.\n" {
 		t.Errorf("half of them: %s%s", got.stdout, got.stderr)
@@ -221,8 +232,14 @@ func TestAClinicThatIsMistypedIsNotANewOne(t *testing.T) {
 
 	got := imports("--clinic", "Eest")
 
-	if got.code != exitFailed || !strings.Contains(got.stderr, `no clinic named "Eest", but East`) || !strings.Contains(got.stderr, "--new-clinic") {
+	if got.code != exitFailed || !strings.Contains(got.stderr, `no clinic named "Eest": there is `) || !strings.Contains(got.stderr, "--new-clinic") {
 		t.Errorf("it ended with %d: %s", got.code, got.stderr)
+	}
+	if got := imports("--clinic", "East", "--new-clinic"); got.code != exitFailed || !strings.Contains(got.stderr, "already") {
+		t.Errorf("of one that there is it ended with %d: %s%s", got.code, got.stdout, got.stderr)
+	}
+	if got := imports(); got.code != exitFailed || !strings.Contains(got.stderr, "East") {
+		t.Errorf("without a name it ended with %d: %s%s", got.code, got.stdout, got.stderr)
 	}
 	if got := imports("--clinic", "West", "--new-clinic"); got.code != 0 || !strings.Contains(got.stdout, "West: a new clinic") {
 		t.Errorf("with leave it ended with %d: %s", got.code, got.stderr)

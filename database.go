@@ -75,7 +75,9 @@ func unreachable(written string, err error) error {
 	name := strings.TrimPrefix(at.Path, "/")
 	code, _ := postgres.Code(err)
 	what := ""
-	switch resolve, refused := new(net.DNSError), new(pq.Error); {
+	switch resolve, refused, file := new(net.DNSError), new(pq.Error), new(fs.PathError); {
+	case errors.As(err, &file):
+		return fmt.Errorf("DATABASE_URL (--database-url): %w", file)
 	case errors.As(err, &resolve):
 		what = fmt.Sprintf("there is no host %s: correct the address", resolve.Name)
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
@@ -119,16 +121,18 @@ func (d *database) keep(ctx context.Context) error {
 		d.report("PostgreSQL has ended, starting it again")
 		d.stop(ctx) // lets go of the directory
 		server, err := d.start(ctx)
+		former := d.server
+		if err == nil {
+			d.mu.Lock()
+			d.server = server // also if ctx has ended: somebody must stop it
+			d.mu.Unlock()
+		}
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("PostgreSQL has ended: %w", err)
 		}
-		d.mu.Lock()
-		former := d.server
-		d.server = server
-		d.mu.Unlock()
 		if server.URL() != former.URL() {
 			return fmt.Errorf("PostgreSQL has ended, and came back at another address: start Corridor again")
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
+	"golang.org/x/text/unicode/norm"
 
 	"corridor/internal/chat"
 	"corridor/internal/demo"
@@ -74,6 +75,9 @@ func (c *rosterImport) Run(streams streams) error {
 			return flagged(err)
 		}
 		report(streams.stdout, clinic, change, c.DryRun)
+		if change.NeedsLeave && !c.AllowDeactivations {
+			return errors.New("it would be refused without --allow-deactivations")
+		}
 		return nil
 	})
 }
@@ -96,23 +100,25 @@ func (c *rosterImport) which(ctx context.Context, service *chat.Service) (string
 	if err != nil {
 		return "", err
 	}
-	if name := strings.TrimSpace(c.Clinic); name != "" {
-		var others []string
-		for _, clinic := range clinics {
-			if clinic.Name == name {
-				return name, nil
-			}
-			if clinic.Name != demo.Clinic {
-				others = append(others, clinic.Name)
-			}
+	var names, others []string
+	for _, clinic := range clinics {
+		names = append(names, clinic.Name)
+		if clinic.Name != demo.Clinic {
+			others = append(others, clinic.Name)
 		}
-		if len(others) > 0 && !c.NewClinic {
-			return "", fmt.Errorf("there is no clinic named %q, but %s: correct --clinic, or say --new-clinic to have another one", name, strings.Join(others, "; "))
-		}
-		return name, nil
 	}
-	if len(clinics) == 1 && clinics[0].Name != demo.Clinic {
-		return clinics[0].Name, nil
+	name := norm.NFC.String(strings.TrimSpace(c.Clinic))
+	switch there := slices.Contains(names, name); {
+	case name != "" && there && c.NewClinic:
+		return "", fmt.Errorf("there is a clinic named %q already: leave --new-clinic away, or choose another name", name)
+	case name != "" && !there && len(others) > 0 && !c.NewClinic:
+		return "", fmt.Errorf("there is no clinic named %q: there is %s. Correct --clinic, or say --new-clinic to have another one", name, strings.Join(names, "; "))
+	case name != "":
+		return name, nil
+	case len(names) == 1 && len(others) == 1:
+		return others[0], nil
+	case len(names) > 0:
+		return "", fmt.Errorf("say which clinic the roster is of, with --clinic NAME: there is %s", strings.Join(names, "; "))
 	}
 	return "", errors.New("say which clinic the roster is of: --clinic NAME")
 }
@@ -204,7 +210,4 @@ func report(to io.Writer, clinic string, change chat.RosterChange, dryRun bool) 
 		}
 	}
 	fmt.Fprintln(to, "Nothing was changed.")
-	if change.NeedsLeave {
-		fmt.Fprintln(to, "It would be refused without --allow-deactivations.")
-	}
 }

@@ -271,7 +271,10 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	if err != nil {
 		return wrong("CORRIDOR_ORIGINS (--origins): %w", err)
 	}
-	hasDemo, err := s.makeDemo(ctx, service)
+	if err := s.makeDemo(ctx, service); err != nil {
+		return err
+	}
+	clinics, err := service.Clinics(ctx)
 	if err != nil {
 		return err
 	}
@@ -285,7 +288,7 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	s.metrics.Store(metrics)
 	s.api.Store(api)
 	s.logger.Info("ready", "address", s.address.String(), "after", time.Since(began).Round(time.Millisecond).String())
-	s.welcome(hasDemo)
+	s.welcome(clinics)
 	return nil
 }
 
@@ -307,12 +310,11 @@ func (s *server) open(ctx context.Context) (*auth.Key, error) {
 	return s.settings.keySettings.open(s.settings.databaseSettings)
 }
 
-// makeDemo makes the demo clinic if that is wanted and there is no other, and reports whether it
-// is there.
-func (s *server) makeDemo(ctx context.Context, service *chat.Service) (there bool, err error) {
+// makeDemo makes the demo clinic if that is wanted and there is no other.
+func (s *server) makeDemo(ctx context.Context, service *chat.Service) error {
 	clinics, err := service.Clinics(ctx)
 	if err != nil || !s.settings.demo(s.settings.databaseSettings) {
-		return false, err
+		return err
 	}
 	// As long as this file is there the demo clinic is not whole.
 	unfinished := filepath.Join(s.database.dir, "demo.unfinished")
@@ -321,21 +323,21 @@ func (s *server) makeDemo(ctx context.Context, service *chat.Service) (there boo
 		interrupted = os.ErrNotExist
 	}
 	if len(clinics) > 0 && interrupted != nil {
-		return slices.ContainsFunc(clinics, func(c chat.Clinic) bool { return c.Name == demo.Clinic }), nil
+		return nil
 	}
 	s.logger.Info("making the demo clinic")
 	if s.settings.own() {
 		if err := os.WriteFile(unfinished, nil, 0o600); err != nil {
-			return false, err
+			return err
 		}
 	}
 	if err := demo.Make(ctx, service); err != nil {
-		return false, err
+		return err
 	}
 	if s.settings.own() {
-		err = os.Remove(unfinished)
+		return os.Remove(unfinished)
 	}
-	return true, err
+	return nil
 }
 
 // purge erases what clinics do not want to keep any longer, every hour.
@@ -485,7 +487,7 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 }
 
 // welcome tells the person at the terminal where to go.
-func (s *server) welcome(hasDemo bool) {
+func (s *server) welcome(clinics []chat.Clinic) {
 	host := s.address.IP.String()
 	if s.address.IP.IsUnspecified() {
 		host = "localhost"
@@ -493,7 +495,12 @@ func (s *server) welcome(hasDemo bool) {
 	address := "http://" + net.JoinHostPort(host, strconv.Itoa(s.address.Port)) + "/graphql"
 	fmt.Fprintf(s.stdout, "Corridor answers at %s (Ctrl-C stops it).\n", address)
 	token, settings := s.tokenCommand()
-	if !hasDemo {
+	isDemo := func(c chat.Clinic) bool { return c.Name == demo.Clinic }
+	switch {
+	case len(clinics) == 0:
+		fmt.Fprintf(s.stdout, "There is no clinic yet. A roster makes one%s: %s roster import FILE --clinic NAME\n", settings, os.Args[0])
+		return
+	case !s.settings.demo(s.settings.databaseSettings) || !slices.ContainsFunc(clinics, isDemo):
 		fmt.Fprintf(s.stdout, "A token for somebody of the roster%s: %s --email EMAIL\n", settings, token)
 		return
 	}

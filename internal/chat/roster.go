@@ -193,9 +193,10 @@ type RosterChange struct {
 	// GroupsHandedOver counts groups whose owner was deactivated, RemovedFromGroups those whom the
 	// clinic's policy took out of a group.
 	GroupsHandedOver, RemovedFromGroups int
-	// NeedsLeave tells that so many people are deactivated, or so few are in the roster, that it has
-	// to be allowed.
-	NeedsLeave bool
+	// Lost counts the active people who are deactivated, lose all their waiting rooms or become
+	// patients, of so many. NeedsLeave tells that they are so many that it has to be allowed.
+	Lost, Active int
+	NeedsLeave   bool
 }
 
 // ImportRosterInput is a roster and what may be done with it.
@@ -212,18 +213,18 @@ type ImportRosterInput struct {
 	Progress func(step string, done, total int)
 }
 
-// DeactivationsError refuses a roster without most of the clinic's people, or without anybody.
-type DeactivationsError struct{ Deactivated, Active int }
+// DeactivationsError refuses a roster without most of the clinic's people.
+type DeactivationsError struct{ Lost, Active int }
 
 func (e *DeactivationsError) Error() string {
 	if e.Active == 0 {
 		return "the roster has nobody in it, nothing was applied"
 	}
-	return fmt.Sprintf("the roster would deactivate %d of the %d people of the clinic, nothing was applied", e.Deactivated, e.Active)
+	return fmt.Sprintf("of the %d people of the clinic the roster would deactivate %d, or take them out of all waiting rooms, nothing was applied", e.Active, e.Lost)
 }
 
-// fewDeactivations are those that need no leave, unless nobody would be left.
-const fewDeactivations = 10
+// fewLost are those that need no leave, unless nobody would be left.
+const fewLost = 3
 
 // errDryRun takes back what an import did.
 var errDryRun = errors.New("dry run")
@@ -319,7 +320,7 @@ func (i *rosterImport) run(ctx context.Context, tx *transaction) error {
 		{"people", i.setUsers},
 		{"who is in which room", i.setMembers},
 		{"groups", i.setGroups},
-		{"telling everybody", i.tell},
+		{"events", i.tell},
 	}
 	for n, step := range steps {
 		i.Progress(step.name, n, len(steps))
@@ -363,6 +364,32 @@ func (i *rosterImport) read(ctx context.Context, tx *transaction) error {
 	i.members = make(map[membership]bool, len(members))
 	for _, member := range members {
 		i.members[member] = true
+	}
+	return i.check()
+}
+
+// check takes a roster without most people, or that leaves them without a waiting room, for a wrong
+// file. A wrong column does as much harm as missing lines, and groups that it closes stay closed.
+func (i *rosterImport) check() error {
+	rows := byKey(i.Rows, func(row RosterRow) string { return row.Email })
+	inRoom := map[UserID]bool{}
+	for at := range i.members {
+		inRoom[at.User] = true
+	}
+	for email, user := range i.users {
+		if !user.IsActive() || user.Kind == Patient {
+			continue
+		}
+		i.change.Active++
+		row, stays := rows[email]
+		if !stays || kindOf(row.Role) == Patient || inRoom[user.ID] && len(row.WaitingRooms) == 0 {
+			i.change.Lost++
+		}
+	}
+	lost, active := i.change.Lost, i.change.Active
+	i.change.NeedsLeave = len(i.Rows) == 0 || lost > 0 && lost == active || lost > fewLost && 2*lost > active
+	if i.change.NeedsLeave && !i.AllowDeactivations && !i.DryRun {
+		return &DeactivationsError{lost, active}
 	}
 	return nil
 }
@@ -417,12 +444,6 @@ func (i *rosterImport) setRooms(ctx context.Context, tx *transaction) error {
 func (i *rosterImport) setUsers(ctx context.Context, tx *transaction) error {
 	var added, changed []*User
 	named := make(map[string]bool, len(i.Rows))
-	active := 0
-	for _, user := range i.users {
-		if user.IsActive() {
-			active++
-		}
-	}
 	for _, row := range i.Rows {
 		named[row.Email] = true
 		user := i.users[row.Email]
@@ -456,11 +477,6 @@ func (i *rosterImport) setUsers(ctx context.Context, tx *transaction) error {
 		}
 	}
 	slices.Sort(i.change.Deactivated)
-	gone := len(i.gone)
-	i.change.NeedsLeave = len(i.Rows) == 0 || gone > 0 && gone == active || gone > fewDeactivations && 2*gone > active
-	if i.change.NeedsLeave && !i.AllowDeactivations && !i.DryRun {
-		return &DeactivationsError{gone, active}
-	}
 	if err := i.insertUsers(ctx, tx, added); err != nil {
 		return err
 	}

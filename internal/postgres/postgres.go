@@ -68,6 +68,9 @@ func Complete(raw string) (string, error) {
 	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
 		return "", errURL // not err, which quotes the URL and so the password
 	}
+	if u.Fragment != "" || strings.Contains(u.Path+u.RawQuery, "@") {
+		return "", errURL // a password with / ? or # in it: what is behind that would be shown as something else
+	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
 		return "", errURL
