@@ -24,6 +24,7 @@ import (
 
 	"corridor/graph"
 	"corridor/internal/chat"
+	"corridor/internal/demo"
 	"corridor/internal/pgtest"
 	"corridor/internal/postgres"
 )
@@ -292,13 +293,19 @@ func TestTheWelcomeCanBePasted(t *testing.T) {
 	t.Parallel()
 	for url, needs := range map[string]string{"": "In another terminal, as", "postgres://localhost/x": "with DATABASE_URL and CORRIDOR_TOKEN_KEY set as here, as"} {
 		var said bytes.Buffer
-		settings := &serveCommand{databaseSettings: databaseSettings{DatabaseURL: url, DataDir: defaultDataDir()}}
+		wanted := true
+		settings := &serveCommand{serverSettings: serverSettings{Demo: &wanted}, databaseSettings: databaseSettings{DatabaseURL: url, DataDir: defaultDataDir()}}
 		s := &server{settings: settings, stdout: &said, address: &net.TCPAddr{IP: net.IPv6loopback, Port: 8080}}
 
-		s.welcome(true)
+		s.welcome([]chat.Clinic{{Name: demo.Clinic}})
 
 		if want := "\n  TOKEN=$(" + os.Args[0] + " token --email " + ann + ")\n  curl "; !strings.Contains(said.String(), want) || !strings.Contains(said.String(), needs) {
 			t.Errorf("with %q it says: %s", url, said.String())
+		}
+		said.Reset()
+		s.welcome(nil)
+		if want := "There is no clinic yet."; !strings.Contains(said.String(), want) || !strings.Contains(said.String(), "roster import FILE --clinic NAME") {
+			t.Errorf("without a clinic it says: %s", said.String())
 		}
 	}
 }
