@@ -244,9 +244,7 @@ func newInstance(t *testing.T, env []string) *instance {
 		t: t, address: address, proxy: newProxy(t, address), output: &bytes.Buffer{},
 		client: &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}
-	for _, setting := range append(os.Environ(), append(env, "CORRIDOR_LISTEN="+address)...) {
-		i.env = append(i.env, setting)
-	}
+	i.env = append(append(os.Environ(), env...), "CORRIDOR_LISTEN="+address)
 	t.Cleanup(func() {
 		i.kills()
 		i.client.CloseIdleConnections()
