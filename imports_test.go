@@ -20,6 +20,7 @@ var mayImport = map[string][]string{
 	"internal/chat":        {"internal/eventlog", "internal/postgres"},
 	"internal/demo":        {"internal/chat"},
 	"internal/eventlog":    {},
+	"internal/natstest":    {},
 	"internal/postgres":    {},
 	"internal/pgtest":      {"internal/postgres", "migrations"},
 	"internal/pgtest/look": {"internal/postgres"},

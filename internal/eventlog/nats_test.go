@@ -1,56 +1,17 @@
 package eventlog
 
 import (
-	"fmt"
-	"net/url"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-)
 
-// natsNodes starts a cluster of NATS servers in this process, and waits until all know each other.
-func natsNodes(t *testing.T, n int) (nodes []*server.Server) {
-	t.Helper()
-	var routes []*url.URL
-	for i := range n {
-		node, err := server.NewServer(&server.Options{
-			ServerName: fmt.Sprintf("node-%d", i), Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true,
-			Cluster: server.ClusterOpts{Name: "corridor", Host: "127.0.0.1", Port: -1}, Routes: routes,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		node.Start()
-		t.Cleanup(func() { node.Shutdown(); node.WaitForShutdown() })
-		if !node.ReadyForConnections(patience) {
-			t.Fatal("NATS does not start")
-		}
-		if routes == nil {
-			routes = []*url.URL{{Scheme: "nats", Host: node.ClusterAddr().String()}}
-		}
-		nodes = append(nodes, node)
-	}
-	meshed := time.Now().Add(patience)
-	for _, node := range nodes {
-		for node.NumRoutes() < n-1 {
-			if time.Now().After(meshed) {
-				t.Fatal("the nodes of NATS do not find each other")
-			}
-			time.Sleep(time.Millisecond)
-		}
-	}
-	return nodes
-}
+	"corridor/internal/natstest"
+)
 
 func byNATS(t *testing.T, key string, nodes ...*server.Server) Carrier {
 	t.Helper()
-	var servers []string
-	for _, node := range nodes {
-		servers = append(servers, node.ClientURL())
-	}
-	carrier, err := ByNATS(strings.Join(servers, ","), []byte(key))
+	carrier, err := ByNATS(natstest.URLs(nodes...), []byte(key))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +21,7 @@ func byNATS(t *testing.T, key string, nodes ...*server.Server) Carrier {
 func TestNATSCarriesHintsAndMayLoseANode(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	nodes := natsNodes(t, 3)
+	nodes := natstest.Nodes(t, 3)
 	one, other, foreign := w.still(), w.still(), w.still()
 	one.carrier, other.carrier = byNATS(t, "ours", nodes[0]), byNATS(t, "ours", nodes[1])
 	foreign.carrier = byNATS(t, "of another database", nodes[2])
@@ -96,7 +57,7 @@ func TestNATSCarriesHintsAndMayLoseANode(t *testing.T) {
 func TestWithoutNATSTheLogGoesOn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	nodes := natsNodes(t, 1)
+	nodes := natstest.Nodes(t, 1)
 	nodes[0].Shutdown()
 	processes := []*Log{w.still(), w.still()}
 	for _, l := range processes {

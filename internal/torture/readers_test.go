@@ -2,6 +2,8 @@ package torture
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -66,7 +68,7 @@ func (i *instance) opens(p *person, through string, options *websocket.DialOptio
 }
 
 // longDocument asks for what was said, too.
-const longDocument = `subscription { events { __typename cursor ... on MessageAdded { message { seq text } } } }`
+const longDocument = `subscription { events { __typename cursor ... on MessageAdded { conversation { id } message { seq text } } } }`
 
 // narrow opens a plain connection with little room for what is not read.
 func narrow(ctx context.Context, network, address string) (net.Conn, error) {
@@ -80,6 +82,7 @@ func narrow(ctx context.Context, network, address string) (net.Conn, error) {
 // Clients that stop reading are sent away within 12 seconds, the others hear as before, and who comes
 // back goes on where they were.
 func TestClientsThatDoNotReadHoldNobodyUp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, settings{people: 60, groups: 0, directs: 0})
 	i := w.instances[0]
 	crowd := &conversation{members: w.people}
@@ -142,22 +145,124 @@ func TestClientsThatDoNotReadHoldNobodyUp(t *testing.T) {
 	}
 
 	t.Logf("%d clients were sent away after %s and %d messages; to the others p99 is %s, before %s", stalled, time.Since(began).Round(time.Millisecond), sent, slowest(), before)
+	var last int64
+	if err := w.db.Get(&last, `SELECT last_seq FROM conversations`); err != nil {
+		t.Fatal(err)
+	}
+	var reading sync.WaitGroup
 	for n, conn := range conns {
-		heard := map[string]int{}
-		for {
-			_, data, err := conn.Read(t.Context())
-			if err != nil {
-				if code := websocket.CloseStatus(err); code != 1013 && code != -1 { // the close may find no room either
-					t.Errorf("client %d is closed with %d", n, code)
+		reading.Go(func() {
+			back := &subscriber{w: w, person: w.people[n], began: make(chan struct{}), heard: map[string][]line{}}
+			for {
+				_, data, err := conn.Read(t.Context())
+				if err != nil {
+					if code := websocket.CloseStatus(err); code != 1013 && code != -1 { // the close may find no room either
+						t.Errorf("client %d is closed with %d", n, code)
+					}
+					break
 				}
-				break
+				var message struct{ Payload json.RawMessage }
+				if err := json.Unmarshal(data, &message); err == nil && message.Payload != nil {
+					err = back.hears(message.Payload)
+				}
+				if err != nil {
+					t.Error(err)
+				}
 			}
-			heard[string(data)]++
+			following, end := context.WithTimeout(t.Context(), patience)
+			defer end()
+			go func() {
+				for back.knows(crowd.node) == 0 || back.newest(crowd.node) < last {
+					if following.Err() != nil {
+						return
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+				end()
+			}()
+			back.follows(following)
+			heard := back.heard[crowd.node]
+			for i, l := range heard {
+				if l.n != heard[0].n+int64(i) {
+					t.Errorf("client %d heard line %d behind %d", n, l.n, heard[i-1].n)
+				}
+			}
+			if len(heard) == 0 || heard[len(heard)-1].n != last {
+				t.Errorf("client %d did not hear the last of %d lines: %v", n, last, heard)
+			}
+		})
+	}
+	reading.Wait()
+}
+
+// newest is the last line that was heard of a conversation.
+func (s *subscriber) newest(of string) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.heard[of][len(s.heard[of])-1].n
+}
+
+// Clients that come and vanish, politely, rudely or with a cable that was pulled, leave nothing behind:
+// no goroutine, no memory, no connection to the database.
+func TestAThousandSocketsLeaveNothingBehind(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, settings{people: 20, groups: 4, directs: 2})
+	i := w.instances[0]
+	cable := newProxy(t, i.address)
+	opens := func(n int, through string) (conns []*websocket.Conn) {
+		t.Helper()
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		for k := range 20 {
+			all.Go(func() {
+				for range n / 20 {
+					conn, err := i.opens(w.people[k], through, &websocket.DialOptions{}, document)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					mu.Lock()
+					conns = append(conns, conn)
+					mu.Unlock()
+				}
+			})
 		}
-		for _, times := range heard {
-			if times != 1 {
-				t.Errorf("client %d heard something %d times", n, times)
-			}
+		all.Wait()
+		return conns
+	}
+	figures := []string{"go_goroutines", "go_memstats_heap_inuse_bytes", `go_sql_open_connections{db_name="requests"}`, `go_sql_open_connections{db_name="events"}`}
+	for _, conn := range opens(200, i.address) { // what is there for ever once somebody was there
+		conn.CloseNow()
+	}
+	gone := func() bool { return i.metric(`corridor_connections{kind="websocket"}`) == 0 && i.metric("corridor_streams") == 0 }
+	eventually(t, "the first are gone", gone)
+	before := map[string]float64{}
+	for _, name := range figures {
+		before[name] = i.metric(name)
+	}
+
+	for _, conn := range opens(300, i.address) {
+		_ = conn.Close(websocket.StatusNormalClosure, "")
+	}
+	for _, conn := range opens(300, i.address) {
+		conn.CloseNow()
+	}
+	opens(400, cable.address())
+	cable.swallows()
+
+	eventually(t, "all are gone", gone)
+	cable.flows()
+	room := map[string]float64{"go_goroutines": 10, "go_memstats_heap_inuse_bytes": 10 << 20}
+	for _, name := range figures {
+		eventually(t, fmt.Sprintf("%s is where it was (%.0f)", name, before[name]), func() bool { return i.metric(name) <= before[name]+room[name] })
+	}
+}
+
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * patience); !done(); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package torture
 import (
 	"testing"
 	"time"
+
+	"corridor/internal/natstest"
 )
 
 // usual is a storm of the size that a test run has time for.
@@ -40,6 +42,27 @@ func TestDelaysAndLostHintsChangeNothing(t *testing.T) {
 
 	if !s.zero() {
 		t.Errorf("they changed something:\n%s", s.table())
+	}
+}
+
+// So it is where NATS carries the hints, also when a node of it goes.
+func TestNATSMayCarryTheHints(t *testing.T) {
+	nodes := natstest.Nodes(t, 3)
+	p := brief(t, "")
+	p.environment = append(p.environment, "CORRIDOR_NATS_URL="+natstest.URLs(nodes...))
+	p.lasting = 10 * time.Second
+	p.faults = append(p.faults, fault{"a node of NATS goes", func(*storm) { nodes[2].Shutdown() }})
+
+	s := rages(t, p)
+
+	t.Log("\n" + s.table())
+	if !s.zero() {
+		t.Errorf("something changed:\n%s", s.table())
+	}
+	for _, i := range s.instances {
+		if n := i.metric("corridor_log_breaches_total"); n != 0 {
+			t.Errorf("%v breaches of the log's order", n)
+		}
 	}
 }
 
