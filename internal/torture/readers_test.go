@@ -234,7 +234,9 @@ func TestAThousandSocketsLeaveNothingBehind(t *testing.T) {
 	for _, conn := range opens(200, i.address) { // what is there for ever once somebody was there
 		conn.CloseNow()
 	}
-	gone := func() bool { return i.metric(`corridor_connections{kind="websocket"}`) == 0 && i.metric("corridor_streams") == 0 }
+	gone := func() bool {
+		return i.metric(`corridor_connections{kind="websocket"}`) == 0 && i.metric("corridor_streams") == 0
+	}
 	eventually(t, "the first are gone", gone)
 	before := map[string]float64{}
 	for _, name := range figures {

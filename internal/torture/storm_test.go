@@ -2,10 +2,12 @@ package torture
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,9 +18,6 @@ import (
 	"github.com/google/uuid"
 	"go.jetify.com/typeid"
 )
-
-// limit is within what everybody must have heard everything behind the end of a fault.
-const limit = 5 * time.Second
 
 // storm is one run.
 type storm struct {
@@ -101,6 +100,27 @@ var faults = []fault{
 		}
 	}},
 	disconnects,
+	{"a dump, a migration and a long transaction", func(s *storm) {
+		long, err := s.db.Beginx()
+		if err != nil {
+			return // cut off by what was before
+		}
+		defer long.Rollback() //nolint:errcheck // it was never to be
+		_, _ = long.Exec(`INSERT INTO clinics (id, name) VALUES (gen_random_uuid(), 'never')`)
+		migrate := exec.Command(binary, "migrate")
+		migrate.Env = append(os.Environ(), "DATABASE_URL="+s.postgres.URL)
+		if said, err := migrate.CombinedOutput(); err != nil {
+			s.t.Errorf("it does not migrate: %s", said)
+		}
+		dump, err := s.db.BeginTxx(s.t.Context(), &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+		if err != nil {
+			return
+		}
+		defer dump.Rollback() //nolint:errcheck // it has only read
+		_, _ = dump.Exec(`LOCK TABLE clinics, users, conversations, participants, messages, events, feed, spans, streams IN ACCESS SHARE MODE`)
+		_, _ = dump.Exec(`SELECT count(*) FROM events JOIN feed USING (stream, seq)`)
+		time.Sleep(3 * time.Second)
+	}},
 	{"an instance is restarted in order", func(s *storm) {
 		i := s.anInstance()
 		i.ends(syscall.SIGTERM)
@@ -182,7 +202,7 @@ func rages(t *testing.T, p plan) *storm {
 		fault.strikes(s)
 		took := s.converges()
 		s.convergence[fault.name] = append(s.convergence[fault.name], took)
-		if took > limit {
+		if took > *limit {
 			s.late++
 			s.find("after %q it took %s until everybody had heard everything", fault.name, took.Round(time.Millisecond))
 		}
@@ -194,7 +214,7 @@ func rages(t *testing.T, p plan) *storm {
 	}
 	stop()
 	working.Wait()
-	if took := s.converges(); took > limit {
+	if took := s.converges(); took > *limit {
 		s.late++
 		s.find("in the end it took %s until everybody had heard everything", took.Round(time.Millisecond))
 	}
