@@ -646,3 +646,66 @@ func TestABadOriginPatternIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// deaf is a connection that takes everything.
+type deaf struct{ transport.WebsocketConn }
+
+func (deaf) WriteClose(int, string) error { return nil }
+func (deaf) WriteJSON(any) error          { return nil }
+
+// FuzzMessagesOfAClient holds what gqlgen may see of any conversation, whatever the client says: first
+// connection_init, once, and operations only of a client that is known, each under an id of its own.
+func FuzzMessagesOfAClient(f *testing.F) {
+	for _, talk := range []string{
+		`{"type":"connection_init"}` + "\n" + `{"type":"subscribe","id":"1","payload":{"query":"{name}"}}` + "\n" + `{"type":"complete","id":"1"}`,
+		`{"type":"subscribe","id":"1","payload":{"query":"{name}"}}`,
+		`{"type":"connection_init","payload":{"Authorization":"Bearer x"}}` + "\n" + `{"type":"connection_init"}`,
+		`{"type":"connection_init","payload":[1]}`,
+		`{"type":"ping","payload":null}` + "\n" + `{"type":"pong"}`,
+		`{"type":"connection_init"}` + "\n" + `{"type":"subscribe","id":"a","payload":{"query":"{name}"}}` + "\n" + `{"type":"subscribe","id":"a","payload":{"query":"{name}"}}`,
+		`{"type":"connection_init"}` + "\n" + `{"type":"subscribe","id":"","payload":{"query":1}}`,
+		`{"type":"connection_terminate"}` + "\n" + `nonsense` + "\n" + `{"type":null,"id":7}`,
+	} {
+		f.Add(talk)
+	}
+	f.Fuzz(func(t *testing.T, talk string) {
+		s := &socket{
+			WebsocketConn: deaf{}, options: socketOptions{Open: newCarriers(0), Operations: 3, WriteTimeout: time.Minute},
+			names: map[string]string{}, running: map[string]string{}, cancel: func() {},
+		}
+		begun := false
+		ids := map[string]bool{}
+		for said := range strings.SplitSeq(talk, "\n") {
+			var m frame
+			if s.ended.Load() || json.Unmarshal([]byte(said), &m) != nil {
+				continue // as NextReader does
+			}
+			if !s.receive(&m) {
+				continue
+			}
+			switch m.Type {
+			case "connection_init":
+				if begun {
+					t.Fatalf("it is begun twice: %q", talk)
+				}
+				begun = true
+				s.known.Store(true) // begin lets everybody in
+			case "subscribe":
+				if !begun || ids[m.ID] || len(s.running) > s.options.Operations || checkRequest(m.Payload) != nil {
+					t.Fatalf("%s goes through of %q", m.Payload, talk)
+				}
+				ids[m.ID] = true
+			case "complete":
+				if !ids[m.ID] {
+					t.Fatalf("an unknown operation is completed: %q", talk)
+				}
+			case "ping", "pong":
+				if !begun {
+					t.Fatalf("gqlgen hears %s first: %q", m.Type, talk)
+				}
+			default:
+				t.Fatalf("%q goes through", m.Type)
+			}
+		}
+	})
+}
