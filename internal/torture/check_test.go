@@ -227,7 +227,8 @@ func (s *storm) table() string {
 		len(s.acknowledged), s.unsent.Load(), s.changes.Load(), s.retries.Load())
 	fmt.Fprintf(&table, "%d deliveries to %d people, %d connections", deliveries, len(s.subscribers), connections)
 	if n := len(delays); n > 0 {
-		fmt.Fprintf(&table, ", from event to receipt p50 %s, p99 %s", delays[n/2].Round(100*time.Microsecond), delays[n*99/100].Round(100*time.Microsecond))
+		fmt.Fprintf(&table, ", from event to receipt p50 %s, p99 %s, longest %s",
+			delays[n/2].Round(100*time.Microsecond), delays[n*99/100].Round(100*time.Microsecond), delays[n-1].Round(time.Millisecond))
 	}
 	fmt.Fprintf(&table, "\n%s\n", &s.counts)
 	for _, found := range s.found {

@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,6 +44,25 @@ func TestDelaysAndLostHintsChangeNothing(t *testing.T) {
 
 	if !s.zero() {
 		t.Errorf("they changed something:\n%s", s.table())
+	}
+}
+
+// Instances are restarted one after the other, as for a new version, and nobody notices.
+func TestARollingRestartChangesNothing(t *testing.T) {
+	p := brief(t, "")
+	p.faults = []fault{{"all instances are restarted, one by one", func(s *storm) {
+		for _, i := range s.instances {
+			i.ends(syscall.SIGTERM)
+			i.starts()
+			i.waits()
+		}
+	}}}
+
+	s := rages(t, p)
+
+	t.Log("\n" + s.table())
+	if !s.zero() {
+		t.Errorf("something changed:\n%s", s.table())
 	}
 }
 
