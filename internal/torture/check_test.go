@@ -108,7 +108,7 @@ func (s *storm) converges() time.Duration {
 		time.Sleep(10 * time.Millisecond)
 		visible, err = s.visible()
 	}
-	for s.lags(visible) > 0 && time.Since(began) < 2**limit {
+	for s.lags(visible) > 0 && time.Since(began) < 2*s.within {
 		time.Sleep(10 * time.Millisecond)
 	}
 	return time.Since(began)

@@ -162,7 +162,7 @@ func TestClientsThatDoNotReadHoldNobodyUp(t *testing.T) {
 					break
 				}
 				var message struct{ Payload json.RawMessage }
-				if err := json.Unmarshal(data, &message); err == nil && message.Payload != nil {
+				if err = json.Unmarshal(data, &message); err == nil && message.Payload != nil {
 					err = back.hears(message.Payload)
 				}
 				if err != nil {

@@ -22,6 +22,7 @@ import (
 // storm is one run.
 type storm struct {
 	*world
+	plan
 	counts
 	subscribers []*subscriber
 
@@ -153,6 +154,8 @@ func (s *storm) breaks(query string) { _, _ = s.db.Exec(query) }
 type plan struct {
 	settings
 	lasting time.Duration
+	// within is what everybody must have heard everything in behind a fault.
+	within time.Duration
 	// rate is how many messages are offered in a second, churn how many changes of membership.
 	rate, churn int
 	faults      []fault
@@ -161,7 +164,7 @@ type plan struct {
 // rages runs a storm and counts what went wrong.
 func rages(t *testing.T, p plan) *storm {
 	t.Helper()
-	s := &storm{world: newWorld(t, p.settings), acknowledged: map[uuid.UUID]int{}, convergence: map[string][]time.Duration{}}
+	s := &storm{world: newWorld(t, p.settings), plan: p, acknowledged: map[uuid.UUID]int{}, convergence: map[string][]time.Duration{}}
 	// Acknowledged is on the disk, as far as PostgreSQL is asked: the machine does not go down here.
 	var durable string
 	if err := s.db.Get(&durable, `SHOW synchronous_commit`); err != nil || durable != "on" {
@@ -202,7 +205,7 @@ func rages(t *testing.T, p plan) *storm {
 		fault.strikes(s)
 		took := s.converges()
 		s.convergence[fault.name] = append(s.convergence[fault.name], took)
-		if took > *limit {
+		if took > p.within {
 			s.late++
 			s.find("after %q it took %s until everybody had heard everything", fault.name, took.Round(time.Millisecond))
 		}
@@ -214,7 +217,7 @@ func rages(t *testing.T, p plan) *storm {
 	}
 	stop()
 	working.Wait()
-	if took := s.converges(); took > *limit {
+	if took := s.converges(); took > p.within {
 		s.late++
 		s.find("in the end it took %s until everybody had heard everything", took.Round(time.Millisecond))
 	}

@@ -13,7 +13,7 @@ func usual(t *testing.T, environment ...string) plan {
 	t.Helper()
 	return plan{
 		settings: settings{people: 60, groups: 30, directs: 10, environment: environment},
-		lasting:  *lasting, rate: *rate, churn: 25, faults: faults,
+		lasting:  *lasting, within: *limit, rate: *rate, churn: 25, faults: faults,
 	}
 }
 
@@ -22,7 +22,7 @@ func brief(t *testing.T, failpoints string) plan {
 	t.Helper()
 	return plan{
 		settings: settings{people: 20, groups: 8, directs: 2, environment: []string{"CORRIDOR_FAILPOINTS=" + failpoints}},
-		lasting:  6 * time.Second, rate: 60, churn: 16, faults: []fault{disconnects},
+		lasting:  6 * time.Second, within: *limit, rate: 60, churn: 16, faults: []fault{disconnects},
 	}
 }
 
@@ -95,7 +95,9 @@ func TestTheStormFindsPlantedBugs(t *testing.T) {
 		"nobody looks without a hint":                {"bug=sweep,lost-hints=0.8", func(s *storm) int { return s.lost + s.late }},
 	} {
 		t.Run(bug, func(t *testing.T) {
-			if s := rages(t, brief(t, test.failpoints)); test.found(s) == 0 {
+			p := brief(t, test.failpoints)
+			p.within = 3 * time.Second
+			if s := rages(t, p); test.found(s) == 0 {
 				t.Errorf("the storm did not find it:\n%s", s.table())
 			}
 		})
