@@ -203,12 +203,13 @@ func TestAServerBringsItsDatabaseBack(t *testing.T) {
 	server := starts(t, demoDir(t))
 	token := server.token(ann)
 
-	if err := syscall.Kill(postmaster(t, server.dir), syscall.SIGKILL); err != nil {
+	former := postmaster(t, server.dir)
+	if err := syscall.Kill(former, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 
 	eventually(t, "PostgreSQL is missed", func() bool { return strings.Contains(server.output.String(), "PostgreSQL has ended") })
-	eventually(t, "the server is ready", func() bool { status, _ := server.gets("/readyz"); return status == http.StatusOK })
+	server.hasDatabaseAgain(former)
 	server.sends(token, "and on it goes")
 }
 
@@ -218,15 +219,11 @@ func TestAServerTakesOverTheDatabaseOfAnother(t *testing.T) {
 	two := starts(t, one.dir)
 	token := two.token(ann)
 
+	former := postmaster(t, two.dir)
+
 	one.ends(syscall.SIGTERM)
 
-	eventually(t, "the other is ready", func() bool {
-		if !strings.Contains(two.output.String(), "starting it again") { // before, it is still the old one that answers
-			return false
-		}
-		status, _ := two.gets("/readyz")
-		return status == http.StatusOK
-	})
+	two.hasDatabaseAgain(former)
 	two.sends(token, "nobody noticed")
 	if code := two.ends(syscall.SIGTERM); code != 0 {
 		t.Errorf("it ended with %d", code)
@@ -490,11 +487,11 @@ func TestLogsHoldNothingOfPeople(t *testing.T) {
 		}
 	}
 	// Nor what happens in the database while it is away.
-	if err := syscall.Kill(postmaster(t, server.dir), syscall.SIGKILL); err != nil {
+	former := postmaster(t, server.dir)
+	if err := syscall.Kill(former, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "PostgreSQL is missed", func() bool { return strings.Contains(server.output.String(), "starting it again") })
-	eventually(t, "the server is ready", func() bool { status, _ := server.gets("/readyz"); return status == http.StatusOK })
+	server.hasDatabaseAgain(former)
 	server.sends(annsToken, "xylophone once more")
 	_ = socket.Close(websocket.StatusNormalClosure, "xylophone")
 	key, err := os.ReadFile(filepath.Join(server.dir, "token.key"))

@@ -425,6 +425,21 @@ func postmaster(t *testing.T, dir string) int {
 	return pid
 }
 
+// hasDatabaseAgain waits until another PostgreSQL than the one with the former pid answers. What the
+// server says before that may come from a backend that has outlived its postmaster for a moment.
+func (p *process) hasDatabaseAgain(former int) {
+	p.t.Helper()
+	eventually(p.t, "another PostgreSQL answers", func() bool {
+		content, err := os.ReadFile(filepath.Join(p.dir, "pgdata", "postmaster.pid"))
+		lines := strings.Split(string(content), "\n")
+		if err != nil || len(lines) < 8 || lines[0] == strconv.Itoa(former) || strings.TrimSpace(lines[7]) != "ready" {
+			return false
+		}
+		status, _ := p.gets("/readyz")
+		return status == http.StatusOK
+	})
+}
+
 // eventually waits until something is as it should be.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
