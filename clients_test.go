@@ -18,6 +18,7 @@ import (
 func script(t *testing.T, tokens []string, arguments ...string) <-chan string {
 	t.Helper()
 	if _, err := os.Stat("tools/clients/node_modules"); err != nil {
+		// Only where there is no npm: make test fetches them, and fails if it can't.
 		t.Skip("the JavaScript clients are not installed: make clients")
 	}
 	command := exec.CommandContext(t.Context(), "node", append([]string{"tools/clients/subscriber.mjs"}, arguments...)...)

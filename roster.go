@@ -28,7 +28,7 @@ type rosterImport struct {
 	DryRun bool   `help:"Change nothing, only say what would change."`
 
 	NewClinic          bool `help:"Make a clinic of that name beside those that there are. The first one needs no leave."`
-	AllowDeactivations bool `help:"Deactivate even most of the clinic's people, or all, if the file lacks them. Without it that is refused as a wrong file."`
+	AllowDeactivations bool `help:"Deactivate even most of the clinic's people, or take them out of all waiting rooms, if the file says so. Without it that is refused as a wrong file."`
 
 	databaseSettings
 }

@@ -1,6 +1,9 @@
 // Package torture attacks Corridor from outside and proves that it keeps what it promises: several
 // real servers over one PostgreSQL, people who write, come and go, many who follow their streams over
 // real WebSockets, and everything going wrong around them.
+//
+// It sleeps where time is the matter itself: a fault lasts, a network is slow, people write at a pace.
+// What it waits for it asks for.
 package torture
 
 import (
@@ -271,16 +274,22 @@ func (i *instance) starts() {
 // waits returns when the instance is ready.
 func (i *instance) waits() {
 	i.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+	eventually(i.t, patience, "the server at "+i.address+" is ready", func() bool {
 		response, err := i.client.Get("http://" + i.address + "/readyz")
-		if err == nil {
-			response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return
-			}
+		if err != nil {
+			return false
 		}
+		response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
+}
+
+// eventually asks again and again: what it waits for is in another process, which tells nobody.
+func eventually(t *testing.T, within time.Duration, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(within); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			i.t.Fatalf("the server at %s does not become ready: %v", i.address, err)
+			t.Fatalf("never: %s", what)
 		}
 	}
 }
