@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
 // A carrier is what subscriptions reach a client by: a socket, or a response that goes on.
@@ -20,8 +19,6 @@ type carrier interface {
 	end(code int, reason string)
 	// expires is when it will be ended, because the token ends. Zero is never.
 	expires() time.Time
-	// fail gives the operation of ctx, a subscription that is about to complete, an error.
-	fail(ctx context.Context, err *gqlerror.Error)
 }
 
 type carrierKey struct{}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
 	"corridor/graph/scalar"
 	"corridor/internal/chat"
 )
@@ -78,42 +80,38 @@ func follow[E any](ctx context.Context, r *resolver, after *string, pick func(ch
 	if err != nil {
 		return nil, err
 	}
-	events := make(chan E)
-	go func() {
-		defer close(events)
-		defer stream.Close()
-		defer survive(ctx, r.logger)
-		noticed := false
-		for {
+	from := sourceOf(ctx)
+	events := make(chan E, 1)
+	noticed, over := false, false
+	from.close = stream.Close
+	from.next = func(ctx context.Context) bool {
+		for !over {
 			event, err := next(ctx, stream, &noticed)
 			switch {
 			case ctx.Err() != nil:
-				return
+				return false
 			case errors.Is(err, chat.ErrSignedOut):
 				endSession(ctx, closeForbidden, "Forbidden")
-				return
+				return false
 			case err != nil:
 				// A fault of ours, which may be over when the client resumes: the stream is not complete.
 				presenter(r.logger)(ctx, err)
 				endSession(ctx, closeTryAgain, "Try again later")
-				return
+				return false
 			}
 			picked, step := pick(event)
-			if step == deliver || step == deliverAndEnd {
-				select {
-				case events <- picked:
-				case <-ctx.Done():
-					return
-				}
-			}
-			if step == lost {
-				carrierOf(ctx).fail(ctx, refusal(codeCursorExpired, "Events are missing that can't be had any more: fetch everything again, and subscribe without the cursor."))
-			}
-			if step > deliver {
-				return
+			over = step > deliver
+			switch step {
+			case deliver, deliverAndEnd:
+				from.event = event
+				events <- picked // it has room: the one before was taken
+				return true
+			case lost:
+				from.failures = gqlerror.List{refusal(codeCursorExpired, "Events are missing that can't be had any more: fetch everything again, and subscribe without the cursor.")}
 			}
 		}
-	}()
+		return false
+	}
 	return events, nil
 }
 

@@ -81,6 +81,7 @@ func NewHandler(options Options) (*Handler, error) {
 	open := newCarriers(drainWindow)
 	socket := newSocket(socketOptions{
 		Open:          open,
+		Logger:        options.Logger,
 		AllowedOrigin: allowed,
 		Authenticate: func(ctx context.Context, payload transport.InitPayload) (context.Context, time.Time, error) {
 			token, _ := auth.FromRequest(&http.Request{Header: http.Header{"Authorization": {payload.Authorization()}}})

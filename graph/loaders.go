@@ -15,19 +15,35 @@ import (
 // A loader puts together what the fields of one response ask for, one statement for all. What the
 // actor may not see it does not find.
 type loader[K comparable, V any] struct {
-	*dataloadgen.Loader[K, V]
-	of *response
+	of    *response
+	fetch func(context.Context, chat.Actor, []K) (map[K]V, error)
+	// known is what needs no statement.
+	known map[K]V
+
+	once   sync.Once
+	loader *dataloadgen.Loader[K, V]
 }
 
 // Load returns what there is of the key.
-func (l loader[K, V]) Load(ctx context.Context, key K) (V, error) {
+func (l *loader[K, V]) Load(ctx context.Context, key K) (V, error) {
+	if value, ok := l.known[key]; ok {
+		return value, nil
+	}
+	// Most responses need few of the loaders.
+	l.once.Do(func() {
+		l.loader = dataloadgen.NewMappedLoader(func(ctx context.Context, keys []K) (map[K]V, error) {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTime)
+			defer cancel()
+			return l.fetch(ctx, l.of.actor, keys)
+		}, dataloadgen.WithWait(batchWait), dataloadgen.WithBatchCapacity(1000))
+	})
 	var thunk func() (V, error)
-	l.of.gather(func() { thunk = l.LoadThunk(ctx, key) })
+	l.of.gather(func() { thunk = l.loader.LoadThunk(ctx, key) })
 	return thunk()
 }
 
 // find returns what there is of the key, nil if there is nothing.
-func (l loader[K, V]) find(ctx context.Context, key K) (*V, error) {
+func (l *loader[K, V]) find(ctx context.Context, key K) (*V, error) {
 	value, err := l.Load(ctx, key)
 	if errors.Is(err, dataloadgen.ErrNotFound) {
 		return nil, nil
@@ -132,11 +148,7 @@ type pageOf[W comparable] struct {
 
 // batched makes a loader of a method of chat. What it finds is the actor's, of this response.
 func batched[K comparable, V any](of *response, fetch func(context.Context, chat.Actor, []K) (map[K]V, error)) loader[K, V] {
-	return loader[K, V]{of: of, Loader: dataloadgen.NewMappedLoader(func(ctx context.Context, keys []K) (map[K]V, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTime)
-		defer cancel()
-		return fetch(ctx, of.actor, keys)
-	}, dataloadgen.WithWait(batchWait), dataloadgen.WithBatchCapacity(1000))}
+	return loader[K, V]{of: of, fetch: fetch}
 }
 
 func newLoaders(ctx context.Context, service *chat.Service, actor chat.Actor) *loaders {
@@ -163,6 +175,24 @@ func newLoaders(ctx context.Context, service *chat.Service, actor chat.Actor) *l
 			defer cancel()
 			return service.Unread(ctx, actor)
 		}),
+	}
+}
+
+// prime looks up what an event is about, as the actor may see it now, before its fields ask for it.
+// What could not be looked up so, the fields ask for.
+func (l *loaders) prime(ctx context.Context, service *chat.Service, from *source) {
+	sight, err := service.Look(ctx, l.actor, from.event, from.wanted)
+	if err != nil {
+		return
+	}
+	if sight.Conversation != nil {
+		l.conversations.known = map[chat.ConversationID]chat.Conversation{sight.ConversationID(): sight.Conversation}
+	}
+	if sight.Message != nil {
+		l.messages.known = map[chat.MessageID]chat.Message{sight.Message.ID: *sight.Message}
+	}
+	if sight.Sender != nil {
+		l.users.known = map[chat.UserID]chat.User{sight.Sender.ID: *sight.Sender}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -67,6 +68,9 @@ type sessions struct {
 	sweeping bool
 }
 
+// sweepEvery is below actorAge, so that sessions seldom look their actors up one by one.
+const sweepEvery = 1500 * time.Millisecond
+
 // watch looks after a session until its context ends.
 func (all *sessions) watch(ctx context.Context, s *session) {
 	all.mu.Lock()
@@ -83,34 +87,46 @@ func (all *sessions) watch(ctx context.Context, s *session) {
 	})
 }
 
-// sweep ends the sessions of people whose accounts ended, as long as there are any sessions.
+// sweep tells the sessions who their actors are now, and ends those of people whose accounts ended, as
+// long as there are any sessions.
 func (all *sessions) sweep() {
-	every := time.NewTicker(actorAge)
+	every := time.NewTicker(sweepEvery)
 	defer every.Stop()
 	for range every.C {
 		all.mu.Lock()
-		var subjects []chat.UserID
-		for s := range all.open {
-			subjects = append(subjects, chat.UserID{UUID: s.subject})
-		}
-		all.sweeping = len(subjects) > 0
+		open := maps.Clone(all.open)
+		all.sweeping = len(open) > 0
 		all.mu.Unlock()
-		if len(subjects) == 0 {
+		if len(open) == 0 {
 			return
 		}
+		subjects := make([]uuid.UUID, 0, len(open))
+		for s := range open {
+			subjects = append(subjects, s.subject)
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), actorTime)
-		gone, err := all.chat.SignedOut(ctx, subjects)
+		asked := time.Now()
+		actors, err := all.chat.AllSignedIn(ctx, subjects)
 		cancel()
 		if err != nil {
 			continue
 		}
-		all.mu.Lock()
-		for s, ctx := range all.open {
-			if gone[chat.UserID{UUID: s.subject}] {
+		for s, ctx := range open {
+			if actor, ok := actors[s.subject]; ok {
+				s.is(actor, asked)
+			} else {
 				endSession(ctx, closeForbidden, "Forbidden")
 			}
 		}
-		all.mu.Unlock()
+	}
+}
+
+// is takes down who the actor was at a time.
+func (s *session) is(actor chat.Actor, asked time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.read.Before(asked) {
+		s.actor, s.read = actor, asked
 	}
 }
 
@@ -129,7 +145,11 @@ func scoped(ctx context.Context) context.Context {
 			endSession(ctx, closeTryAgain, "Try again later")
 		}
 		// With an error the actor is nobody, who sees nothing.
-		return newLoaders(ctx, s.chat, actor)
+		loaders := newLoaders(ctx, s.chat, actor)
+		if from := sourceOf(ctx); from != nil && from.event != nil && err == nil {
+			loaders.prime(ctx, s.chat, from)
+		}
+		return loaders
 	}))
 }
 

@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -52,6 +53,7 @@ type socketOptions struct {
 	AllowedOrigin func(*http.Request) bool
 
 	Open         *carriers     // where open sockets are registered
+	Logger       *slog.Logger  // for faults of ours; slog's by default
 	Operations   int           // at a time on one socket; 64: a page has a handful
 	MessageBytes int64         // of one message; as much as one request by POST
 	InitTimeout  time.Duration // until the client is known; 10 s
@@ -62,9 +64,12 @@ type socketOptions struct {
 // newSocket makes the transport for graphql-transport-ws, to be added before
 // the other transports.
 //
-// It wraps gqlgen's transport to own what that leaves open: the protocol's
-// close codes, duplicate ids, the number of operations, and clients that do not
-// read. Once a socket is told to end, nothing but the close is sent: a stream
+// gqlgen has one too. It leaves open what this one owns: the protocol's close
+// codes, duplicate ids, the number of operations, and clients that do not read;
+// and a socket that is idle costs it three times the memory. See
+// docs/decisions/0010-sockets.md.
+//
+// Once a socket is told to end, nothing but the close is sent: a stream
 // that looked complete would not be resumed.
 func newSocket(options socketOptions) graphql.Transport {
 	for _, d := range []struct {
@@ -88,24 +93,20 @@ func newSocket(options socketOptions) graphql.Transport {
 	if options.AllowedOrigin == nil {
 		options.AllowedOrigin, _ = allowedOrigin(nil)
 	}
-	return &socketTransport{
-		Websocket: transport.Websocket{
-			Implementation:   accepted{},
-			InitFunc:         begin,
-			PingPongInterval: options.PingInterval,
-			PayloadReadLimit: &options.MessageBytes,
-		},
-		options: options,
+	if options.Logger == nil {
+		options.Logger = slog.Default()
 	}
+	return &sockets{options}
 }
 
-type socketTransport struct {
-	transport.Websocket
-	options socketOptions
-}
+type sockets struct{ options socketOptions }
 
-// Do serves one socket until it ends.
-func (t *socketTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
+// Supports takes every request that wants another protocol.
+func (*sockets) Supports(r *http.Request) bool { return r.Header.Get("Upgrade") != "" }
+
+// Do opens a socket, which lives on when the request is over: what a request holds would be kept
+// for hours.
+func (t *sockets) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
 	switch {
 	case !t.options.AllowedOrigin(r):
 		refuse(w, http.StatusForbidden, refusal(codeForbiddenOrigin, "Pages of this origin may not connect."))
@@ -118,33 +119,20 @@ func (t *socketTransport) Do(w http.ResponseWriter, r *http.Request, exec graphq
 		refuse(w, http.StatusServiceUnavailable, refusal(codeRestarting, "This server is about to stop: connect again."))
 		return
 	}
-	// Accepted here, not by gqlgen, which would log what a bad handshake holds.
-	conn, err := transport.CoderWebsocketImplementation{AcceptOptions: websocket.AcceptOptions{
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{subprotocol},
 		InsecureSkipVerify: true, // the origin has been checked
-	}}.Accept(w, r, transport.WebsocketAcceptOptions{})
+	})
 	if err != nil {
 		return // the client has been told
 	}
-	s := &socket{WebsocketConn: conn, options: t.options, names: make(map[string]string), running: make(map[string]string)}
-	// The server's own end must not reach the streams before the socket.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
-	defer cancel()
-	s.cancel = cancel
-	defer context.AfterFunc(r.Context(), func() { s.end(closeRestart, "Service restart") })()
+	s := &socket{conn: conn, exec: exec, options: &t.options}
+	s.ctx, s.cancel = context.WithCancel(carriedBy(context.Background(), s))
 	if !t.options.Open.add(s) {
 		s.end(closeRestart, "Service restart")
 		return
 	}
-	defer t.options.Open.remove(s)
-	initTimer := time.AfterFunc(t.options.InitTimeout, func() {
-		if !s.known.Load() {
-			s.end(closeInitTimeout, "Connection initialisation timeout")
-		}
-	})
-	defer initTimer.Stop()
-	defer s.stop()
-	t.Websocket.Do(w, r.WithContext(carriedBy(ctx, s)), exec)
+	go s.serve()
 }
 
 func offers(r *http.Request, subprotocol string) bool {
@@ -156,35 +144,4 @@ func offers(r *http.Request, subprotocol string) bool {
 		}
 	}
 	return false
-}
-
-// accepted hands gqlgen the connection that Do has accepted.
-type accepted struct{}
-
-func (accepted) Accept(_ http.ResponseWriter, r *http.Request, _ transport.WebsocketAcceptOptions) (transport.WebsocketConn, error) {
-	return socketOf(r.Context()), nil
-}
-
-func socketOf(ctx context.Context) *socket {
-	s, _ := carrierOf(ctx).(*socket)
-	return s
-}
-
-// begin answers connection_init.
-func begin(ctx context.Context, payload transport.InitPayload) (context.Context, *transport.InitPayload, error) {
-	s := socketOf(ctx)
-	known, expires, err := s.options.Authenticate(ctx, payload)
-	switch left := time.Until(expires); {
-	case errors.Is(err, errUnavailable):
-		s.end(closeTryAgain, "Try again later")
-		return ctx, nil, err
-	case err != nil, !expires.IsZero() && left <= 0:
-		s.end(closeForbidden, "Forbidden")
-		return ctx, nil, errors.New("forbidden") // gqlgen closes too, but the first close counts
-	case !expires.IsZero():
-		s.until = expires
-		s.expiry = time.AfterFunc(left, func() { s.end(closeForbidden, "Forbidden") })
-	}
-	s.known.Store(true)
-	return known, nil, nil
 }

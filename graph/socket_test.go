@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,7 +25,6 @@ type desk struct {
 	*stub
 	*httptest.Server
 	carriers *carriers
-	stop     context.CancelFunc // of the server's own context
 }
 
 func newDesk(t *testing.T, options socketOptions) *desk {
@@ -46,12 +46,8 @@ func newDesk(t *testing.T, options socketOptions) *desk {
 	}
 	d.carriers = options.Open
 	d.AddTransport(newSocket(options))
-	d.Server = httptest.NewUnstartedServer(jsonOnly(d.stub.Server))
-	var ctx context.Context
-	ctx, d.stop = context.WithCancel(context.Background())
-	d.Config.BaseContext = func(net.Listener) context.Context { return ctx }
-	d.Start()
-	t.Cleanup(func() { d.stop(); d.Close() })
+	d.Server = httptest.NewServer(jsonOnly(d.stub.Server))
+	t.Cleanup(d.Close)
 	return d
 }
 
@@ -247,7 +243,7 @@ func TestAnswersOverASocket(t *testing.T) {
 }
 
 // A client that has heard an error may use the id again; a complete that
-// gqlgen sends after the error would end what comes next.
+// came after the error would end what comes next.
 func TestAnOperationThatFailsEndsWithTheError(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ query, code string }{
@@ -259,9 +255,10 @@ func TestAnOperationThatFailsEndsWithTheError(t *testing.T) {
 			t.Parallel()
 			c := newDesk(t, socketOptions{}).enters(t)
 
-			c.says(`{"id":"1","type":"subscribe","payload":{"query":"`+test.query+`"}}`, queryOne)
-
+			c.says(`{"id":"1","type":"subscribe","payload":{"query":"` + test.query + `"}}`)
 			refused := c.hears()
+			c.says(queryOne)
+
 			if !strings.HasPrefix(refused, `{"id":"1","type":"error","payload":[{`) || !strings.Contains(refused, test.code) {
 				t.Errorf("heard %s, want an error of %s", refused, test.code)
 			}
@@ -326,7 +323,7 @@ func TestOneOperationTooManyIsRefusedByItself(t *testing.T) {
 	}
 
 	c.says(`{"id":"1","type":"complete"}`)
-	for { // gqlgen takes a moment to end it
+	for { // it takes a moment to end
 		c.subscribes("4")
 		c.says(`{"type":"ping"}`)
 		if c.hears() == `{"type":"pong"}` {
@@ -525,19 +522,6 @@ func TestDrainingDoesNotWaitForTheDeaf(t *testing.T) {
 	}
 }
 
-func TestAServerThatStopsSaysSo(t *testing.T) {
-	t.Parallel()
-	d := newDesk(t, socketOptions{})
-	_, opened := d.ticking()
-	c := d.enters(t)
-	c.subscribes("1")
-	<-opened
-
-	d.stop()
-
-	c.wantsClose(1012)
-}
-
 // refuses dials in vain, and returns the answer.
 func (d *desk) refuses(t *testing.T, options *websocket.DialOptions) (status int, code string) {
 	t.Helper()
@@ -647,14 +631,36 @@ func TestABadOriginPatternIsRefused(t *testing.T) {
 	}
 }
 
-// deaf is a connection that takes everything.
-type deaf struct{ transport.WebsocketConn }
+// hijacked is the response to a handshake over a connection.
+type hijacked struct {
+	http.ResponseWriter
+	conn net.Conn
+}
 
-func (deaf) WriteClose(int, string) error { return nil }
-func (deaf) WriteJSON(any) error          { return nil }
+func (h hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return h.conn, bufio.NewReadWriter(bufio.NewReader(h.conn), bufio.NewWriter(h.conn)), nil
+}
 
-// FuzzMessagesOfAClient holds what gqlgen may see of any conversation, whatever the client says: first
-// connection_init, once, and operations only of a client that is known, each under an id of its own.
+// deaf is a connection to somebody who takes everything and says nothing.
+func deaf(t *testing.T) *websocket.Conn {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	t.Cleanup(func() { ours.Close(); theirs.Close() })
+	go io.Copy(io.Discard, theirs) //nolint:errcheck // until it is closed
+	r := httptest.NewRequest(http.MethodGet, "/graphql", nil)
+	r.Header = http.Header{
+		"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"AAAAAAAAAAAAAAAAAAAAAA=="},
+	}
+	conn, err := websocket.Accept(hijacked{httptest.NewRecorder(), ours}, r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.CloseNow() })
+	return conn
+}
+
+// FuzzMessagesOfAClient holds what may come of any conversation, whatever the client says: it is let in
+// once, and operations are only begun of a client that is known, each under an id of its own.
 func FuzzMessagesOfAClient(f *testing.F) {
 	for _, talk := range []string{
 		`{"type":"connection_init"}` + "\n" + `{"type":"subscribe","id":"1","payload":{"query":"{name}"}}` + "\n" + `{"type":"complete","id":"1"}`,
@@ -669,42 +675,44 @@ func FuzzMessagesOfAClient(f *testing.F) {
 		f.Add(talk)
 	}
 	f.Fuzz(func(t *testing.T, talk string) {
-		s := &socket{
-			WebsocketConn: deaf{}, options: socketOptions{Open: newCarriers(0), Operations: 3, WriteTimeout: time.Minute},
-			names: map[string]string{}, running: map[string]string{}, cancel: func() {},
-		}
+		s := &socket{conn: deaf(t), options: &socketOptions{
+			Open: newCarriers(0), Operations: 3, WriteTimeout: time.Minute, PingInterval: time.Minute,
+			Authenticate: func(ctx context.Context, _ transport.InitPayload) (context.Context, time.Time, error) {
+				return ctx, time.Time{}, nil // everybody is let in
+			},
+		}}
+		s.ctx, s.cancel = context.WithCancel(t.Context())
 		begun := false
-		ids := map[string]bool{}
+		running := map[string]*socketOperation{}
 		for said := range strings.SplitSeq(talk, "\n") {
 			var m frame
 			if s.ended.Load() || json.Unmarshal([]byte(said), &m) != nil {
-				continue // as NextReader does
+				continue // as serve does
 			}
-			if !s.receive(&m) {
+			answer, begins := s.receive(m)
+			switch {
+			case begins != nil && (m.Type != "subscribe" || !begun || running[m.ID] != nil || s.begun > s.options.Operations || checkRequest(m.Payload) != nil):
+				t.Fatalf("%s is begun of %q", m.Payload, talk)
+			case begins != nil:
+				running[m.ID] = begins
+			case m.Type == "complete" && running[m.ID] != nil:
+				if running[m.ID].ctx.Err() == nil {
+					t.Fatalf("%q goes on after it was completed: %q", m.ID, talk)
+				}
+				delete(running, m.ID)
+			}
+			if answer == nil {
 				continue
 			}
-			switch m.Type {
-			case "connection_init":
+			switch answer.Type {
+			case "connection_ack":
 				if begun {
 					t.Fatalf("it is begun twice: %q", talk)
 				}
 				begun = true
-				s.known.Store(true) // begin lets everybody in
-			case "subscribe":
-				if !begun || ids[m.ID] || len(s.running) > s.options.Operations || checkRequest(m.Payload) != nil {
-					t.Fatalf("%s goes through of %q", m.Payload, talk)
-				}
-				ids[m.ID] = true
-			case "complete":
-				if !ids[m.ID] {
-					t.Fatalf("an unknown operation is completed: %q", talk)
-				}
-			case "ping", "pong":
-				if !begun {
-					t.Fatalf("gqlgen hears %s first: %q", m.Type, talk)
-				}
+			case "pong", "error":
 			default:
-				t.Fatalf("%q goes through", m.Type)
+				t.Fatalf("%q is answered with %q", said, answer.Type)
 			}
 		}
 	})

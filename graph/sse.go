@@ -1,8 +1,8 @@
 package graph
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -52,9 +51,6 @@ type eventStream struct {
 	until time.Time
 	close context.CancelFunc
 	ended atomic.Bool
-
-	mu       sync.Mutex
-	failures gqlerror.List
 }
 
 var _ carrier = (*eventStream)(nil)
@@ -68,21 +64,13 @@ func (s *eventStream) end(code int, _ string) {
 
 func (s *eventStream) expires() time.Time { return s.until }
 
-func (s *eventStream) fail(_ context.Context, err *gqlerror.Error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.failures = append(s.failures, err)
-}
-
 // Do serves one operation until it is complete, the client is gone or the stream must end.
 func (t *eventStreams) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
-	var params graphql.RawParams
-	if err := json.NewDecoder(r.Body).Decode(&params); err != nil { // it was checked before
+	params, err := readParams(r.Body)
+	if err != nil { // it was checked before
 		refuse(w, http.StatusBadRequest, refusal(codeBadRequest, "The request must be one JSON object."))
 		return
 	}
-	params.Headers = r.Header
-	params.ReadTime = graphql.TraceTiming{Start: graphql.Now(), End: graphql.Now()}
 	session := r.Context().Value(sessionKey{}).(*session)
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
@@ -108,7 +96,7 @@ func (t *eventStreams) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 	_ = out.control.SetReadDeadline(time.Time{}) // the server's is for requests
 	out.write(": hello\n\n")
 
-	events := t.execute(ctx, operation, errs, exec)
+	events := t.events(ctx, operation, errs, exec)
 	ping := time.NewTicker(t.ping)
 	defer ping.Stop()
 	for open := true; open && out.err == nil && ctx.Err() == nil; {
@@ -132,15 +120,12 @@ func (t *eventStreams) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 		r.Context().Value(plainRequestKey{}).(*plainRequest).broken = true // it is resumed, what ends well is not
 		return
 	}
-	if len(s.failures) > 0 {
-		out.write(nextEvent(&graphql.Response{Errors: s.failures}))
-	}
 	out.write("event: complete\ndata:\n\n")
 }
 
-// execute returns the events of an operation. The channel is closed when there are no more, or soon
+// events returns the events of an operation. The channel is closed when there are no more, or soon
 // after ctx ends.
-func (t *eventStreams) execute(ctx context.Context, operation *graphql.OperationContext, errs gqlerror.List, exec graphql.GraphExecutor) <-chan string {
+func (t *eventStreams) events(ctx context.Context, operation *graphql.OperationContext, errs gqlerror.List, exec graphql.GraphExecutor) <-chan string {
 	events := make(chan string)
 	go func() {
 		defer close(events)
@@ -156,22 +141,19 @@ func (t *eventStreams) execute(ctx context.Context, operation *graphql.Operation
 		}
 		if errs != nil {
 			send(exec.DispatchError(graphql.WithOperationContext(ctx, operation), errs))
-			return
-		}
-		next, ctx := exec.DispatchOperation(ctx, operation)
-		for response := next(ctx); response != nil && send(response); {
-			response = next(ctx)
+		} else if errs := execute(ctx, exec, operation, send); len(errs) > 0 {
+			send(&graphql.Response{Errors: errs})
 		}
 	}()
 	return events
 }
 
 func nextEvent(response *graphql.Response) string {
-	data, err := json.Marshal(response)
-	if err != nil {
-		panic(err) // as gqlgen does: what it made is JSON
-	}
-	return "event: next\ndata: " + string(data) + "\n\n"
+	var event bytes.Buffer
+	event.WriteString("event: next\ndata: ")
+	writeResponse(&event, response)
+	event.WriteString("\n\n")
+	return event.String()
 }
 
 // eventWriter writes events, each within its time, until one can't be written.

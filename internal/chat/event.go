@@ -47,12 +47,14 @@ type (
 		Moment
 		ConversationID ConversationID
 		MessageID      MessageID
+		sender         UserID
 	}
 	// MessageChanged is a message that was edited or recalled.
 	MessageChanged struct {
 		Moment
 		ConversationID ConversationID
 		MessageID      MessageID
+		sender         UserID
 	}
 	// ConversationAdded is a conversation that came into the actor's sight.
 	ConversationAdded struct {
@@ -65,6 +67,7 @@ type (
 		ConversationID ConversationID
 		MessageID      MessageID
 		Reason         MembershipState
+		sender         UserID
 	}
 	// ConversationChanged is a change of the actor's own settings or read position.
 	ConversationChanged struct {
@@ -192,24 +195,25 @@ func (s *Stream) translate(ctx context.Context, delivery eventlog.Delivery) (Eve
 		return Heartbeat{moment}, nil
 	}
 	conversation, message, user := ConversationID{happened.Scope}, MessageID{happened.Object}, UserID{happened.Subject}
+	sender := UserID{happened.Actor}
 	switch happened.Kind {
 	case kindLine:
 		switch {
 		case slices.Contains(happened.Opens, me):
 			return ConversationAdded{moment, conversation}, nil
 		case slices.Contains(happened.Closes, me) && happened.Actor == me:
-			return ConversationLeft{moment, conversation, message, Left}, nil
+			return ConversationLeft{moment, conversation, message, Left, sender}, nil
 		case slices.Contains(happened.Closes, me):
-			return ConversationLeft{moment, conversation, message, Removed}, nil
+			return ConversationLeft{moment, conversation, message, Removed, sender}, nil
 		}
-		return MessageAdded{moment, conversation, message}, nil
+		return MessageAdded{moment, conversation, message, sender}, nil
 	case kindMessageChanged:
 		// Of a message that the actor never saw, they do not hear that it changed either.
-		seen, err := s.service.MessagesByID(ctx, s.actor, []MessageID{message})
-		if _, ok := seen[message]; !ok || err != nil {
+		seen := messageSeen{s.actor.User.ID, message}
+		if _, ok, err := s.service.seen.messages.ask(seen).answer(ctx, seen); !ok || err != nil {
 			return nil, err
 		}
-		return MessageChanged{moment, conversation, message}, nil
+		return MessageChanged{moment, conversation, message, sender}, nil
 	case kindDirectStarted:
 		// To the other person a conversation without a message is nothing yet.
 		if happened.Actor == me {

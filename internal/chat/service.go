@@ -14,7 +14,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,15 +43,18 @@ type Service struct {
 	writers   chan struct{}
 	present   presence
 	searchers searchers
+	seen      *seen
 }
 
 // New returns the chat on db, whose event log is log.
 func New(db *sqlx.DB, log *eventlog.Log, logger *slog.Logger) *Service {
-	return &Service{
+	s := &Service{
 		db: db, log: log, logger: logger,
 		writers: make(chan struct{}, max(8, 2*runtime.GOMAXPROCS(0))),
 		present: presence{open: map[UserID]int{}},
 	}
+	s.seen = newSeen(s)
+	return s
 }
 
 // Actor is the person on whose behalf something is done.
@@ -74,35 +76,31 @@ var ErrSignedOut = errors.New("nobody of this id is active")
 
 // SignedIn returns the actor of whom a verified token speaks.
 func (s *Service) SignedIn(ctx context.Context, subject uuid.UUID) (Actor, error) {
+	found, err := s.AllSignedIn(ctx, []uuid.UUID{subject})
+	if err != nil {
+		return Actor{}, err
+	}
+	actor, ok := found[subject]
+	if !ok {
+		return Actor{}, ErrSignedOut
+	}
+	return actor, nil
+}
+
+// AllSignedIn returns the actors of whom verified tokens speak. Who may not act any more is not among
+// them.
+func (s *Service) AllSignedIn(ctx context.Context, subjects []uuid.UUID) (map[uuid.UUID]Actor, error) {
 	const query = `
 		SELECT users.id AS "user.id", users.clinic_id AS "user.clinic_id", users.name AS "user.name",
 			users.email AS "user.email", users.role_label AS "user.role_label", users.kind AS "user.kind",
 			users.stream AS "user.stream", users.deactivated_at AS "user.deactivated_at", ` + clinicColumns + `
 		FROM users JOIN clinics ON clinics.id = users.clinic_id
-		WHERE users.id = $1 AND users.deactivated_at IS NULL`
-	var actor Actor
-	err := s.db.GetContext(ctx, &actor, query, subject)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Actor{}, ErrSignedOut
+		WHERE users.id = ANY ($1) AND users.deactivated_at IS NULL`
+	var actors []Actor
+	if err := s.db.SelectContext(ctx, &actors, query, array(subjects)); err != nil {
+		return nil, fmt.Errorf("look up the actors: %w", err)
 	}
-	if err != nil {
-		return Actor{}, fmt.Errorf("look up the actor: %w", err)
-	}
-	return actor, nil
-}
-
-// SignedOut returns who of the users may not act any more.
-func (s *Service) SignedOut(ctx context.Context, ids []UserID) (map[UserID]bool, error) {
-	const query = `SELECT id FROM users WHERE id = ANY ($1) AND deactivated_at IS NOT NULL`
-	var gone []UserID
-	if err := s.db.SelectContext(ctx, &gone, query, array(ids)); err != nil {
-		return nil, fmt.Errorf("look up who is signed out: %w", err)
-	}
-	signedOut := make(map[UserID]bool, len(gone))
-	for _, id := range gone {
-		signedOut[id] = true
-	}
-	return signedOut, nil
+	return byKey(actors, func(a Actor) uuid.UUID { return a.User.ID.UUID }), nil
 }
 
 // transaction is one change under way.

@@ -1,0 +1,260 @@
+package chat
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Sight is what an event is about as its reader may see it. What was not asked for, or is not for
+// them, is nil.
+type Sight struct {
+	Conversation Conversation
+	Message      *Message
+	// Sender is who wrote or did what the message says.
+	Sender *User
+}
+
+// ConversationID names the conversation, which must be there.
+func (s Sight) ConversationID() ConversationID { return s.Conversation.view().ID }
+
+// Wanted says what of a Sight is needed.
+type Wanted struct{ Conversation, Message, Sender bool }
+
+// Look looks up what an event is about, for a reader who is about to be shown it. It reads the same as
+// ConversationsByID, MessagesByID and Users; but an event goes to many readers at once, so what all of
+// them ask for is read in one statement, with the permissions of each.
+func (s *Service) Look(ctx context.Context, actor Actor, event Event, wanted Wanted) (Sight, error) {
+	about, ok := event.(interface{ about() subjects })
+	if !ok {
+		return Sight{}, nil
+	}
+	of := about.about()
+	var conversations *batch[conversationSeen, ConversationView]
+	var messages *batch[messageSeen, Message]
+	var senders *batch[userSeen, User]
+	conversation := conversationSeen{actor.User.ID, actor.Clinic.StrictDirect, of.conversation}
+	message := messageSeen{actor.User.ID, of.message}
+	sender := userSeen{actor.Clinic.ID, of.sender}
+	if wanted.Conversation && of.conversation != (ConversationID{}) {
+		conversations = s.seen.conversations.ask(conversation)
+	}
+	if wanted.Message && of.message != (MessageID{}) {
+		messages = s.seen.messages.ask(message)
+	}
+	if wanted.Sender && of.sender != (UserID{}) {
+		senders = s.seen.users.ask(sender)
+	}
+	var sight Sight
+	if view, ok, err := conversations.answer(ctx, conversation); err != nil {
+		return Sight{}, err
+	} else if ok {
+		sight.Conversation = view.kindly(actor.Clinic.Policy)
+	}
+	var err error
+	if sight.Message, _, err = messages.answer(ctx, message); err != nil {
+		return Sight{}, err
+	}
+	sight.Sender, _, err = senders.answer(ctx, sender)
+	return sight, err
+}
+
+// subjects are what an event is about.
+type subjects struct {
+	conversation ConversationID
+	message      MessageID
+	sender       UserID
+}
+
+func (e MessageAdded) about() subjects   { return subjects{e.ConversationID, e.MessageID, e.sender} }
+func (e MessageChanged) about() subjects { return subjects{e.ConversationID, e.MessageID, e.sender} }
+func (e ConversationLeft) about() subjects {
+	return subjects{e.ConversationID, e.MessageID, e.sender}
+}
+func (e ConversationAdded) about() subjects   { return subjects{conversation: e.ConversationID} }
+func (e ConversationChanged) about() subjects { return subjects{conversation: e.ConversationID} }
+
+// What is seen is seen by somebody.
+type (
+	conversationSeen struct {
+		reader UserID
+		strict bool
+		id     ConversationID
+	}
+	messageSeen struct {
+		reader UserID
+		id     MessageID
+	}
+	userSeen struct {
+		clinic ClinicID
+		id     UserID
+	}
+)
+
+// seen is what the readers of this process ask for.
+type seen struct {
+	conversations gathering[conversationSeen, ConversationView]
+	messages      gathering[messageSeen, Message]
+	users         gathering[userSeen, User]
+}
+
+func newSeen(s *Service) *seen {
+	return &seen{
+		conversations: gathering[conversationSeen, ConversationView]{fetch: s.conversationsSeen},
+		messages:      gathering[messageSeen, Message]{fetch: s.messagesSeen},
+		users:         gathering[userSeen, User]{fetch: s.usersSeen},
+	}
+}
+
+// forEach has a query that is for the participant $1 answered for each row of wanted (reader, strict, id).
+func forEach(query, id string) string {
+	query = strings.NewReplacer("$1", "wanted.reader", "$2", "wanted.strict").Replace(query)
+	return `CROSS JOIN LATERAL (` + query + ` AND ` + id + ` = wanted.id OFFSET 0) AS seen`
+}
+
+var (
+	conversationsSeen = `
+		SELECT seen.* FROM unnest($1::uuid[], $2::boolean[], $3::uuid[]) AS wanted (reader, strict, id)
+		` + forEach(conversationsOf, "participants.conversation_id")
+	messagesSeen = `
+		SELECT wanted.reader, seen.* FROM unnest($1::uuid[], $2::uuid[]) AS wanted (reader, id)
+		` + forEach(`SELECT `+messageColumns+` FROM messages`+mayRead, "messages.id")
+)
+
+func (s *Service) conversationsSeen(ctx context.Context, wanted []conversationSeen) (map[conversationSeen]ConversationView, error) {
+	readers, strict, ids := make([]UserID, len(wanted)), make([]bool, len(wanted)), make([]ConversationID, len(wanted))
+	isStrict := make(map[UserID]bool, len(wanted))
+	for i, w := range wanted {
+		readers[i], strict[i], ids[i] = w.reader, w.strict, w.id
+		isStrict[w.reader] = w.strict
+	}
+	var views []ConversationView
+	if err := s.db.SelectContext(ctx, &views, conversationsSeen, array(readers), array(strict), array(ids)); err != nil {
+		return nil, fmt.Errorf("conversations of events: %w", err)
+	}
+	return byKey(views, func(v ConversationView) conversationSeen {
+		return conversationSeen{v.ActorID, isStrict[v.ActorID], v.ID}
+	}), nil
+}
+
+func (s *Service) messagesSeen(ctx context.Context, wanted []messageSeen) (map[messageSeen]Message, error) {
+	readers, ids := make([]UserID, len(wanted)), make([]MessageID, len(wanted))
+	for i, w := range wanted {
+		readers[i], ids[i] = w.reader, w.id
+	}
+	var rows []struct {
+		Reader UserID `db:"reader"`
+		Message
+	}
+	if err := s.db.SelectContext(ctx, &rows, messagesSeen, array(readers), array(ids)); err != nil {
+		return nil, fmt.Errorf("messages of events: %w", err)
+	}
+	found := make(map[messageSeen]Message, len(rows))
+	for _, row := range rows {
+		found[messageSeen{row.Reader, row.ID}] = row.Message
+	}
+	return found, nil
+}
+
+func (s *Service) usersSeen(ctx context.Context, wanted []userSeen) (map[userSeen]User, error) {
+	clinics, ids := make([]ClinicID, len(wanted)), make([]UserID, len(wanted))
+	for i, w := range wanted {
+		clinics[i], ids[i] = w.clinic, w.id
+	}
+	const query = `
+		SELECT ` + userColumns + `, presence.seen_at
+		FROM (SELECT DISTINCT clinic, id FROM unnest($1::uuid[], $2::uuid[]) AS given (clinic, id)) AS wanted
+		JOIN users ON users.id = wanted.id AND users.clinic_id = wanted.clinic
+		LEFT JOIN presence ON presence.user_id = users.id`
+	var users []User
+	if err := s.db.SelectContext(ctx, &users, query, array(clinics), array(ids)); err != nil {
+		return nil, fmt.Errorf("senders of events: %w", err)
+	}
+	return byKey(users, func(u User) userSeen { return userSeen{u.ClinicID, u.ID} }), nil
+}
+
+const (
+	// gatherAtOnce bounds the statements of one kind that run at a time: what is asked for meanwhile comes
+	// into the next one, so that statements grow with the load and their number does not.
+	gatherAtOnce = 2
+	// gatherMost bounds one statement.
+	gatherMost = 1000
+	// gatherTime bounds what it may take.
+	gatherTime = 10 * time.Second
+)
+
+// A gathering puts questions that come at the same time into one statement. Nobody waits for others to
+// ask, and every answer was read after it was asked for.
+type gathering[K comparable, V any] struct {
+	fetch func(context.Context, []K) (map[K]V, error)
+
+	mu      sync.Mutex
+	waiting []*batch[K, V]
+	running int
+}
+
+type batch[K comparable, V any] struct {
+	keys  []K
+	read  chan struct{}
+	found map[K]V
+	err   error
+}
+
+// ask puts a question, without waiting for its answer.
+func (g *gathering[K, V]) ask(key K) *batch[K, V] {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := len(g.waiting)
+	if n == 0 || len(g.waiting[n-1].keys) == gatherMost {
+		g.waiting = append(g.waiting, &batch[K, V]{read: make(chan struct{})})
+		n++
+	}
+	b := g.waiting[n-1]
+	b.keys = append(b.keys, key)
+	if g.running < gatherAtOnce {
+		g.running++
+		go g.run()
+	}
+	return b
+}
+
+func (g *gathering[K, V]) run() {
+	for {
+		runtime.Gosched() // whoever was woken by the same event asks first
+		g.mu.Lock()
+		if len(g.waiting) == 0 {
+			g.running--
+			g.mu.Unlock()
+			return
+		}
+		b := g.waiting[0]
+		g.waiting = g.waiting[1:]
+		g.mu.Unlock()
+		func() {
+			defer close(b.read)
+			ctx, cancel := context.WithTimeout(context.Background(), gatherTime)
+			defer cancel()
+			b.found, b.err = g.fetch(ctx, b.keys)
+		}()
+	}
+}
+
+// answer waits for what there is of the key. Of a question that was not asked there is nothing.
+func (b *batch[K, V]) answer(ctx context.Context, key K) (*V, bool, error) {
+	if b == nil {
+		return nil, false, nil
+	}
+	select {
+	case <-b.read:
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
+	value, ok := b.found[key]
+	if !ok || b.err != nil {
+		return nil, false, b.err
+	}
+	return &value, true, nil
+}
