@@ -76,28 +76,30 @@ const (
 
 // follow feeds a subscription from the viewer's stream, until its context ends.
 func follow[E any](ctx context.Context, r *resolver, after *string, pick func(chat.Event) (E, step)) (<-chan E, error) {
-	stream, err := r.chat.Follow(ctx, actor(ctx), after)
+	from := sourceOf(ctx)
+	stream, err := r.chat.Follow(ctx, actor(ctx), after, from.bell)
 	if err != nil {
 		return nil, err
 	}
-	from := sourceOf(ctx)
 	events := make(chan E, 1)
 	noticed, over := false, false
 	from.close = stream.Close
-	from.next = func(ctx context.Context) bool {
+	from.poll = func(ctx context.Context) (outcome, time.Duration) {
 		for !over {
-			event, err := next(ctx, stream, &noticed)
+			event, again, err := next(ctx, stream, &noticed)
 			switch {
 			case ctx.Err() != nil:
-				return false
+				return noMore, 0
 			case errors.Is(err, chat.ErrSignedOut):
 				endSession(ctx, closeForbidden, "Forbidden")
-				return false
+				return noMore, 0
 			case err != nil:
 				// A fault of ours, which may be over when the client resumes: the stream is not complete.
 				presenter(r.logger)(ctx, err)
 				endSession(ctx, closeTryAgain, "Try again later")
-				return false
+				return noMore, 0
+			case event == nil:
+				return notYet, again
 			}
 			picked, step := pick(event)
 			over = step > deliver
@@ -105,28 +107,28 @@ func follow[E any](ctx context.Context, r *resolver, after *string, pick func(ch
 			case deliver, deliverAndEnd:
 				from.event = event
 				events <- picked // it has room: the one before was taken
-				return true
+				return ready, 0
 			case lost:
 				from.failures = gqlerror.List{refusal(codeCursorExpired, "Events are missing that can't be had any more: fetch everything again, and subscribe without the cursor.")}
 			}
 		}
-		return false
+		return noMore, 0
 	}
 	return events, nil
 }
 
 // next is the stream's next event, or once the notice that the session ends.
-func next(ctx context.Context, stream *chat.Stream, noticed *bool) (chat.Event, error) {
+func next(ctx context.Context, stream *chat.Stream, noticed *bool) (chat.Event, time.Duration, error) {
+	event, again, err := stream.Poll(ctx)
 	expires, ends := sessionExpires(ctx)
-	if !ends || *noticed {
-		return stream.Next(ctx, time.Time{})
+	if event != nil || err != nil || !ends || *noticed {
+		return event, again, err
 	}
-	event, err := stream.Next(ctx, expires.Add(-expiryNotice))
-	if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) || time.Until(expires) > expiryNotice {
-		return event, err
+	if left := time.Until(expires) - expiryNotice; left > 0 {
+		return nil, min(again, left), nil
 	}
 	*noticed = true
-	return chat.SessionExpiring{Moment: stream.Now(), ExpiresAt: expires}, nil
+	return chat.SessionExpiring{Moment: stream.Now(), ExpiresAt: expires}, 0, nil
 }
 
 // Conversation is what the line was added to.

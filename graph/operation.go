@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -22,29 +23,60 @@ func readParams(request io.Reader) (params graphql.RawParams, err error) {
 	return params, err
 }
 
-// execute runs an operation and gives each response to send, in this goroutine, until there are no more
-// or send wants none. The errors are why a subscription can't go on.
-func execute(ctx context.Context, exec graphql.GraphExecutor, operation *graphql.OperationContext, send func(*graphql.Response) bool) gqlerror.List {
-	source := &source{wanted: wantedBy(operation.Doc)}
-	next, ctx := exec.DispatchOperation(context.WithValue(ctx, sourceKey{}, source), operation)
-	if source.close != nil {
-		defer source.close()
-	}
-	for source.next == nil || source.next(ctx) {
-		if response := next(ctx); response == nil || !send(response) {
-			break
-		}
-	}
-	return source.failures
+// A running operation has one response, or is a subscription and has many.
+type running struct {
+	ctx     context.Context
+	respond graphql.ResponseHandler
+	source  *source
 }
 
+// run begins an operation. The bell is rung when a subscription may have another response; it must not
+// wait. The operation must be closed.
+func run(ctx context.Context, exec graphql.GraphExecutor, operation *graphql.OperationContext, bell func()) running {
+	from := &source{bell: bell, wanted: wantedBy(operation.Doc)}
+	respond, ctx := exec.DispatchOperation(context.WithValue(ctx, sourceKey{}, from), operation)
+	return running{ctx, respond, from}
+}
+
+// next returns the next response, if there is one. If there may be one later it says after how long to
+// ask again, unless the bell rings before.
+func (r running) next() (response *graphql.Response, what outcome, again time.Duration) {
+	if r.source.poll != nil {
+		if what, again = r.source.poll(r.ctx); what != ready {
+			return nil, what, again
+		}
+	}
+	if response = r.respond(r.ctx); response == nil {
+		return nil, noMore, 0
+	}
+	return response, ready, 0
+}
+
+// failures are why there is no more of a subscription, if it is not complete.
+func (r running) failures() gqlerror.List { return r.source.failures }
+
+func (r running) close() {
+	if r.source != nil && r.source.close != nil {
+		r.source.close()
+	}
+}
+
+// outcome is what came of asking for the next event.
+type outcome int
+
+const (
+	ready outcome = iota
+	notYet
+	noMore
+)
+
 // A source is where the events of a subscription come from. Whoever answers the operation asks it for
-// the next one before it asks gqlgen for the response: so one goroutine does both, and an open
-// subscription that waits costs no other.
+// the next one before it asks gqlgen for the response: so a subscription that waits needs no goroutine.
 type source struct {
-	// next waits for an event and has it ready; there is none when it returns false. Where it is nil
-	// gqlgen waits by itself.
-	next  func(ctx context.Context) bool
+	bell func()
+	// poll has an event ready, or says after how long to ask again. Where it is nil gqlgen waits by
+	// itself.
+	poll  func(ctx context.Context) (outcome, time.Duration)
 	close func()
 	// event is the one that it has ready, and wanted what the operation selects of it.
 	event  chat.Event

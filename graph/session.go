@@ -159,11 +159,16 @@ func load(ctx context.Context) *loaders { return ctx.Value(scopeKey{}).(func() *
 // actor is who is asking.
 func actor(ctx context.Context) chat.Actor { return load(ctx).actor }
 
-// survive is deferred by what a resolver leaves running: a panic there would end the process. The
-// socket is closed before the stream looks complete, so that the client resumes.
+// survive is deferred by what a resolver leaves running: a panic there would end the process.
 func survive(ctx context.Context, logger *slog.Logger) {
 	if panicked := recover(); panicked != nil {
-		logger.ErrorContext(ctx, "a stream failed", "stack", string(debug.Stack()))
-		endSession(ctx, closeTryAgain, "Try again later")
+		reportPanic(ctx, logger)
 	}
+}
+
+// reportPanic reports a panic, and closes what carries ctx before the stream looks complete, so that the
+// client resumes.
+func reportPanic(ctx context.Context, logger *slog.Logger) {
+	logger.ErrorContext(ctx, "a stream failed", "stack", string(debug.Stack()))
+	endSession(ctx, closeTryAgain, "Try again later")
 }

@@ -44,12 +44,21 @@ type socket struct {
 
 var _ carrier = (*socket)(nil)
 
-// A socketOperation is what a client subscribed to under an id.
+// A socketOperation is what a client subscribed to under an id. Its responses are made in a goroutine
+// that lives as long as there are some: most subscriptions wait most of the time.
 type socketOperation struct {
+	socket *socket
 	id     string
-	params graphql.RawParams
 	ctx    context.Context
 	cancel context.CancelFunc
+	running
+	// timer rings the bell when nobody else has.
+	timer *time.Timer
+
+	mu sync.Mutex
+	// busy says that the goroutine is there, rung that it has to look again, and over that it must not
+	// come back.
+	busy, rung, over bool
 }
 
 // frame is a message of the protocol.
@@ -100,7 +109,7 @@ func (s *socket) serve() {
 			s.send(*answer)
 		}
 		if begins != nil {
-			go s.run(begins)
+			go begins.begin(m.Payload)
 		}
 	}
 }
@@ -197,11 +206,6 @@ func (s *socket) ping() {
 }
 
 func (s *socket) subscribe(m frame) (refused *frame, begins *socketOperation) {
-	params, err := readParams(bytes.NewReader(m.Payload))
-	if err != nil { // it was checked before
-		s.end(closeInvalid, "Invalid message received")
-		return nil, nil
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running[m.ID] != nil {
@@ -212,7 +216,7 @@ func (s *socket) subscribe(m frame) (refused *frame, begins *socketOperation) {
 		return failure(m.ID, gqlerror.List{refusal(string(chat.CodeTooManySubscriptions),
 			fmt.Sprintf("One connection may have %d operations at a time: end one first.", s.options.Operations))}), nil
 	}
-	operation := &socketOperation{id: m.ID, params: params}
+	operation := &socketOperation{socket: s, id: m.ID, busy: true}
 	operation.ctx, operation.cancel = context.WithCancel(graphql.StartOperationTrace(s.ctx))
 	if s.running == nil {
 		s.running = map[string]*socketOperation{}
@@ -233,35 +237,113 @@ func (s *socket) complete(id string) {
 	}
 }
 
-// run answers an operation, in a goroutine of its own.
-func (s *socket) run(operation *socketOperation) {
-	defer func() {
-		operation.cancel()
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.begun--
-		if s.running[operation.id] == operation {
-			delete(s.running, operation.id)
-		}
-	}()
-	defer survive(operation.ctx, s.options.Logger)
-	last := &frame{ID: operation.id, Type: "complete"}
-	asked, errs := s.exec.CreateOperationContext(operation.ctx, &operation.params)
+// begin begins what the client asks for and answers it as far as there are answers.
+func (o *socketOperation) begin(request json.RawMessage) {
+	defer o.survives()
+	params, err := readParams(bytes.NewReader(request))
+	if err != nil { // it was checked before
+		o.finish(failure(o.id, gqlerror.List{refusal(codeBadRequest, "The payload must be one JSON object.")}))
+		return
+	}
+	asked, errs := o.socket.exec.CreateOperationContext(o.ctx, &params)
 	if errs != nil {
-		errs = s.exec.DispatchError(graphql.WithOperationContext(operation.ctx, asked), errs).Errors
+		refused := o.socket.exec.DispatchError(graphql.WithOperationContext(o.ctx, asked), errs)
+		o.finish(failure(o.id, refused.Errors))
+		return
+	}
+	o.running = run(o.ctx, o.socket.exec, asked, o.ring)
+	context.AfterFunc(o.running.ctx, o.ring)
+	o.goOn()
+}
+
+// ring has the operation look whether there is more.
+func (o *socketOperation) ring() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.over:
+	case o.busy:
+		o.rung = true
+	default:
+		o.busy = true
+		go func() {
+			defer o.survives()
+			o.goOn()
+		}()
+	}
+}
+
+// goOn sends what there is.
+func (o *socketOperation) goOn() {
+	for {
+		response, what, again := o.running.next()
+		switch {
+		case what == notYet:
+			if o.rests(again) {
+				return
+			}
+		case what == noMore && len(o.running.failures()) > 0:
+			o.finish(failure(o.id, o.running.failures()))
+			return
+		case what == noMore:
+			o.finish(&frame{ID: o.id, Type: "complete"})
+			return
+		case !o.socket.sendNext(o, response):
+			o.finish(nil)
+			return
+		}
+	}
+}
+
+// rests tells whether nobody has rung since it was looked. Then the next one who does, or the timer,
+// wakes the operation.
+func (o *socketOperation) rests(again time.Duration) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.rung {
+		o.rung = false
+		return false
+	}
+	o.busy = false
+	if o.timer == nil {
+		o.timer = time.AfterFunc(again, o.ring)
 	} else {
-		errs = execute(operation.ctx, s.exec, asked, func(response *graphql.Response) bool { return s.sendNext(operation, response) })
+		o.timer.Reset(again)
 	}
-	if len(errs) > 0 {
-		last = failure(operation.id, errs)
+	return true
+}
+
+// survives is deferred by what runs an operation.
+func (o *socketOperation) survives() {
+	if panicked := recover(); panicked != nil {
+		reportPanic(o.ctx, o.socket.options.Logger)
+		o.finish(nil)
 	}
+}
+
+// finish ends the operation, with a last message to a client who does not know yet.
+func (o *socketOperation) finish(last *frame) {
+	o.mu.Lock()
+	again := o.over
+	o.over = true
+	if o.timer != nil {
+		o.timer.Stop()
+	}
+	o.mu.Unlock()
+	if again {
+		return
+	}
+	o.cancel()
+	o.running.close()
+	s := o.socket
 	s.mu.Lock()
-	completes := s.running[operation.id] == operation
-	if completes {
-		delete(s.running, operation.id)
+	s.begun--
+	known := s.running[o.id] != o
+	if !known {
+		delete(s.running, o.id)
 	}
 	s.mu.Unlock()
-	if completes { // or the client knows already
+	if last != nil && !known {
 		s.send(*last)
 	}
 }

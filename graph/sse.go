@@ -141,8 +141,33 @@ func (t *eventStreams) events(ctx context.Context, operation *graphql.OperationC
 		}
 		if errs != nil {
 			send(exec.DispatchError(graphql.WithOperationContext(ctx, operation), errs))
-		} else if errs := execute(ctx, exec, operation, send); len(errs) > 0 {
-			send(&graphql.Response{Errors: errs})
+			return
+		}
+		bell := make(chan struct{}, 1)
+		running := run(ctx, exec, operation, func() {
+			select {
+			case bell <- struct{}{}:
+			default: // it has not been heard yet
+			}
+		})
+		defer running.close()
+		for {
+			response, what, again := running.next()
+			switch {
+			case what == notYet:
+				select {
+				case <-bell:
+				case <-time.After(again):
+				case <-ctx.Done():
+				}
+			case what == noMore:
+				if errs := running.failures(); len(errs) > 0 {
+					send(&graphql.Response{Errors: errs})
+				}
+				return
+			case !send(response):
+				return
+			}
 		}
 	}()
 	return events

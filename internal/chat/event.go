@@ -114,8 +114,9 @@ type Stream struct {
 	follower *eventlog.Follower
 }
 
-// Follow begins the actor's stream behind a cursor, or now if there is none. Close must be called.
-func (s *Service) Follow(ctx context.Context, actor Actor, after *string) (*Stream, error) {
+// Follow begins the actor's stream behind a cursor, or now if there is none. The bell is rung whenever
+// there may be something to Poll; it must not wait. Close must be called.
+func (s *Service) Follow(ctx context.Context, actor Actor, after *string, bell func()) (*Stream, error) {
 	if !s.present.enter(actor.User.ID) {
 		return nil, refuse(CodeTooManySubscriptions, "You have %d subscriptions open: end one first.", MaxStreams)
 	}
@@ -123,7 +124,7 @@ func (s *Service) Follow(ctx context.Context, actor Actor, after *string) (*Stre
 	if after != nil {
 		cursor = *after
 	}
-	follower, err := s.log.Follow(ctx, actor.User.ID.UUID, cursor)
+	follower, err := s.log.Follow(ctx, actor.User.ID.UUID, cursor, bell)
 	if err != nil {
 		s.present.leave(actor.User.ID)
 	}
@@ -145,24 +146,17 @@ func (s *Stream) Close() {
 	s.follower.Close()
 }
 
-// Next waits for the next event, until ctx ends. The error is ErrSignedOut when the account was
-// deactivated, and context.DeadlineExceeded if nothing happened by the time that is given, if one is.
-func (s *Stream) Next(ctx context.Context, until time.Time) (Event, error) {
-	waiting := ctx
-	if !until.IsZero() {
-		var cancel context.CancelFunc
-		waiting, cancel = context.WithDeadline(ctx, until)
-		defer cancel()
-	}
+// Poll returns the next event, or nil and after how long to poll again, unless the bell rings before.
+// The error is ErrSignedOut when the account was deactivated.
+func (s *Stream) Poll(ctx context.Context) (Event, time.Duration, error) {
 	for {
-		delivery, err := s.follower.Next(waiting)
-		if err != nil {
-			return nil, err
+		delivery, ok, again, err := s.follower.Poll(ctx)
+		if !ok || err != nil {
+			return nil, again, err
 		}
-		// Not under the deadline: what was taken from the log must come out of here.
 		event, err := s.translate(ctx, delivery)
 		if err != nil || event != nil {
-			return event, err
+			return event, 0, err
 		}
 	}
 }

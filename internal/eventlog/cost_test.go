@@ -63,12 +63,14 @@ func BenchmarkWhatDeliveryCosts(b *testing.B) {
 	}))
 	var heard atomic.Int64
 	for _, reader := range readers {
-		follower, err := l.Follow(ctx, reader, "")
+		bell := make(chan struct{}, 1)
+		follower, err := l.Follow(ctx, reader, "", func() { ring(bell) })
 		must(err)
 		running.Go(func() {
-			defer follower.Close()
+			e := &ear{Follower: follower, bell: bell}
+			defer e.Close()
 			for {
-				delivery, err := follower.Next(ctx)
+				delivery, err := e.Next(ctx)
 				if err != nil {
 					return
 				}

@@ -213,9 +213,8 @@ func TestAFaultOfTheDatabaseLosesNothing(t *testing.T) {
 		restless.Close()
 		before := heard[restless]
 		for {
-			follower, err := processes[random.IntN(2)].Follow(t.Context(), ann, restless.cursor)
-			if err == nil {
-				restless = &ear{w: w, Follower: follower, cursor: restless.cursor}
+			if again, err := w.begins(processes[random.IntN(2)], ann, restless.cursor); err == nil {
+				restless = again
 				break
 			}
 		}
@@ -329,9 +328,7 @@ func TestNothingRunsOnWhenAProcessEnds(t *testing.T) {
 	}
 	w.eventually("it listens", func() bool { return w.listener() != 0 })
 	check(t, "it lives", living(), true)
-	follower, err := l.Follow(t.Context(), ann, "")
-	w.must(err)
-	defer follower.Close()
+	defer w.resumes(l, ann, "").Close()
 	// While nobody takes hints there come more than there is room for.
 	l.mu.Lock()
 	for range 4 {

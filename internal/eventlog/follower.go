@@ -30,11 +30,13 @@ type Delivery struct {
 	At time.Time
 }
 
-// Follower reads the log for one reader. It belongs to one goroutine.
+// Follower reads the log for one reader. It is used by one goroutine at a time, and needs none while it
+// waits.
 type Follower struct {
 	log    *Log
 	reader uuid.UUID
-	bell   chan struct{}
+	// bell is rung when there may be something new.
+	bell func()
 	// woken is when the bell rang for something new, in nanoseconds, until it is delivered.
 	woken atomic.Int64
 
@@ -52,13 +54,17 @@ type Follower struct {
 	watched map[int64]bool
 	greeted bool
 	reset   bool
+	// quiet is when the reader heard something last, lookAt when to look into the database if the
+	// process does not hold what they need by then.
+	quiet, lookAt time.Time
 }
 
-// Follow starts to read for a reader, behind the given cursor, or from now on if it is empty. The
+// Follow starts to read for a reader, behind the given cursor, or from now on if it is empty. The bell
+// is rung, by anybody, whenever there may be something to Poll; it must not wait. The
 // error is ErrCursorInvalid if the cursor is not one of theirs. Close must be called.
-func (l *Log) Follow(ctx context.Context, reader uuid.UUID, after string) (*Follower, error) {
+func (l *Log) Follow(ctx context.Context, reader uuid.UUID, after string, bell func()) (*Follower, error) {
 	f := &Follower{
-		log: l, reader: reader, bell: make(chan struct{}, 1),
+		log: l, reader: reader, bell: bell,
 		at: cursor{ahead: map[int64]int64{}}, last: map[int64]int64{}, watched: map[int64]bool{}, behind: true,
 	}
 	var err error
@@ -90,7 +96,7 @@ func (l *Log) Follow(ctx context.Context, reader uuid.UUID, after string) (*Foll
 // wake rings for something new.
 func (f *Follower) wake() {
 	f.woken.CompareAndSwap(0, time.Now().UnixNano())
-	ring(f.bell)
+	f.bell()
 }
 
 // delivers counts a delivery, and how long it took since the bell rang for it.
@@ -124,24 +130,25 @@ func without(followers []*Follower, f *Follower) []*Follower {
 	return followers
 }
 
-// Next waits for the next delivery, until ctx ends. Any other error ends the follower: the log is
+// Poll returns the next delivery, if there is one. If there is none it says after how long to poll
+// again, unless the bell rings before. An error that is not ctx's ends the follower: the log is
 // not what it promises to be. Its cursor resumes behind what is missing.
-func (f *Follower) Next(ctx context.Context) (Delivery, error) {
+func (f *Follower) Poll(ctx context.Context) (delivery Delivery, ok bool, again time.Duration, err error) {
 	if !f.greeted {
 		f.greeted = true
-		return f.sign(), nil
+		return f.sign(), true, 0, nil
 	}
-	var quiet *time.Timer
 	for {
 		for len(f.pending) > 0 {
 			event := f.pending[0]
 			f.pending = f.pending[1:]
 			if deliver, err := f.pass(event); err != nil {
 				f.log.metrics.breaches.Inc()
-				return Delivery{}, err
+				return Delivery{}, false, 0, err
 			} else if deliver {
 				f.delivers()
-				return Delivery{Event: &event.Event, Cursor: f.Cursor(), At: event.OccurredAt}, nil
+				f.quiet = time.Now()
+				return Delivery{Event: &event.Event, Cursor: f.Cursor(), At: event.OccurredAt}, true, 0, nil
 			}
 		}
 		f.at.pos = max(f.at.pos, f.scanned)
@@ -149,7 +156,7 @@ func (f *Follower) Next(ctx context.Context) (Delivery, error) {
 		if f.behind {
 			if err := f.read(ctx, false); err == nil {
 				if f.reset {
-					return f.sign(), nil
+					return f.sign(), true, 0, nil
 				}
 				continue
 			} else if ctx.Err() == nil {
@@ -158,25 +165,28 @@ func (f *Follower) Next(ctx context.Context) (Delivery, error) {
 		} else if ready = f.collect(); len(f.pending) > 0 || f.behind {
 			continue
 		}
-		if quiet == nil {
-			quiet = time.NewTimer(f.log.heartbeat)
-			defer quiet.Stop()
+		if err := ctx.Err(); err != nil {
+			return Delivery{}, false, 0, err
+		}
+		now := time.Now()
+		switch {
+		case ready:
+			f.lookAt = time.Time{}
+		case f.lookAt.IsZero():
+			f.lookAt = now.Add(lookEvery)
+		case !now.Before(f.lookAt):
+			f.lookAt, f.behind = time.Time{}, true
+			continue
 		}
 		f.woken.Store(0) // there was nothing for this reader
-		var again <-chan time.Time
+		f.at.pos = max(f.at.pos, f.scanned)
+		if again = f.log.heartbeat - now.Sub(f.quiet); again <= 0 {
+			return f.sign(), true, 0, nil
+		}
 		if f.behind || !ready {
-			again = time.After(lookEvery)
+			again = min(again, lookEvery)
 		}
-		select {
-		case <-ctx.Done():
-			return Delivery{}, ctx.Err()
-		case <-f.bell:
-		case <-again:
-			f.behind = true
-		case <-quiet.C:
-			f.at.pos = max(f.at.pos, f.scanned)
-			return f.sign(), nil
-		}
+		return Delivery{}, false, again, nil
 	}
 }
 
@@ -205,7 +215,7 @@ func (f *Follower) pass(event numbered) (deliver bool, err error) {
 // sign is a sign of life.
 func (f *Follower) sign() Delivery {
 	reset := f.reset
-	f.reset = false
+	f.reset, f.quiet = false, time.Now()
 	return Delivery{Cursor: f.Cursor(), Reset: reset, At: time.Now()}
 }
 

@@ -502,7 +502,7 @@ func TestASignOfLifeCarriesAFreshCursor(t *testing.T) {
 	check(t, "the position", at.pos, 3)
 }
 
-func TestNextEndsWithItsContextAndLosesNothing(t *testing.T) {
+func TestPollingEndsWithItsContextAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	l := w.still()
@@ -617,11 +617,11 @@ func TestCloseLeavesNothing(t *testing.T) {
 	check(t, "readers", len(l.byReader), 0)
 	w.refreshes(l)
 	check(t, "what an idle process keeps", len(l.ring)+len(l.ahead)+len(l.seen), 0)
-	_, err := l.Follow(t.Context(), uuid.New(), first.cursor)
+	_, err := w.begins(l, uuid.New(), first.cursor)
 	check(t, "a foreign cursor", errors.Is(err, ErrCursorInvalid), true)
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err = l.Follow(cancelled, ann, ""); err == nil {
+	if _, err = l.Follow(cancelled, ann, "", func() {}); err == nil {
 		t.Error("it reads under a context that has ended")
 	}
 	check(t, "readers after that", len(l.byReader)+len(l.byStream), 0)

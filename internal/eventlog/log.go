@@ -212,7 +212,7 @@ func (l *Log) take(incarnation, from int64, found []numbered) (more bool, err er
 		// They may be behind what will be kept, or in another database.
 		for _, followers := range l.byReader {
 			for _, follower := range followers {
-				ring(follower.bell)
+				follower.bell()
 			}
 		}
 	}

@@ -236,6 +236,7 @@ func (w *world) spans(reader uuid.UUID, stream int64) string {
 type ear struct {
 	w *world
 	*Follower
+	bell   chan struct{}
 	cursor string
 }
 
@@ -256,10 +257,32 @@ func (w *world) follows(l *Log, reader uuid.UUID, after string) *ear {
 // resumes begins to read and takes nothing yet.
 func (w *world) resumes(l *Log, reader uuid.UUID, after string) *ear {
 	w.t.Helper()
-	follower, err := l.Follow(w.t.Context(), reader, after)
+	e, err := w.begins(l, reader, after)
 	w.must(err)
-	w.t.Cleanup(follower.Close)
-	return &ear{w: w, Follower: follower, cursor: after}
+	w.t.Cleanup(e.Close)
+	return e
+}
+
+func (w *world) begins(l *Log, reader uuid.UUID, after string) (*ear, error) {
+	e := &ear{w: w, bell: make(chan struct{}, 1), cursor: after}
+	var err error
+	e.Follower, err = l.Follow(w.t.Context(), reader, after, func() { ring(e.bell) })
+	return e, err
+}
+
+// Next waits for the next delivery, until ctx ends.
+func (e *ear) Next(ctx context.Context) (Delivery, error) {
+	for {
+		delivery, ok, again, err := e.Poll(ctx)
+		if ok || err != nil {
+			return delivery, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-e.bell:
+		case <-time.After(again):
+		}
+	}
 }
 
 // next is the next delivery.

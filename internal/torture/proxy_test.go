@@ -20,7 +20,7 @@ type proxy struct {
 	conns map[*net.TCPConn]struct{}
 }
 
-func newProxy(t *testing.T, to string) *proxy {
+func newProxy(t testing.TB, to string) *proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
