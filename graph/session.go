@@ -132,11 +132,18 @@ func (s *session) is(actor chat.Actor, asked time.Time) {
 
 type scopeKey struct{}
 
-// scoped gives a response its loaders. They are made when the first field asks for them: an event
-// may be long in coming, and is judged by what the actor may see then.
+// A scope is what the fields of one response share: who is asking, and the loaders. Both are made when
+// the first field asks for them: an event may be long in coming, and is judged by what the actor may
+// see then.
+type scope struct {
+	actor   func() (chat.Actor, error)
+	loaders func() *loaders
+}
+
+// scoped gives a response its scope.
 func scoped(ctx context.Context) context.Context {
-	return context.WithValue(ctx, scopeKey{}, sync.OnceValue(func() *loaders {
-		s := ctx.Value(sessionKey{}).(*session)
+	s := ctx.Value(sessionKey{}).(*session)
+	made := &scope{actor: sync.OnceValues(func() (chat.Actor, error) {
 		actor, err := s.now(ctx)
 		switch {
 		case errors.Is(err, chat.ErrSignedOut):
@@ -144,20 +151,27 @@ func scoped(ctx context.Context) context.Context {
 		case err != nil:
 			endSession(ctx, closeTryAgain, "Try again later")
 		}
-		// With an error the actor is nobody, who sees nothing.
+		return actor, err
+	})}
+	made.loaders = sync.OnceValue(func() *loaders {
+		actor, err := made.actor()
 		loaders := newLoaders(ctx, s.chat, actor)
 		if from := sourceOf(ctx); from != nil && from.event != nil && err == nil {
 			loaders.prime(ctx, s.chat, from)
 		}
 		return loaders
-	}))
+	})
+	return context.WithValue(ctx, scopeKey{}, made)
 }
 
 // load returns the loaders of the response that is being made.
-func load(ctx context.Context) *loaders { return ctx.Value(scopeKey{}).(func() *loaders)() }
+func load(ctx context.Context) *loaders { return ctx.Value(scopeKey{}).(*scope).loaders() }
 
-// actor is who is asking.
-func actor(ctx context.Context) chat.Actor { return load(ctx).actor }
+// actor is who is asking. With an error it is nobody, who sees nothing.
+func actor(ctx context.Context) chat.Actor {
+	actor, _ := ctx.Value(scopeKey{}).(*scope).actor() // the error has ended the session
+	return actor
+}
 
 // survive is deferred by what a resolver leaves running: a panic there would end the process.
 func survive(ctx context.Context, logger *slog.Logger) {

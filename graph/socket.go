@@ -1,9 +1,13 @@
 package graph
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -119,7 +123,7 @@ func (t *sockets) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphE
 		refuse(w, http.StatusServiceUnavailable, refusal(codeRestarting, "This server is about to stop: connect again."))
 		return
 	}
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+	conn, err := websocket.Accept(lean{w}, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{subprotocol},
 		InsecureSkipVerify: true, // the origin has been checked
 	})
@@ -133,6 +137,30 @@ func (t *sockets) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphE
 		return
 	}
 	go s.serve()
+}
+
+// lean makes the buffers of a connection small: most sockets are idle most of the time, and what is
+// longer goes around them.
+type lean struct{ http.ResponseWriter }
+
+const leanBuffer = 512
+
+// Hijack implements http.Hijacker.
+func (w lean) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, large, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	// What the client sent early must be in the buffer, where it is looked for.
+	early, err := large.Reader.Peek(large.Reader.Buffered())
+	small := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(early), conn), max(leanBuffer, len(early)))
+	if err == nil {
+		_, err = small.Peek(len(early))
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
+	}
+	return conn, bufio.NewReadWriter(small, bufio.NewWriterSize(conn, leanBuffer)), nil
 }
 
 func offers(r *http.Request, subprotocol string) bool {

@@ -99,18 +99,30 @@ func (s *socket) serve() {
 			continue // until the client answers the close
 		}
 		s.heard.Store(true)
-		var m frame
-		if kind != websocket.MessageText || json.Unmarshal(data, &m) != nil {
-			s.end(closeInvalid, "Invalid message received")
-			continue
-		}
-		answer, begins := s.receive(m)
-		if answer != nil {
-			s.send(*answer)
-		}
-		if begins != nil {
-			go begins.begin(m.Payload)
-		}
+		// In another goroutine, so that the stack of this one stays small for as long as the socket lives.
+		taken := make(chan struct{})
+		go func() {
+			defer close(taken)
+			defer survive(s.ctx, s.options.Logger)
+			s.take(kind, data)
+		}()
+		<-taken
+	}
+}
+
+// take does what a message says.
+func (s *socket) take(kind websocket.MessageType, data []byte) {
+	var m frame
+	if kind != websocket.MessageText || json.Unmarshal(data, &m) != nil {
+		s.end(closeInvalid, "Invalid message received")
+		return
+	}
+	answer, begins := s.receive(m)
+	if answer != nil {
+		s.send(*answer)
+	}
+	if begins != nil {
+		go begins.begin(m.Payload)
 	}
 }
 

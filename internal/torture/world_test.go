@@ -73,7 +73,7 @@ func TestMain(m *testing.M) {
 
 // world is a clinic on several instances.
 type world struct {
-	t             *testing.T
+	t             testing.TB
 	postgres      *pgtest.Server
 	db            *sqlx.DB
 	key           *auth.Key
@@ -109,17 +109,18 @@ type guest struct {
 // settings are how a world is made.
 type settings struct {
 	people, groups, directs int
+	// instances are three if they are 0.
+	instances int
 	// environment is set for the servers.
 	environment []string
 }
 
 const (
-	instances   = 3
 	groupSize   = 4
 	groupGuests = 3
 )
 
-func newWorld(t *testing.T, s settings) *world {
+func newWorld(t testing.TB, s settings) *world {
 	t.Helper()
 	w := &world{t: t, postgres: pgtest.NewServer(t, map[string]string{"autovacuum": "on", "autovacuum_naptime": "2s"})}
 	w.db = w.postgres.Open()
@@ -129,7 +130,10 @@ func newWorld(t *testing.T, s settings) *world {
 		t.Fatal(err)
 	}
 	w.enrols(s.people)
-	for range instances {
+	if s.instances == 0 {
+		s.instances = 3
+	}
+	for range s.instances {
 		w.instances = append(w.instances, newInstance(t, append([]string{
 			"DATABASE_URL=" + w.postgres.URL, "CORRIDOR_TOKEN_KEY=" + secret, "CORRIDOR_LOG_LEVEL=error", "CORRIDOR_DEMO=false",
 			"CORRIDOR_DRAIN_TIME=5s",
@@ -228,7 +232,7 @@ func (w *world) opens(c *conversation, mutation string, input vars, field string
 // instance is a server that is killed and comes back at the same address, behind a network that
 // fails.
 type instance struct {
-	t       *testing.T
+	t       testing.TB
 	address string
 	proxy   *proxy
 	command *exec.Cmd
@@ -237,7 +241,7 @@ type instance struct {
 	client  *http.Client
 }
 
-func newInstance(t *testing.T, env []string) *instance {
+func newInstance(t testing.TB, env []string) *instance {
 	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -285,7 +289,7 @@ func (i *instance) waits() {
 }
 
 // eventually asks again and again: what it waits for is in another process, which tells nobody.
-func eventually(t *testing.T, within time.Duration, what string, done func() bool) {
+func eventually(t testing.TB, within time.Duration, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(within); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
