@@ -357,6 +357,11 @@ func TestWrongSettingsAreRefusedWithWhatToDo(t *testing.T) {
 		"a file as directory":           {settings: []string{"CORRIDOR_DATA_DIR=" + file}, says: []string{"CORRIDOR_DATA_DIR", "directory"}},
 		"a short key":                   {settings: []string{"CORRIDOR_TOKEN_KEY=mellon-mellon"}, says: []string{"CORRIDOR_TOKEN_KEY", "openssl rand -base64 48"}},
 		"no NATS address":               {settings: []string{"CORRIDOR_NATS_URL=nats://a:mellon-mellon@h:4222,b"}, says: []string{"CORRIDOR_NATS_URL", "nats://two.example:4222"}},
+		"a replica URL that is none": {
+			settings: []string{"DATABASE_URL=postgres://localhost/x", "CORRIDOR_TOKEN_KEY=" + someKey, "CORRIDOR_REPLICA_URL=mysql://user:mellon-mellon@host/x"},
+			says:     []string{"CORRIDOR_REPLICA_URL", "postgres://user:password@host:5432/name"},
+		},
+		"a replica of our own database": {settings: []string{"CORRIDOR_REPLICA_URL=postgres://user:mellon-mellon@host/x"}, says: []string{"CORRIDOR_REPLICA_URL", "DATABASE_URL"}},
 		"an origin without scheme":      {settings: []string{"CORRIDOR_ORIGINS=chat.example.org"}, says: []string{"CORRIDOR_ORIGINS", "https://chat.example.org"}},
 		"a database without key":        {settings: []string{"DATABASE_URL=postgres://localhost/x"}, says: []string{"CORRIDOR_TOKEN_KEY", "openssl rand -base64 48"}},
 		"a database URL that is none": {
