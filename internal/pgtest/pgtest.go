@@ -139,7 +139,7 @@ func (s *Server) Pause() {
 	s.t.Helper()
 	s.command(`SELECT pg_wal_replay_pause()`)
 	for state := ""; state != "paused"; time.Sleep(time.Millisecond) {
-		if err := s.cluster.admin.GetContext(s.t.Context(), &state, `SELECT pg_get_wal_replay_pause_state()`); err != nil {
+		if err := s.cluster.admin.Get(&state, `SELECT pg_get_wal_replay_pause_state()`); err != nil {
 			s.t.Fatalf("pgtest: %v", err)
 		}
 	}
@@ -159,7 +159,7 @@ func (s *Server) Promote() {
 
 func (s *Server) command(query string) {
 	s.t.Helper()
-	if _, err := s.cluster.admin.ExecContext(s.t.Context(), query); err != nil {
+	if _, err := s.cluster.admin.Exec(query); err != nil { // at the end of a test too
 		s.t.Fatalf("pgtest: %s: %v", query, err)
 	}
 }
