@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -577,5 +578,50 @@ func TestMetricsTellWhatTheServerDoesAndOfNobody(t *testing.T) {
 	}
 	if found := regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}|@|(user|conversation)_[0-9a-z]{20}`).FindString(body); found != "" {
 		t.Errorf("it tells of %s", found)
+	}
+}
+
+func TestAServerReadsFromItsReplicaWhenThereIsOne(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.NewServer(t, nil)
+	standby := primary.Standby()
+	standby.Stop()
+	settings := []string{"DATABASE_URL=" + primary.URL, "CORRIDOR_TOKEN_KEY=" + someKey, "CORRIDOR_DEMO=true"}
+
+	server := starts(t, emptyDir(t), append(settings, "CORRIDOR_REPLICA_URL="+standby.URL)...)
+
+	token := strings.TrimSpace(runs(t, settings, "token", "--email", ann).stdout)
+	answers := func(answer string) bool {
+		server.overview(token)
+		_, metrics := server.gets("/metrics")
+		return !strings.Contains(metrics, `corridor_replica_reads_total{answer="`+answer+`"} 0`+"\n")
+	}
+	if !answers("away") || answers("replica") {
+		t.Error("it does not know that the replica is away")
+	}
+	if !strings.Contains(server.output.String(), "the replica is away") {
+		t.Error("it does not say so")
+	}
+	standby.Start()
+	for until := time.Now().Add(patience); !answers("replica"); {
+		if time.Now().After(until) {
+			t.Fatal("it does not read from the replica")
+		}
+	}
+}
+
+func TestAReplicaOfSomethingElseIsRefused(t *testing.T) {
+	t.Parallel()
+	server, other := pgtest.New(t), pgtest.New(t)
+	at, err := url.Parse(other.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at.User = url.UserPassword(at.User.Username(), "mellon-mellon")
+
+	got := runs(t, []string{"DATABASE_URL=" + server.URL, "CORRIDOR_TOKEN_KEY=" + someKey, "CORRIDOR_REPLICA_URL=" + at.String()})
+
+	if got.code != exitUsage || !strings.Contains(got.stderr, "CORRIDOR_REPLICA_URL (--replica-url) names another database") || strings.Contains(got.stderr, "mellon") {
+		t.Errorf("it ended with %d: %s", got.code, got.stderr)
 	}
 }

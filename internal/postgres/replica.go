@@ -116,7 +116,7 @@ func (r *Replica) Collect(to chan<- prometheus.Metric) { r.reads.Collect(to) }
 func (r *Replica) Run(ctx context.Context) error {
 	every := time.NewTicker(leftAlone)
 	defer every.Stop()
-	defer r.leave(r.standby.Load())
+	defer func() { r.leave(r.standby.Load()) }()
 	for {
 		select {
 		case <-ctx.Done():

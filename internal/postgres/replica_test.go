@@ -5,6 +5,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -427,6 +428,33 @@ func TestAReplicaWithAHistoryOfItsOwnIsNotRead(t *testing.T) {
 	}
 }
 
+func TestAReplicaNeedsNoSuperuser(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	exec(t, p.db, `CREATE ROLE anybody LOGIN`)
+	exec(t, p.db, `GRANT SELECT ON lines TO anybody`)
+	p.writes()
+	p.eventuallySees(1, "replica")
+	byAnybody := func(written string) string {
+		at, err := url.Parse(written)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at.User = url.User("anybody")
+		return at.String()
+	}
+	db, err := postgres.Open(t.Context(), byAnybody(p.primary.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	p.db = db
+	p.replica = p.opens(byAnybody(p.standby.URL))
+
+	p.eventuallySees(1, "replica")
+}
+
+// What it costs to know that the replica is far enough.
 func BenchmarkReading(b *testing.B) {
 	primary := pgtest.NewServer(b, nil)
 	standby := primary.Standby()
@@ -439,14 +467,26 @@ func BenchmarkReading(b *testing.B) {
 		var n int
 		return db.GetContext(b.Context(), &n, `SELECT 1`)
 	}
-	b.Run("primary", func(b *testing.B) {
-		for b.Loop() {
-			_ = do(db)
+	for _, readers := range []int{1, 8, 64} {
+		for where, read := range map[string]func() error{
+			"primary": func() error { return do(db) },
+			"replica": func() error { return replica.Read(b.Context(), new(postgres.Reading), do) },
+		} {
+			b.Run(fmt.Sprintf("%s/%d", where, readers), func(b *testing.B) {
+				var all sync.WaitGroup
+				left := atomic.Int64{}
+				left.Store(int64(b.N))
+				for range readers {
+					all.Go(func() {
+						for left.Add(-1) >= 0 {
+							if err := read(); err != nil {
+								b.Error(err)
+							}
+						}
+					})
+				}
+				all.Wait()
+			})
 		}
-	})
-	b.Run("replica", func(b *testing.B) {
-		for b.Loop() {
-			_ = replica.Read(b.Context(), new(postgres.Reading), do)
-		}
-	})
+	}
 }
