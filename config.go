@@ -188,13 +188,13 @@ func makeKey(name string) error {
 
 // serverSettings are of the server alone.
 type serverSettings struct {
-	Listen     string        `env:"CORRIDOR_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to answer (${default}). Without a host it is all addresses of this machine."`
-	Origins    string        `env:"CORRIDOR_ORIGINS" placeholder:"ORIGIN,…" help:"Origins of web pages that may use the API, besides its own, with * for a part: https://chat.example.org,https://*.example.net."`
-	NATSURL    string        `name:"nats-url" env:"CORRIDOR_NATS_URL" placeholder:"URL,…" help:"NATS servers that carry hints between many instances, instead of NOTIFY in PostgreSQL. Hints hold numbers only."`
-	ReplicaURL string        `name:"replica-url" env:"CORRIDOR_REPLICA_URL" placeholder:"URL" help:"A streaming standby of the database in DATABASE_URL, which answers queries as far as it keeps up. Prefer the variable: others on this machine can see flags."`
-	LogLevel   string        `env:"CORRIDOR_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"What to log: debug, info, warn or error (${default}). Logs go to standard error, as JSON unless that is a terminal."`
-	DrainTime  time.Duration `env:"CORRIDOR_DRAIN_TIME" default:"10s" placeholder:"TIME" help:"How long stopping may take: requests are finished and sockets closed within it (${default})."`
-	Demo       *bool         `env:"CORRIDOR_DEMO" negatable:"" help:"Make the demo clinic when there is no clinic yet. Without a database URL this is the default."`
+	Listen    string        `env:"CORRIDOR_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to answer (${default}). Without a host it is all addresses of this machine."`
+	Origins   string        `env:"CORRIDOR_ORIGINS" placeholder:"ORIGIN,…" help:"Origins of web pages that may use the API, besides its own, with * for a part: https://chat.example.org,https://*.example.net."`
+	NATSURL   string        `name:"nats-url" env:"CORRIDOR_NATS_URL" placeholder:"URL,…" help:"NATS servers that carry hints between many instances, instead of NOTIFY in PostgreSQL. Hints hold numbers only."`
+	Replica   string        `name:"replica-url" env:"CORRIDOR_REPLICA_URL" placeholder:"URL" help:"A streaming standby of the database in DATABASE_URL, which answers queries as far as it keeps up. Prefer the variable: others on this machine can see flags."`
+	LogLevel  string        `env:"CORRIDOR_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"What to log: debug, info, warn or error (${default}). Logs go to standard error, as JSON unless that is a terminal."`
+	DrainTime time.Duration `env:"CORRIDOR_DRAIN_TIME" default:"10s" placeholder:"TIME" help:"How long stopping may take: requests are finished and sockets closed within it (${default})."`
+	Demo      *bool         `env:"CORRIDOR_DEMO" negatable:"" help:"Make the demo clinic when there is no clinic yet. Without a database URL this is the default."`
 
 	origins []string
 	level   slog.Level
@@ -221,8 +221,8 @@ func (s *serverSettings) check(d databaseSettings) error {
 			return wrong("CORRIDOR_NATS_URL (--nats-url) can't be read: it looks like nats://user:password@one.example:4222,nats://two.example:4222")
 		}
 	}
-	if s.ReplicaURL != "" {
-		if _, err := postgres.Connector(s.ReplicaURL); err != nil {
+	if s.Replica != "" {
+		if _, err := postgres.Connector(s.Replica); err != nil {
 			return wrong("CORRIDOR_REPLICA_URL (--replica-url): %w", err)
 		}
 		if d.own() {

@@ -321,10 +321,10 @@ func (s *server) open(ctx context.Context) (*auth.Key, error) {
 
 // openReplica opens the replica, if there is to be one.
 func (s *server) openReplica(ctx context.Context) (*postgres.Replica, error) {
-	if s.settings.ReplicaURL == "" {
+	if s.settings.Replica == "" {
 		return nil, nil
 	}
-	replica, err := postgres.OpenReplica(ctx, s.database.DB, s.settings.ReplicaURL, s.logger)
+	replica, err := postgres.OpenReplica(ctx, s.database.DB, s.settings.Replica, s.logger)
 	if errors.Is(err, postgres.ErrAnotherDatabase) {
 		return nil, wrong("CORRIDOR_REPLICA_URL (--replica-url) names another database: it must be a streaming standby of the server in DATABASE_URL, with the same database name")
 	}
