@@ -191,6 +191,7 @@ type serverSettings struct {
 	Listen    string        `env:"CORRIDOR_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to answer (${default}). Without a host it is all addresses of this machine."`
 	Origins   string        `env:"CORRIDOR_ORIGINS" placeholder:"ORIGIN,…" help:"Origins of web pages that may use the API, besides its own, with * for a part: https://chat.example.org,https://*.example.net."`
 	NATSURL   string        `name:"nats-url" env:"CORRIDOR_NATS_URL" placeholder:"URL,…" help:"NATS servers that carry hints between many instances, instead of NOTIFY in PostgreSQL. Hints hold numbers only."`
+	Replica   string        `name:"replica-url" env:"CORRIDOR_REPLICA_URL" placeholder:"URL" help:"A streaming standby of the database in DATABASE_URL, which answers queries as far as it keeps up. Prefer the variable: others on this machine can see flags."`
 	LogLevel  string        `env:"CORRIDOR_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"What to log: debug, info, warn or error (${default}). Logs go to standard error, as JSON unless that is a terminal."`
 	DrainTime time.Duration `env:"CORRIDOR_DRAIN_TIME" default:"10s" placeholder:"TIME" help:"How long stopping may take: requests are finished and sockets closed within it (${default})."`
 	Demo      *bool         `env:"CORRIDOR_DEMO" negatable:"" help:"Make the demo clinic when there is no clinic yet. Without a database URL this is the default."`
@@ -199,7 +200,7 @@ type serverSettings struct {
 	level   slog.Level
 }
 
-func (s *serverSettings) check() error {
+func (s *serverSettings) check(d databaseSettings) error {
 	host, port, err := net.SplitHostPort(s.Listen)
 	number, bad := strconv.Atoi(port)
 	if err != nil || bad != nil || number < 0 || number > 65535 || strings.ContainsAny(host, " /") {
@@ -218,6 +219,14 @@ func (s *serverSettings) check() error {
 		at, err := url.Parse(strings.TrimSpace(server))
 		if s.NATSURL != "" && (err != nil || at.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, at.Scheme)) {
 			return wrong("CORRIDOR_NATS_URL (--nats-url) can't be read: it looks like nats://user:password@one.example:4222,nats://two.example:4222")
+		}
+	}
+	if s.Replica != "" {
+		if _, err := postgres.Connector(s.Replica); err != nil {
+			return wrong("CORRIDOR_REPLICA_URL (--replica-url): %w", err)
+		}
+		if d.own() {
+			return wrong("CORRIDOR_REPLICA_URL (--replica-url) needs a DATABASE_URL (--database-url): Corridor's own PostgreSQL has no standby")
 		}
 	}
 	for origin := range strings.SplitSeq(s.Origins, ",") {

@@ -120,7 +120,7 @@ type serveCommand struct {
 // Run serves until a signal comes, and then stops in order. A second signal ends at once.
 func (c *serveCommand) Run(streams streams) error {
 	for _, check := range []func() error{
-		c.serverSettings.check, c.databaseSettings.check, func() error { return c.keySettings.check(c.databaseSettings) },
+		func() error { return c.serverSettings.check(c.databaseSettings) }, c.databaseSettings.check, func() error { return c.keySettings.check(c.databaseSettings) },
 	} {
 		if err := check(); err != nil {
 			return err
@@ -267,6 +267,11 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	}
 	log := eventlog.New(s.events, carrier, key.Derive("event cursor"), s.logger)
 	service := chat.New(s.database.DB, log, s.logger)
+	replica, err := s.openReplica(ctx)
+	if err != nil {
+		return err
+	}
+	service.UseReplica(replica)
 	api, err := graph.NewHandler(graph.Options{Chat: service, Verifier: key, CursorKey: key.Derive("list cursor"), Logger: s.logger, Origins: s.settings.origins})
 	if err != nil {
 		return wrong("CORRIDOR_ORIGINS (--origins): %w", err)
@@ -283,6 +288,10 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	parts.Go(func() error { return s.purge(life, service) })
 	parts.Go(func() error { return s.database.keep(life) })
 	metrics := prometheus.NewRegistry()
+	if replica != nil {
+		parts.Go(func() error { return replica.Run(life) })
+		metrics.MustRegister(replica)
+	}
 	metrics.MustRegister(log, api, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewDBStatsCollector(s.database.DB.DB, "requests"), collectors.NewDBStatsCollector(s.events.DB, "events"))
 	s.metrics.Store(metrics)
@@ -308,6 +317,18 @@ func (s *server) open(ctx context.Context) (*auth.Key, error) {
 		return nil, err
 	}
 	return s.settings.keySettings.open(s.settings.databaseSettings)
+}
+
+// openReplica opens the replica, if there is to be one.
+func (s *server) openReplica(ctx context.Context) (*postgres.Replica, error) {
+	if s.settings.Replica == "" {
+		return nil, nil
+	}
+	replica, err := postgres.OpenReplica(ctx, s.database.DB, s.settings.Replica, s.logger)
+	if errors.Is(err, postgres.ErrAnotherDatabase) {
+		return nil, wrong("CORRIDOR_REPLICA_URL (--replica-url) names another database: it must be a streaming standby of the server in DATABASE_URL, with the same database name")
+	}
+	return replica, err
 }
 
 // makeDemo makes the demo clinic if that is wanted and there is no other.

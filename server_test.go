@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -357,6 +358,11 @@ func TestWrongSettingsAreRefusedWithWhatToDo(t *testing.T) {
 		"a file as directory":           {settings: []string{"CORRIDOR_DATA_DIR=" + file}, says: []string{"CORRIDOR_DATA_DIR", "directory"}},
 		"a short key":                   {settings: []string{"CORRIDOR_TOKEN_KEY=mellon-mellon"}, says: []string{"CORRIDOR_TOKEN_KEY", "openssl rand -base64 48"}},
 		"no NATS address":               {settings: []string{"CORRIDOR_NATS_URL=nats://a:mellon-mellon@h:4222,b"}, says: []string{"CORRIDOR_NATS_URL", "nats://two.example:4222"}},
+		"a replica URL that is none": {
+			settings: []string{"DATABASE_URL=postgres://localhost/x", "CORRIDOR_TOKEN_KEY=" + someKey, "CORRIDOR_REPLICA_URL=mysql://user:mellon-mellon@host/x"},
+			says:     []string{"CORRIDOR_REPLICA_URL", "postgres://user:password@host:5432/name"},
+		},
+		"a replica of our own database": {settings: []string{"CORRIDOR_REPLICA_URL=postgres://user:mellon-mellon@host/x"}, says: []string{"CORRIDOR_REPLICA_URL", "DATABASE_URL"}},
 		"an origin without scheme":      {settings: []string{"CORRIDOR_ORIGINS=chat.example.org"}, says: []string{"CORRIDOR_ORIGINS", "https://chat.example.org"}},
 		"a database without key":        {settings: []string{"DATABASE_URL=postgres://localhost/x"}, says: []string{"CORRIDOR_TOKEN_KEY", "openssl rand -base64 48"}},
 		"a database URL that is none": {
@@ -572,5 +578,50 @@ func TestMetricsTellWhatTheServerDoesAndOfNobody(t *testing.T) {
 	}
 	if found := regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}|@|(user|conversation)_[0-9a-z]{20}`).FindString(body); found != "" {
 		t.Errorf("it tells of %s", found)
+	}
+}
+
+func TestAServerReadsFromItsReplicaWhenThereIsOne(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.NewServer(t, nil)
+	standby := primary.Standby()
+	standby.Stop()
+	settings := []string{"DATABASE_URL=" + primary.URL, "CORRIDOR_TOKEN_KEY=" + someKey, "CORRIDOR_DEMO=true"}
+
+	server := starts(t, emptyDir(t), append(settings, "CORRIDOR_REPLICA_URL="+standby.URL)...)
+
+	token := strings.TrimSpace(runs(t, settings, "token", "--email", ann).stdout)
+	answers := func(answer string) bool {
+		server.overview(token)
+		_, metrics := server.gets("/metrics")
+		return !strings.Contains(metrics, `corridor_replica_reads_total{answer="`+answer+`"} 0`+"\n")
+	}
+	if !answers("away") || answers("replica") {
+		t.Error("it does not know that the replica is away")
+	}
+	if !strings.Contains(server.output.String(), "the replica is away") {
+		t.Error("it does not say so")
+	}
+	standby.Start()
+	for until := time.Now().Add(patience); !answers("replica"); {
+		if time.Now().After(until) {
+			t.Fatal("it does not read from the replica")
+		}
+	}
+}
+
+func TestAReplicaOfSomethingElseIsRefused(t *testing.T) {
+	t.Parallel()
+	server, other := pgtest.New(t), pgtest.New(t)
+	at, err := url.Parse(other.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at.User = url.UserPassword(at.User.Username(), "mellon-mellon")
+
+	got := runs(t, []string{"DATABASE_URL=" + server.URL, "CORRIDOR_TOKEN_KEY=" + someKey, "CORRIDOR_REPLICA_URL=" + at.String()})
+
+	if got.code != exitUsage || !strings.Contains(got.stderr, "CORRIDOR_REPLICA_URL (--replica-url) names another database") || strings.Contains(got.stderr, "mellon") {
+		t.Errorf("it ended with %d: %s", got.code, got.stderr)
 	}
 }

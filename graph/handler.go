@@ -107,6 +107,9 @@ func NewHandler(options Options) (*Handler, error) {
 	server.Use(extension.Introspection{})
 	server.Use(extension.FixedComplexityLimit(complexityLimit))
 	server.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+		if does(ctx, ast.Query) {
+			ctx = chat.OnlyReads(ctx)
+		}
 		return next(scoped(ctx))
 	})
 	server.AroundRootFields(func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {

@@ -27,6 +27,7 @@ import (
 	"corridor/internal/chat"
 	"corridor/internal/eventlog"
 	"corridor/internal/pgtest"
+	"corridor/internal/postgres"
 )
 
 // patience is how long a test waits for what must come.
@@ -36,6 +37,7 @@ const patience = time.Minute
 type world struct {
 	t         *testing.T
 	database  *pgtest.Database
+	standby   *pgtest.Server // nil but in a replicated world
 	key       *auth.Key
 	instances []*instance
 	clinics   map[string]map[string]*person
@@ -44,6 +46,7 @@ type world struct {
 // instance is one server process, as far as the others can tell.
 type instance struct {
 	chat    *chat.Service
+	replica *postgres.Replica
 	handler *graph.Handler
 	server  *httptest.Server
 	stop    func()
@@ -69,11 +72,16 @@ var secret = bytes.Repeat([]byte("k"), 32)
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldIn(t, pgtest.New(t), nil)
+}
+
+func newWorldIn(t *testing.T, database *pgtest.Database, standby *pgtest.Server) *world {
+	t.Helper()
 	key, err := auth.NewKey(secret)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, database: pgtest.New(t), key: key, clinics: map[string]map[string]*person{}}
+	w := &world{t: t, database: database, standby: standby, key: key, clinics: map[string]map[string]*person{}}
 	w.instance()
 	return w
 }
@@ -90,17 +98,18 @@ func (w *world) instance() *instance {
 	db := w.database.Open()
 	events := eventlog.New(db, eventlog.ByPostgres(db, w.database.URL), w.key.Derive("cursor"), logger)
 	service := chat.New(db, events, logger)
+	ctx, cancel := context.WithCancel(context.Background())
+	replica := w.replicaFor(ctx, db, service, logger)
 	handler, err := graph.NewHandler(graph.Options{Chat: service, Verifier: w.key, Logger: logger, CursorKey: w.key.Derive("list cursor")})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_ = events.Run(ctx)
 	}()
-	i := &instance{chat: service, handler: handler, server: httptest.NewServer(handler)}
+	i := &instance{chat: service, replica: replica, handler: handler, server: httptest.NewServer(handler)}
 	stopped := false
 	i.stop = func() {
 		if stopped {

@@ -132,7 +132,7 @@ func (s *Service) ContactsAmong(ctx context.Context, actor Actor, ids []UserID) 
 		LEFT JOIN presence ON presence.user_id = users.id
 		ORDER BY users.id`
 	var contacts []Contact
-	if err := s.db.SelectContext(ctx, &contacts, query, actor.User.ID, array(ids)); err != nil {
+	if err := s.find(ctx, &contacts, query, actor.User.ID, array(ids)); err != nil {
 		return nil, fmt.Errorf("contacts among users: %w", err)
 	}
 	return byKey(contacts, func(c Contact) UserID { return c.ID }), nil
@@ -146,7 +146,7 @@ func (s *Service) Users(ctx context.Context, actor Actor, ids []UserID) (map[Use
 		FROM users LEFT JOIN presence ON presence.user_id = users.id
 		WHERE users.id = ANY ($1) AND users.clinic_id = $2`
 	var users []User
-	if err := s.db.SelectContext(ctx, &users, query, array(ids), actor.Clinic.ID); err != nil {
+	if err := s.find(ctx, &users, query, array(ids), actor.Clinic.ID); err != nil {
 		return nil, fmt.Errorf("users: %w", err)
 	}
 	return byKey(users, func(u User) UserID { return u.ID }), nil
@@ -169,7 +169,7 @@ func (s *Service) KnownUsers(ctx context.Context, actor Actor, ids []UserID) (ma
 				WHERE participants.user_id = $1 AND theirs.user_id = users.id
 					AND present.opened_seq <= seen.to_seq AND seen.from_seq <= present.to_seq))`
 	var users []User
-	if err := s.db.SelectContext(ctx, &users, query, actor.User.ID, array(ids), actor.Clinic.ID); err != nil {
+	if err := s.find(ctx, &users, query, actor.User.ID, array(ids), actor.Clinic.ID); err != nil {
 		return nil, fmt.Errorf("known users: %w", err)
 	}
 	return byKey(users, func(u User) UserID { return u.ID }), nil
@@ -222,7 +222,7 @@ func (s *Service) SharedWaitingRooms(ctx context.Context, actor Actor, ids []Use
 		WaitingRoom
 		UserID UserID `db:"user_id"`
 	}
-	if err := s.db.SelectContext(ctx, &rows, query, actor.User.ID, array(ids)); err != nil {
+	if err := s.find(ctx, &rows, query, actor.User.ID, array(ids)); err != nil {
 		return nil, fmt.Errorf("shared waiting rooms: %w", err)
 	}
 	shared := make(map[UserID][]WaitingRoom, len(ids))

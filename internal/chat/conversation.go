@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"corridor/internal/eventlog"
 )
 
@@ -277,7 +279,7 @@ func (s *Service) DirectConversationsWith(ctx context.Context, actor Actor, user
 
 func (s *Service) conversationMap(ctx context.Context, actor Actor, query string, argument any) (map[ConversationID]Conversation, error) {
 	var views []*ConversationView
-	if err := s.db.SelectContext(ctx, &views, query, actor.User.ID, actor.Clinic.StrictDirect, argument); err != nil {
+	if err := s.find(ctx, &views, query, actor.User.ID, actor.Clinic.StrictDirect, argument); err != nil {
 		return nil, fmt.Errorf("conversations: %w", err)
 	}
 	found := make(map[ConversationID]Conversation, len(views))
@@ -327,7 +329,7 @@ func (s *Service) Unread(ctx context.Context, actor Actor) (Unread, error) {
 			OFFSET 0 -- counted once, and not for each of the two sums
 		) AS counted`
 	var unread Unread
-	if err := s.db.GetContext(ctx, &unread, query, actor.User.ID); err != nil {
+	if err := s.reading(ctx, func(db *sqlx.DB) error { return db.GetContext(ctx, &unread, query, actor.User.ID) }); err != nil {
 		return Unread{}, fmt.Errorf("unread: %w", err)
 	}
 	return unread, nil
@@ -384,7 +386,7 @@ func (s *Service) ChatTargets(ctx context.Context, actor Actor, search string, p
 				SELECT FROM (` + contactsOf + `) AS book WHERE book.user_id = peer.id))
 		ORDER BY last_activity_at DESC, conversations.id DESC`
 	var views []*ConversationView
-	if err := s.db.SelectContext(ctx, &views, query, actor.User.ID, actor.Clinic.StrictDirect); err != nil {
+	if err := s.find(ctx, &views, query, actor.User.ID, actor.Clinic.StrictDirect); err != nil {
 		return Page[ChatTarget]{}, fmt.Errorf("chat targets: %w", err)
 	}
 	peers, err := s.peers(ctx, actor, views)

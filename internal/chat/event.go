@@ -309,9 +309,11 @@ func (s *Service) keepPresent(ctx context.Context, ids []UserID) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	// In the order of the ids, so that two processes can't wait for each other.
+	// In the order of the ids, so that two processes can't wait for each other. Nothing is lost with a
+	// presence, so nobody waits for the disk.
 	const query = `
-		INSERT INTO presence (user_id) SELECT id FROM unnest($1::uuid[]) AS id ORDER BY id
+		INSERT INTO presence (user_id)
+		SELECT id FROM unnest($1::uuid[]) AS id, (SELECT set_config('synchronous_commit', 'off', true)) AS lazily ORDER BY id
 		ON CONFLICT (user_id) DO UPDATE SET seen_at = now()`
 	_, err := s.db.ExecContext(ctx, query, array(ids))
 	return err

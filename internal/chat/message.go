@@ -135,7 +135,7 @@ const mayRead = `
 func (s *Service) MessagesByID(ctx context.Context, actor Actor, ids []MessageID) (map[MessageID]Message, error) {
 	const query = `SELECT ` + messageColumns + ` FROM messages` + mayRead + ` AND messages.id = ANY ($2)`
 	var rows []Message
-	if err := s.db.SelectContext(ctx, &rows, query, actor.User.ID, array(ids)); err != nil {
+	if err := s.find(ctx, &rows, query, actor.User.ID, array(ids)); err != nil {
 		return nil, fmt.Errorf("messages: %w", err)
 	}
 	return byKey(rows, func(m Message) MessageID { return m.ID }), nil
@@ -154,7 +154,7 @@ func (s *Service) LastMessages(ctx context.Context, actor Actor, ids []Conversat
 		) AS messages
 		WHERE participants.user_id = $1 AND participants.conversation_id = ANY ($2)`
 	var rows []Message
-	if err := s.db.SelectContext(ctx, &rows, query, actor.User.ID, array(ids)); err != nil {
+	if err := s.find(ctx, &rows, query, actor.User.ID, array(ids)); err != nil {
 		return nil, fmt.Errorf("last messages: %w", err)
 	}
 	return byKey(rows, func(m Message) ConversationID { return m.ConversationID }), nil

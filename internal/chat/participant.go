@@ -113,7 +113,7 @@ func (s *Service) ParticipantCounts(ctx context.Context, actor Actor, ids []Conv
 		ConversationID ConversationID `db:"conversation_id"`
 		N              int
 	}
-	if err := s.db.SelectContext(ctx, &rows, query, actor.User.ID, array(ids)); err != nil {
+	if err := s.find(ctx, &rows, query, actor.User.ID, array(ids)); err != nil {
 		return nil, fmt.Errorf("count participants: %w", err)
 	}
 	counts := make(map[ConversationID]int, len(ids))
@@ -134,7 +134,7 @@ func (s *Service) ParticipantsByID(ctx context.Context, actor Actor, ids []Parti
 		CROSS JOIN LATERAL (` + participantsInRooms + `) AS found
 		WHERE found.id = ANY ($2)`
 	var rows []Participant
-	if err := s.db.SelectContext(ctx, &rows, query, actor.User.ID, array(ids)); err != nil {
+	if err := s.find(ctx, &rows, query, actor.User.ID, array(ids)); err != nil {
 		return nil, fmt.Errorf("participants: %w", err)
 	}
 	return byKey(rows, func(p Participant) ParticipantID { return p.ID }), nil

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"runtime"
 	"time"
 
@@ -35,9 +36,10 @@ const mutationTime = 15 * time.Second
 
 // Service is the chat of all clinics in one database.
 type Service struct {
-	db     *sqlx.DB
-	log    *eventlog.Log
-	logger *slog.Logger
+	db      *sqlx.DB
+	replica *postgres.Replica // nil if there is none
+	log     *eventlog.Log
+	logger  *slog.Logger
 	// writers bounds how many changes run at once: more only wait for each other in Postgres, and
 	// must leave connections for those who read.
 	writers   chan struct{}
@@ -56,6 +58,9 @@ func New(db *sqlx.DB, log *eventlog.Log, logger *slog.Logger) *Service {
 	s.seen = newSeen(s)
 	return s
 }
+
+// UseReplica has what OnlyReads marks read from a replica of the database. It is for the start.
+func (s *Service) UseReplica(replica *postgres.Replica) { s.replica = replica }
 
 // Actor is the person on whose behalf something is done.
 type Actor struct {
@@ -269,19 +274,44 @@ func (s *Service) transactWithin(ctx context.Context, limit time.Duration, actor
 	return nil
 }
 
+type readingKey struct{}
+
+// OnlyReads marks the context of one operation that changes nothing and is over when it is answered: what it
+// reads may come from a replica. It sees all that anybody was told before it began.
+func OnlyReads(ctx context.Context) context.Context {
+	return context.WithValue(ctx, readingKey{}, new(postgres.Reading))
+}
+
+// reading runs do on the database that the operation reads from. It runs again if the replica fails.
+func (s *Service) reading(ctx context.Context, do func(db *sqlx.DB) error) error {
+	reading, ok := ctx.Value(readingKey{}).(*postgres.Reading)
+	if !ok || s.replica == nil {
+		return do(s.db)
+	}
+	return s.replica.Read(ctx, reading, do)
+}
+
+// find selects rows for somebody who reads.
+func (s *Service) find(ctx context.Context, rows any, query string, arguments ...any) error {
+	return s.reading(ctx, func(db *sqlx.DB) error {
+		empty(rows)
+		return db.SelectContext(ctx, rows, query, arguments...)
+	})
+}
+
+// empty takes out of rows what an attempt that failed left.
+func empty(rows any) { reflect.ValueOf(rows).Elem().SetLen(0) }
+
 // read selects rows. With withCursor it does so in one snapshot with the place in the actor's event
 // stream that it returns, so that what a list shows and what the stream brings from there meet.
 func (s *Service) read(ctx context.Context, actor Actor, withCursor bool, rows any, query string, arguments ...any) (cursor string, err error) {
 	if !withCursor {
-		return "", s.db.SelectContext(ctx, rows, query, arguments...)
+		return "", s.find(ctx, rows, query, arguments...)
 	}
-	err = postgres.InSnapshot(ctx, s.db, func(tx *sqlx.Tx) error {
-		if cursor, err = s.log.Here(ctx, tx, actor.User.ID.UUID); err != nil {
-			return err
-		}
+	return s.here(ctx, actor, func(tx *sqlx.Tx) error {
+		empty(rows)
 		return tx.SelectContext(ctx, rows, query, arguments...)
 	})
-	return cursor, err
 }
 
 // cursorBefore is the place in the actor's event stream before something is read in several
@@ -290,9 +320,18 @@ func (s *Service) cursorBefore(ctx context.Context, actor Actor, wanted bool) (c
 	if !wanted {
 		return "", nil
 	}
-	err = postgres.InSnapshot(ctx, s.db, func(tx *sqlx.Tx) error {
-		cursor, err = s.log.Here(ctx, tx, actor.User.ID.UUID)
-		return err
+	return s.here(ctx, actor, func(*sqlx.Tx) error { return nil })
+}
+
+// here returns the place in the actor's event stream at which then reads.
+func (s *Service) here(ctx context.Context, actor Actor, then func(tx *sqlx.Tx) error) (cursor string, err error) {
+	err = s.reading(ctx, func(db *sqlx.DB) error {
+		return postgres.InSnapshot(ctx, db, func(tx *sqlx.Tx) error {
+			if cursor, err = s.log.Here(ctx, tx, actor.User.ID.UUID); err != nil {
+				return err
+			}
+			return then(tx)
+		})
 	})
 	return cursor, err
 }

@@ -28,6 +28,11 @@ type cursor struct {
 	ahead       map[int64]int64
 }
 
+// isAheadOf tells whether the cursor knows more of the same feed than another one.
+func (c cursor) isAheadOf(other cursor) bool {
+	return c.incarnation == other.incarnation && c.pos > other.pos
+}
+
 // encode writes the cursor down for one reader. The code at its end makes a cursor of someone
 // else's, or one that was changed, recognisable; it gives no right to anything.
 func (c cursor) encode(key []byte, reader uuid.UUID) string {

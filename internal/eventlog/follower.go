@@ -59,6 +59,10 @@ type Follower struct {
 	quiet, lookAt time.Time
 }
 
+// aheadAtMost is how long a cursor may be ahead of the database: a standby shows what is on the primary's disk,
+// and the primary itself may show it later, as when it waits for another standby.
+const aheadAtMost = time.Second
+
 // Follow starts to read for a reader, behind the given cursor, or from now on if it is empty. The bell
 // is rung, by anybody, whenever there may be something to Poll; it must not wait. The
 // error is ErrCursorInvalid if the cursor is not one of theirs. Close must be called.
@@ -78,7 +82,14 @@ func (l *Log) Follow(ctx context.Context, reader uuid.UUID, after string, bell f
 	l.byReader[reader] = append(l.byReader[reader], f)
 	l.mu.Unlock()
 	ring(l.news)
-	if err := f.read(ctx, after == ""); err != nil {
+	asked := f.at
+	err = f.read(ctx, after == "")
+	for until := time.Now().Add(aheadAtMost); err == nil && f.reset && asked.isAheadOf(f.at) && time.Now().Before(until); {
+		time.Sleep(numberEvery / 10)
+		f.at = asked
+		err = f.read(ctx, false)
+	}
+	if err != nil {
 		f.Close()
 		return nil, err
 	}

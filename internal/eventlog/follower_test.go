@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -355,6 +356,32 @@ func TestAGapThatCanNotBeFilledIsAReset(t *testing.T) {
 		check(t, name+": the stream goes on", stream.hears(), "b")
 		check(t, name+": the cursor of the reset resumes", again.hears(), "b")
 	}
+}
+
+// A list that was read from a standby may hold what its own database is about to show.
+func TestACursorThatIsAheadForAMomentIsNoReset(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	numbering := w.still()
+	mine := w.private(ann)
+	w.numbers(numbering)
+	w.says(mine, "a")
+	var head int64
+	w.must(w.db.Get(&head, `SELECT head FROM feed_state`))
+	ofStandby := cursor{incarnation: w.incarnation(), pos: head + 1}.encode(testKey, ann)
+	var shows sync.Once
+	l := w.interrupted(func(query string) {
+		if strings.Contains(query, "FROM spans") { // the head was read before
+			shows.Do(func() { w.numbers(numbering) })
+		}
+	})
+
+	stream := w.follows(l, ann, ofStandby)
+
+	w.says(mine, "b")
+	w.numbers(numbering)
+	w.refreshes(l)
+	check(t, "heard", stream.hears(), "b")
 }
 
 // Whoever is so slow that the feed was trimmed meanwhile hears of it.

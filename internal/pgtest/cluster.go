@@ -167,7 +167,12 @@ func copyPrepared(ctx context.Context, home, prepared string) (*cluster, error) 
 	if err := prepare(ctx, prepared); err != nil {
 		return nil, fmt.Errorf("prepare a database: %w", err)
 	}
-	dir, err := os.MkdirTemp(home, program()+"-")
+	return copyOf(prepared)
+}
+
+// copyOf makes the directory of a new cluster beside that of a server that does not run.
+func copyOf(stopped string) (*cluster, error) {
+	dir, err := os.MkdirTemp(filepath.Dir(stopped), program()+"-")
 	if err != nil {
 		return nil, err
 	}
@@ -179,8 +184,23 @@ func copyPrepared(ctx context.Context, home, prepared string) (*cluster, error) 
 		return nil, err
 	}
 	data := filepath.Join(dir, "pgdata")
-	err = os.CopyFS(data, os.DirFS(filepath.Join(prepared, "pgdata")))
+	err = os.CopyFS(data, os.DirFS(filepath.Join(stopped, "pgdata")))
 	return c, errors.Join(err, os.Chmod(data, 0o700), os.Chmod(dir, dirMode()))
+}
+
+// standby makes a standby of the cluster, whose server must not run.
+func (c *cluster) standby() (*cluster, error) {
+	copied, err := copyOf(c.dir)
+	if err != nil {
+		return nil, err
+	}
+	at, err := url.Parse(c.server.URL())
+	if err != nil {
+		return nil, err
+	}
+	copied.given = maps.Clone(c.given)
+	copied.given["primary_conninfo"] = fmt.Sprintf("host=%s port=%s user=%s", at.Query().Get("host"), at.Query().Get("port"), at.User.Username())
+	return copied, os.WriteFile(filepath.Join(copied.dir, "pgdata", "standby.signal"), nil, 0o600)
 }
 
 func prepare(ctx context.Context, prepared string) error {

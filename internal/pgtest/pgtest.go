@@ -13,6 +13,8 @@ package pgtest
 import (
 	"context"
 	"fmt"
+	"maps"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -101,6 +103,64 @@ func (s *Server) Start() {
 	s.t.Helper()
 	if err := s.cluster.start(s.t.Context()); err != nil {
 		s.t.Fatalf("pgtest: %v", err)
+	}
+}
+
+// Standby returns a server that follows this one by streaming replication, with the same databases. This
+// one is stopped for a moment, to be copied.
+func (s *Server) Standby() *Server {
+	s.t.Helper()
+	s.Stop()
+	given := maps.Clone(s.cluster.given)
+	if given == nil {
+		given = map[string]string{}
+	}
+	given["wal_keep_size"] = "1GB" // for a standby that is away for a while
+	s.cluster.given = given
+	c, err := s.cluster.standby()
+	s.Start()
+	if err == nil {
+		err = c.start(s.t.Context())
+	}
+	if err != nil {
+		s.t.Fatalf("pgtest: a standby: %v", err)
+	}
+	at, err := url.Parse(s.URL)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	standby := &Server{cluster: c, Database: &Database{URL: c.url(strings.TrimPrefix(at.Path, "/")), t: s.t}}
+	s.t.Cleanup(standby.Stop)
+	return standby
+}
+
+// Pause lets a standby receive what is new without showing it, and returns when that is so.
+func (s *Server) Pause() {
+	s.t.Helper()
+	s.command(`SELECT pg_wal_replay_pause()`)
+	for state := ""; state != "paused"; time.Sleep(time.Millisecond) {
+		if err := s.cluster.admin.Get(&state, `SELECT pg_get_wal_replay_pause_state()`); err != nil {
+			s.t.Fatalf("pgtest: %v", err)
+		}
+	}
+}
+
+// Resume ends a pause.
+func (s *Server) Resume() {
+	s.t.Helper()
+	s.command(`SELECT pg_wal_replay_resume()`)
+}
+
+// Promote makes a standby a server of its own, and returns when it is one.
+func (s *Server) Promote() {
+	s.t.Helper()
+	s.command(`SELECT pg_promote()`)
+}
+
+func (s *Server) command(query string) {
+	s.t.Helper()
+	if _, err := s.cluster.admin.Exec(query); err != nil { // at the end of a test too
+		s.t.Fatalf("pgtest: %s: %v", query, err)
 	}
 }
 

@@ -33,7 +33,10 @@ func Open(ctx context.Context, url string) (*sqlx.DB, error) {
 }
 
 // Connector reads url as Open does and connects to nothing yet.
-func Connector(url string) (driver.Connector, error) {
+func Connector(url string) (driver.Connector, error) { return connectorBy(url, nil) }
+
+// connectorBy is Connector by way of a dialer, if there is one.
+func connectorBy(url string, dialer pq.Dialer) (driver.Connector, error) {
 	dsn, err := Complete(url)
 	if err != nil {
 		return nil, err
@@ -41,6 +44,9 @@ func Connector(url string) (driver.Connector, error) {
 	connector, err := pq.NewConnector(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("read the database URL: %w", err)
+	}
+	if dialer != nil {
+		connector.Dialer(dialer)
 	}
 	return preparing(connector), nil
 }
