@@ -112,7 +112,7 @@ func (s *Service) AllSignedIn(ctx context.Context, subjects []uuid.UUID) (map[uu
 type transaction struct {
 	*sqlx.Tx
 	actor    Actor
-	appended []eventlog.Position
+	appended []eventlog.Event
 }
 
 // append writes an event to the log, done by the actor.
@@ -122,7 +122,7 @@ func (tx *transaction) append(ctx context.Context, event eventlog.Event) (eventl
 	}
 	event, err := eventlog.Append(ctx, tx.Tx, event)
 	if err == nil {
-		tx.appended = append(tx.appended, eventlog.Position{Stream: event.Stream, Seq: event.Seq})
+		tx.appended = append(tx.appended, event)
 	}
 	return event, err
 }
@@ -135,9 +135,7 @@ func (tx *transaction) appendAll(ctx context.Context, events []eventlog.Event) (
 		}
 	}
 	events, err := eventlog.AppendAll(ctx, tx.Tx, events)
-	for _, event := range events {
-		tx.appended = append(tx.appended, eventlog.Position{Stream: event.Stream, Seq: event.Seq})
-	}
+	tx.appended = append(tx.appended, events...)
 	return events, err
 }
 

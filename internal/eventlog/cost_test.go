@@ -132,7 +132,7 @@ func BenchmarkWhatDeliveryCosts(b *testing.B) {
 						return
 					}
 					if delivered {
-						l.Hint([]Position{{Stream: at.Stream, Seq: at.Seq}})
+						l.Hint([]Event{at})
 					}
 					written.Add(1)
 				}

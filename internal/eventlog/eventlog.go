@@ -114,8 +114,7 @@ func Append(ctx context.Context, tx *sqlx.Tx, event Event) (Event, error) {
 	return event, setSpans(ctx, tx, []Event{event})
 }
 
-// AppendAll appends many events in a fixed number of statements and returns them as Append does,
-// without their time. Events of one stream keep their order. It locks the streams in the order of
+// AppendAll appends many events in a fixed number of statements and returns them as Append does. Events of one stream keep their order. It locks the streams in the order of
 // their numbers, so two callers can't wait for each other.
 func AppendAll(ctx context.Context, tx *sqlx.Tx, events []Event) ([]Event, error) {
 	if len(events) == 0 {
@@ -168,12 +167,19 @@ func AppendAll(ctx context.Context, tx *sqlx.Tx, events []Event) ([]Event, error
 				$8::text[], $9::text[]) AS given (stream, seq, kind, actor, scope, subject, object, opens, closes)
 		), waiting AS (
 			INSERT INTO unnumbered (stream, seq) SELECT stream, seq FROM given
+		), written AS (
+			INSERT INTO events (stream, seq, kind, actor, scope, subject, object, opens, closes)
+			SELECT stream, seq, kind, actor, scope, subject, object, opens::uuid[], closes::uuid[] FROM given
+			RETURNING occurred_at
 		)
-		INSERT INTO events (stream, seq, kind, actor, scope, subject, object, opens, closes)
-		SELECT stream, seq, kind, actor, scope, subject, object, opens::uuid[], closes::uuid[] FROM given`
-	if _, err := tx.ExecContext(ctx, write, pq.Array(stream), pq.Array(seq), pq.Array(kind), pq.Array(actor),
+		SELECT max(occurred_at) FROM written -- all are of the time of the transaction`
+	var at time.Time
+	if err := tx.GetContext(ctx, &at, write, pq.Array(stream), pq.Array(seq), pq.Array(kind), pq.Array(actor),
 		pq.Array(scope), pq.Array(subject), pq.Array(object), pq.Array(opens), pq.Array(closes)); err != nil {
 		return nil, fmt.Errorf("append events: %w", err)
+	}
+	for i := range events {
+		events[i].OccurredAt = at
 	}
 	return events, setSpans(ctx, tx, events)
 }

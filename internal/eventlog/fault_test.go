@@ -168,7 +168,7 @@ func TestAFaultOfTheDatabaseLosesNothing(t *testing.T) {
 						return err
 					})
 					if err == nil {
-						process.Hint([]Position{{event.Stream, event.Seq}})
+						process.Hint([]Event{event})
 						break
 					}
 				}

@@ -39,6 +39,8 @@ type Follower struct {
 	bell func()
 	// woken is when the bell rang for something new, in nanoseconds, until it is delivered.
 	woken atomic.Int64
+	// waits says that there are events that must be numbered before this follower can take them.
+	waits atomic.Bool
 
 	// at is how far the reader has come, scanned how far the feed was searched for what concerns
 	// them, pending what was found.
@@ -267,10 +269,15 @@ func (f *Follower) collect() (ready bool) {
 func (f *Follower) early() {
 	// Numbered events that were delivered early free their place in the cursor when passed.
 	room := maxAhead - len(f.at.ahead)
-	for stream, events := range f.log.ahead {
+	f.waits.Store(false)
+	take := func(stream int64, events []Event) {
 		delivered, known := f.at.ahead[stream]
-		if len(f.spans[stream]) == 0 || !known && room == 0 {
-			continue
+		if len(f.spans[stream]) == 0 {
+			return
+		}
+		if !known && room == 0 {
+			f.waits.Store(true)
+			return
 		}
 		taken := false
 		for _, event := range events {
@@ -286,6 +293,17 @@ func (f *Follower) early() {
 		if taken && !known {
 			room--
 		}
+	}
+	if len(f.spans) < len(f.log.ahead) {
+		for stream := range f.spans {
+			if events := f.log.ahead[stream]; len(events) > 0 {
+				take(stream, events)
+			}
+		}
+		return
+	}
+	for stream, events := range f.log.ahead {
+		take(stream, events)
 	}
 }
 

@@ -25,6 +25,10 @@ const (
 	lookEvery = 250 * time.Millisecond
 	// hintEvery is the time in which hints to other processes are put together.
 	hintEvery = time.Millisecond
+	// refreshPause is the least time between two readings of what is new: under load more comes with each.
+	refreshPause = 5 * time.Millisecond
+	// ownAtOnce bounds what a process takes of its own without reading it: more comes by the page.
+	ownAtOnce = 100
 	// numberAtOnce bounds one numbering, so that its transaction stays short.
 	numberAtOnce = 5000
 	// readAtOnce bounds the events read in one go.
@@ -67,16 +71,20 @@ type Log struct {
 
 	mu sync.RWMutex
 	// ring holds the events of the feed up to head, without gaps; ahead those that are not
-	// numbered yet. Both are of one snapshot of the database.
-	ring        []numbered
-	head        int64
-	ahead       map[int64][]Event
+	// numbered yet. Both are of one snapshot of the database, and what this process has committed since.
+	ring  []numbered
+	head  int64
+	ahead map[int64][]Event
+	// own is what this process has committed that no reading has found yet.
+	own map[int64][]Event
+	// withheld says that ahead was emptied because the feed was not read to its end.
+	withheld    bool
 	started     bool
 	incarnation int64
 	byStream    map[int64][]*Follower
 	byReader    map[uuid.UUID][]*Follower
-	// seen is the newest seq that the refresher has seen of a stream lately: hints about
-	// it need no reading.
+	// seen is the newest seq of a stream that was taken lately, with all before it: hints about
+	// it need no reading, and what this process commits next needs none either.
 	seen map[int64]int64
 }
 
@@ -87,7 +95,7 @@ func New(db *sqlx.DB, carrier Carrier, key []byte, logger *slog.Logger) *Log {
 		db: db, carrier: carrier, key: key, logger: logger, metrics: newMetrics(),
 		ringSize: 1 << 15, pageSize: 500, heartbeat: 15 * time.Second,
 		news: make(chan struct{}, 1), work: make(chan struct{}, 1), hints: make(chan []Position, 256),
-		ahead: map[int64][]Event{}, byStream: map[int64][]*Follower{}, byReader: map[uuid.UUID][]*Follower{},
+		ahead: map[int64][]Event{}, own: map[int64][]Event{}, byStream: map[int64][]*Follower{}, byReader: map[uuid.UUID][]*Follower{},
 		seen: map[int64]int64{},
 	}
 }
@@ -102,22 +110,56 @@ func (l *Log) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// Hint tells the followers, of this process and of others, that these events are committed. It
+// Hint tells the followers, of this process and of others, that these events of Append are committed. It
 // never waits: a hint that is lost only costs the time until somebody looks by themselves.
-func (l *Log) Hint(positions []Position) {
-	if len(positions) == 0 {
+func (l *Log) Hint(events []Event) {
+	if len(events) == 0 {
 		return
 	}
 	pause("hint")
 	if losesHint() {
 		return
 	}
-	ring(l.news)
+	if !l.takeOwn(events) {
+		ring(l.news)
+	}
 	ring(l.work)
+	positions := make([]Position, len(events))
+	for i, event := range events {
+		positions[i] = Position{event.Stream, event.Seq}
+	}
 	select {
 	case l.hints <- positions:
 	default:
 	}
+}
+
+// takeOwn makes what this process has committed its news without reading it, as far as each is the next
+// one of its stream, and tells whether that was all. Whatever is committed comes behind all that was
+// committed before in its stream, so there is nothing between.
+func (l *Log) takeOwn(events []Event) (all bool) {
+	if len(events) > ownAtOnce {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.byReader) == 0 {
+		return true // nobody to tell
+	}
+	all = l.started
+	for _, event := range events {
+		seen, known := l.seen[event.Stream]
+		switch {
+		case !l.started || !known || event.Seq > seen+1:
+			all = false
+		case event.Seq == seen+1:
+			l.own[event.Stream] = append(l.own[event.Stream], event)
+			l.ahead[event.Stream] = append(l.ahead[event.Stream], event)
+			l.seen[event.Stream] = event.Seq
+			l.wake(event, false)
+		}
+	}
+	return all
 }
 
 // ring rings a doorbell: once is enough, however often.
@@ -132,6 +174,7 @@ func ring(bell chan struct{}) {
 func (l *Log) refresher(ctx context.Context) error {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
+	var last time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -142,6 +185,14 @@ func (l *Log) refresher(ctx context.Context) error {
 				continue
 			}
 		}
+		if pause := refreshPause - time.Since(last); pause > 0 {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(pause):
+			}
+		}
+		last = time.Now()
 		for more := true; more; {
 			var err error
 			if more, err = l.refresh(ctx); errors.Is(err, errBreach) {
@@ -231,20 +282,33 @@ func (l *Log) take(incarnation, from int64, found []numbered) (more bool, err er
 		count++
 	}
 	more = count == readAtOnce
+	for _, event := range found {
+		l.forgetOwn(event.Stream, event.Seq)
+	}
 	if more {
 		// The feed may hold earlier events of these streams that were not read yet.
 		ahead = map[int64][]Event{}
+	} else {
+		for stream, events := range l.own { // committed since the snapshot
+			ahead[stream] = append(ahead[stream], events...)
+			if l.withheld {
+				l.wake(events[0], false)
+			}
+		}
 	}
 	l.ahead = ahead
 	if len(l.ring) > 2*l.ringSize {
 		l.ring = append([]numbered(nil), l.ring[len(l.ring)-l.ringSize:]...)
 	}
+	again := l.withheld // what was taken away may not have been heard
+	l.withheld = more
 	for _, event := range found {
-		if event.pos == 0 && (more || event.Seq <= l.seen[event.Stream]) {
+		old := !again && event.Seq <= l.seen[event.Stream]
+		if event.pos == 0 && (more || old) {
 			continue
 		}
 		l.seen[event.Stream] = max(event.Seq, l.seen[event.Stream])
-		l.wake(event.Event)
+		l.wake(event.Event, old)
 	}
 	if len(l.seen) > maxSeen {
 		l.seen = map[int64]int64{}
@@ -252,10 +316,26 @@ func (l *Log) take(incarnation, from int64, found []numbered) (more bool, err er
 	return more, nil
 }
 
-// wake rings at the followers whom the event may concern. The caller holds the lock.
-func (l *Log) wake(event Event) {
+// forgetOwn lets go of what a reading has found, up to this seq. The caller holds the lock.
+func (l *Log) forgetOwn(stream, seq int64) {
+	own := l.own[stream]
+	for len(own) > 0 && own[0].Seq <= seq {
+		own = own[1:]
+	}
+	if len(own) > 0 {
+		l.own[stream] = own
+	} else {
+		delete(l.own, stream)
+	}
+}
+
+// wake rings at the followers whom the event may concern. They have heard of an old one, which has its
+// number now: that is news to whoever waited for it. The caller holds the lock.
+func (l *Log) wake(event Event, old bool) {
 	for _, follower := range l.byStream[event.Stream] {
-		follower.wake()
+		if !old || follower.waits.Load() {
+			follower.wake()
+		}
 	}
 	for _, reader := range event.Opens {
 		for _, follower := range l.byReader[reader] {
@@ -268,7 +348,7 @@ func (l *Log) wake(event Event) {
 func (l *Log) restart() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.started, l.ring, l.ahead, l.seen = false, nil, map[int64][]Event{}, map[int64]int64{}
+	l.started, l.ring, l.ahead, l.own, l.seen = false, nil, map[int64][]Event{}, map[int64][]Event{}, map[int64]int64{}
 }
 
 // numberer gives the new events their places in the feed.

@@ -222,8 +222,11 @@ func (p *play) write(ctx context.Context, tx *sqlx.Tx, events []Event) ([]Event,
 	return []Event{event}, err
 }
 
-// committed tells the model.
+// committed tells the model, and sometimes a process that it was one of its own.
 func (p *play) committed(events []Event) {
+	if p.random.IntN(2) == 0 {
+		pick(p.random, p.processes).takeOwn(events)
+	}
 	for _, event := range events {
 		for _, reader := range event.Opens {
 			p.in[membership{reader, event.Stream}] = true
