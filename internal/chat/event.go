@@ -204,7 +204,7 @@ func (s *Stream) translate(ctx context.Context, delivery eventlog.Delivery) (Eve
 	case kindMessageChanged:
 		// Of a message that the actor never saw, they do not hear that it changed either.
 		seen := messageSeen{s.actor.User.ID, message}
-		if _, ok, err := s.service.seen.messages.ask(seen).answer(ctx, seen); !ok || err != nil {
+		if found, err := s.service.seen.messages.ask(seen).answer(ctx, seen); found == nil || err != nil {
 			return nil, err
 		}
 		return MessageChanged{moment, conversation, message, sender}, nil

@@ -81,15 +81,14 @@ var ErrSignedOut = errors.New("nobody of this id is active")
 
 // SignedIn returns the actor of whom a verified token speaks.
 func (s *Service) SignedIn(ctx context.Context, subject uuid.UUID) (Actor, error) {
-	found, err := s.AllSignedIn(ctx, []uuid.UUID{subject})
+	actor, err := s.seen.actors.ask(subject).answer(ctx, subject)
 	if err != nil {
 		return Actor{}, err
 	}
-	actor, ok := found[subject]
-	if !ok {
+	if actor == nil {
 		return Actor{}, ErrSignedOut
 	}
-	return actor, nil
+	return *actor, nil
 }
 
 // AllSignedIn returns the actors of whom verified tokens speak. Who may not act any more is not among

@@ -3,10 +3,14 @@ package chat
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Sight is what an event is about as its reader may see it. What was not asked for, or is not for
@@ -22,43 +26,68 @@ type Sight struct {
 func (s Sight) ConversationID() ConversationID { return s.Conversation.view().ID }
 
 // Wanted says what of a Sight is needed.
-type Wanted struct{ Conversation, Message, Sender bool }
+type Wanted struct {
+	Message, Sender bool
+	// Conversation is all of it, ConversationID only which one and of what kind.
+	Conversation, ConversationID bool
+}
 
 // Look looks up what an event is about, for a reader who is about to be shown it. It reads the same as
 // ConversationsByID, MessagesByID and Users; but an event goes to many readers at once, so what all of
-// them ask for is read in one statement, with the permissions of each.
+// them ask for is read in one statement.
 func (s *Service) Look(ctx context.Context, actor Actor, event Event, wanted Wanted) (Sight, error) {
 	about, ok := event.(interface{ about() subjects })
 	if !ok {
 		return Sight{}, nil
 	}
 	of := about.about()
+	added, isAdded := event.(MessageAdded)
+	var lines *batch[MessageID, addedLine]
 	var conversations *batch[conversationSeen, ConversationView]
 	var messages *batch[messageSeen, Message]
 	var senders *batch[userSeen, User]
 	conversation := conversationSeen{actor.User.ID, actor.Clinic.StrictDirect, of.conversation}
 	message := messageSeen{actor.User.ID, of.message}
 	sender := userSeen{actor.Clinic.ID, of.sender}
+	switch {
+	case isAdded && (wanted.Message || wanted.ConversationID):
+		lines = s.seen.lines.ask(added.MessageID)
+	case wanted.Message && of.message != (MessageID{}):
+		messages = s.seen.messages.ask(message)
+	}
 	if wanted.Conversation && of.conversation != (ConversationID{}) {
 		conversations = s.seen.conversations.ask(conversation)
-	}
-	if wanted.Message && of.message != (MessageID{}) {
-		messages = s.seen.messages.ask(message)
 	}
 	if wanted.Sender && of.sender != (UserID{}) {
 		senders = s.seen.users.ask(sender)
 	}
 	var sight Sight
-	if view, ok, err := conversations.answer(ctx, conversation); err != nil {
+	line, err := lines.answer(ctx, added.MessageID)
+	switch {
+	case err != nil:
 		return Sight{}, err
-	} else if ok {
+	case line == nil:
+	case line.IsEdited: // what they may see of it depends on who they are
+		messages = s.seen.messages.ask(message)
+	default:
+		sight.Message = line.as(actor.User.ID)
+	}
+	if found, err := messages.answer(ctx, message); err != nil {
+		return Sight{}, err
+	} else if found != nil {
+		sight.Message = found
+	}
+	view, err := conversations.answer(ctx, conversation)
+	switch {
+	case err != nil:
+		return Sight{}, err
+	case view != nil:
 		sight.Conversation = view.kindly(actor.Clinic.Policy)
+	case line != nil && !wanted.Conversation:
+		nameOnly := ConversationView{ID: line.ConversationID, Kind: line.ConversationKind, ActorID: actor.User.ID}
+		sight.Conversation = nameOnly.kindly(actor.Clinic.Policy)
 	}
-	var err error
-	if sight.Message, _, err = messages.answer(ctx, message); err != nil {
-		return Sight{}, err
-	}
-	sight.Sender, _, err = senders.answer(ctx, sender)
+	sight.Sender, err = senders.answer(ctx, sender)
 	return sight, err
 }
 
@@ -94,8 +123,26 @@ type (
 	}
 )
 
-// seen is what the readers of this process ask for.
+// addedLine is a line of a transcript as all see it to whom it is delivered: they may, or the log would
+// not have brought it to them.
+type addedLine struct {
+	Message
+	IsEdited         bool             `db:"is_edited"`
+	ConversationKind ConversationKind `db:"conversation_kind"`
+}
+
+// as is the line as one of them sees it.
+func (l addedLine) as(reader UserID) *Message {
+	if l.SenderID == nil || *l.SenderID != reader {
+		l.ClientKey = nil
+	}
+	return &l.Message
+}
+
+// seen is what many in this process ask for at the same time.
 type seen struct {
+	actors        gathering[uuid.UUID, Actor]
+	lines         gathering[MessageID, addedLine]
 	conversations gathering[conversationSeen, ConversationView]
 	messages      gathering[messageSeen, Message]
 	users         gathering[userSeen, User]
@@ -103,6 +150,8 @@ type seen struct {
 
 func newSeen(s *Service) *seen {
 	return &seen{
+		actors:        gathering[uuid.UUID, Actor]{fetch: s.AllSignedIn},
+		lines:         gathering[MessageID, addedLine]{fetch: s.linesAdded},
 		conversations: gathering[conversationSeen, ConversationView]{fetch: s.conversationsSeen},
 		messages:      gathering[messageSeen, Message]{fetch: s.messagesSeen},
 		users:         gathering[userSeen, User]{fetch: s.usersSeen},
@@ -123,6 +172,20 @@ var (
 		SELECT wanted.reader, seen.* FROM unnest($1::uuid[], $2::uuid[]) AS wanted (reader, id)
 		` + forEach(`SELECT `+messageColumns+` FROM messages`+mayRead, "messages.id")
 )
+
+func (s *Service) linesAdded(ctx context.Context, wanted []MessageID) (map[MessageID]addedLine, error) {
+	const query = `
+		SELECT messages.id, conversation_id, seq, messages.kind, sender_id, subject_id,
+			CASE WHEN recalled_at IS NULL THEN body ELSE '' END AS body, client_key, messages.text_count, sent_at, recalled_at,
+			edited_seq IS NOT NULL AS is_edited, conversations.kind AS conversation_kind
+		FROM messages JOIN conversations ON conversations.id = conversation_id AND deleted_at IS NULL
+		WHERE messages.id = ANY ($1)`
+	var lines []addedLine
+	if err := s.db.SelectContext(ctx, &lines, query, array(wanted)); err != nil {
+		return nil, fmt.Errorf("lines of events: %w", err)
+	}
+	return byKey(lines, func(l addedLine) MessageID { return l.ID }), nil
+}
 
 func (s *Service) conversationsSeen(ctx context.Context, wanted []conversationSeen) (map[conversationSeen]ConversationView, error) {
 	readers, strict, ids := make([]UserID, len(wanted)), make([]bool, len(wanted)), make([]ConversationID, len(wanted))
@@ -197,7 +260,7 @@ type gathering[K comparable, V any] struct {
 }
 
 type batch[K comparable, V any] struct {
-	keys  []K
+	keys  map[K]struct{}
 	read  chan struct{}
 	found map[K]V
 	err   error
@@ -209,11 +272,11 @@ func (g *gathering[K, V]) ask(key K) *batch[K, V] {
 	defer g.mu.Unlock()
 	n := len(g.waiting)
 	if n == 0 || len(g.waiting[n-1].keys) == gatherMost {
-		g.waiting = append(g.waiting, &batch[K, V]{read: make(chan struct{})})
+		g.waiting = append(g.waiting, &batch[K, V]{keys: map[K]struct{}{}, read: make(chan struct{})})
 		n++
 	}
 	b := g.waiting[n-1]
-	b.keys = append(b.keys, key)
+	b.keys[key] = struct{}{}
 	if g.running < gatherAtOnce {
 		g.running++
 		go g.run()
@@ -237,24 +300,24 @@ func (g *gathering[K, V]) run() {
 			defer close(b.read)
 			ctx, cancel := context.WithTimeout(context.Background(), gatherTime)
 			defer cancel()
-			b.found, b.err = g.fetch(ctx, b.keys)
+			b.found, b.err = g.fetch(ctx, slices.Collect(maps.Keys(b.keys)))
 		}()
 	}
 }
 
-// answer waits for what there is of the key. Of a question that was not asked there is nothing.
-func (b *batch[K, V]) answer(ctx context.Context, key K) (*V, bool, error) {
+// answer waits for what there is of the key, nil if there is nothing, as of a question that was not asked.
+func (b *batch[K, V]) answer(ctx context.Context, key K) (*V, error) {
 	if b == nil {
-		return nil, false, nil
+		return nil, nil
 	}
 	select {
 	case <-b.read:
 	case <-ctx.Done():
-		return nil, false, ctx.Err()
+		return nil, ctx.Err()
 	}
 	value, ok := b.found[key]
 	if !ok || b.err != nil {
-		return nil, false, b.err
+		return nil, b.err
 	}
-	return &value, true, nil
+	return &value, nil
 }
