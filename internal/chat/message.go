@@ -259,6 +259,7 @@ func (s *Service) MessagePages(ctx context.Context, actor Actor, ids []Conversat
 
 // line is a line of a transcript about to be written.
 type line struct {
+	id            MessageID // a new one if it is none
 	kind          MessageKind
 	subject       UserID
 	body          string
@@ -277,8 +278,11 @@ func (tx *transaction) lines(ctx context.Context, conversation *ConversationView
 	n := len(lines)
 	events := make([]eventlog.Event, n)
 	for i, l := range lines {
+		if l.id == (MessageID{}) {
+			l.id = MessageID{newID()}
+		}
 		events[i] = eventlog.Event{
-			Stream: conversation.Stream, Kind: kindLine, Scope: conversation.ID.UUID, Subject: l.subject.UUID, Object: newID(),
+			Stream: conversation.Stream, Kind: kindLine, Scope: conversation.ID.UUID, Subject: l.subject.UUID, Object: l.id.UUID,
 			Opens: plain(l.opens), Closes: plain(l.closes), RevealFrom: l.revealFrom,
 		}
 	}
@@ -291,34 +295,31 @@ func (tx *transaction) lines(ctx context.Context, conversation *ConversationView
 	if err != nil {
 		return Message{}, err
 	}
-	// The counter as it is under the lock: an earlier line of this transaction may have moved it.
-	const count = `
-		UPDATE conversations SET last_seq = $2, last_activity_at = now(), text_count = text_count + $3
-		WHERE id = $1 RETURNING text_count`
 	texts := 0
-	for _, l := range lines {
-		if l.kind == Text {
-			texts++
-		}
-	}
-	last := Message{ConversationID: conversation.ID, Seq: events[n-1].Seq}
-	if err := tx.GetContext(ctx, &last.TextCount, count, conversation.ID, last.Seq, texts); err != nil {
-		return Message{}, fmt.Errorf("count the lines: %w", err)
-	}
 	ids, seqs := make([]uuid.UUID, n), make([]int64, n)
 	kinds, subjects, bodies, keys := make([]string, n), make([]*UserID, n), make([]string, n), make([]*string, n)
 	for i, l := range lines {
+		if l.kind == Text {
+			texts++
+		}
 		ids[i], seqs[i], kinds[i], bodies[i], keys[i] = events[i].Object, events[i].Seq, string(l.kind), l.body, l.clientKey
 		if l.subject != (UserID{}) {
 			subjects[i] = &lines[i].subject
 		}
 	}
-	const insert = `
+	// The counter as it is under the lock: an earlier line of this transaction may have moved it.
+	const write = `
+		WITH counted AS (
+			UPDATE conversations SET last_seq = $3, last_activity_at = now(), text_count = text_count + $4
+			WHERE id = $1 RETURNING text_count
+		)
 		INSERT INTO messages (id, conversation_id, seq, kind, sender_id, subject_id, body, client_key, text_count)
-		SELECT id, $1, seq, kind, $2, subject_id, body, client_key, $3
-		FROM unnest($4::uuid[], $5::bigint[], $6::text[], $7::uuid[], $8::text[], $9::text[])
-			AS given (id, seq, kind, subject_id, body, client_key)`
-	if _, err := tx.ExecContext(ctx, insert, conversation.ID, tx.by(), last.TextCount, array(ids), array(seqs),
+		SELECT id, $1, seq, kind, $2, subject_id, body, client_key, text_count
+		FROM counted, unnest($5::uuid[], $6::bigint[], $7::text[], $8::uuid[], $9::text[], $10::text[])
+			AS given (id, seq, kind, subject_id, body, client_key)
+		RETURNING text_count, sent_at`
+	last := Message{ConversationID: conversation.ID, Seq: events[n-1].Seq}
+	if err := tx.GetContext(ctx, &last, write, conversation.ID, tx.by(), last.Seq, texts, array(ids), array(seqs),
 		array(kinds), array(subjects), array(bodies), array(keys)); err != nil {
 		return Message{}, fmt.Errorf("write the lines: %w", err)
 	}
@@ -349,52 +350,56 @@ func (s *Service) SendMessage(ctx context.Context, actor Actor, in SendMessageIn
 	if err != nil {
 		return nil, err
 	}
-	id, err := change(ctx, s, actor, "sendMessage", in.ClientKey, in, func(ctx context.Context, tx *transaction) (MessageID, error) {
+	id := MessageID{newID()}
+	var sent *Message
+	id, err = changeTo(ctx, s, actor, "sendMessage", in.ClientKey, in, id, func(ctx context.Context, tx *transaction) error {
 		conversation, err := enter(ctx, tx, in.ConversationID)
 		if err != nil {
-			return MessageID{}, err
+			return err
 		}
 		if err := conversation.may(Send, "conversationId"); err != nil {
-			return MessageID{}, err
+			return err
 		}
-		sent, err := tx.line(ctx, conversation, line{kind: Text, body: body, clientKey: &in.ClientKey})
+		written, err := tx.line(ctx, conversation, line{id: id, kind: Text, body: body, clientKey: &in.ClientKey})
 		if err != nil {
-			return MessageID{}, err
+			return err
 		}
-		const read = `
-			UPDATE participants SET read_seq = $3, read_text_count = $4, archived_at = NULL
-			WHERE conversation_id = $1 AND user_id = $2`
-		if _, err := tx.ExecContext(ctx, read, conversation.ID, actor.User.ID, sent.Seq, sent.TextCount); err != nil {
-			return MessageID{}, fmt.Errorf("move the sender's read position: %w", err)
-		}
-		return sent.ID, bringBack(ctx, tx, conversation)
+		written.Kind, written.SenderID, written.Body, written.ClientKey = Text, &actor.User.ID, body, &in.ClientKey
+		sent = &written
+		return noteSent(ctx, tx, conversation, written)
 	})
-	if err != nil {
-		return nil, err
+	if err != nil || sent != nil && sent.ID == id {
+		return sent, err
 	}
-	return s.message(ctx, actor, id)
+	return s.message(ctx, actor, id) // it was sent before
 }
 
-// bringBack un-archives the conversation for whom a message does so, and tells their devices.
-func bringBack(ctx context.Context, tx *transaction, conversation *ConversationView) error {
+// noteSent moves the sender's read position, un-archives the conversation for whom a message does so, and
+// tells their devices.
+func noteSent(ctx context.Context, tx *transaction, conversation *ConversationView, sent Message) error {
+	const query = `
+		UPDATE participants SET
+			read_seq = CASE WHEN user_id = $2 THEN $3 ELSE read_seq END,
+			read_text_count = CASE WHEN user_id = $2 THEN $4 ELSE read_text_count END,
+			archived_at = NULL
+		FROM users
+		WHERE users.id = user_id AND conversation_id = $1 AND (user_id = $2
+			OR NOT $5 AND archived_at IS NOT NULL AND left_at IS NULL AND NOT ` + isMuted + `)
+		RETURNING user_id, users.stream`
+	var noted []struct {
+		UserID UserID `db:"user_id"`
+		Stream int64
+	}
+	if err := tx.SelectContext(ctx, &noted, query, conversation.ID, tx.actor.User.ID, sent.Seq, sent.TextCount, tx.actor.Clinic.KeepArchived); err != nil {
+		return fmt.Errorf("note that a message was sent: %w", err)
+	}
 	// The streams of all in one go: taken one after the other, two senders could wait for each other.
 	var streams []int64
-	if conversation.ArchivedAt != nil {
-		streams = append(streams, tx.actor.User.Stream)
+	for _, participant := range noted {
+		if participant.UserID != tx.actor.User.ID || conversation.ArchivedAt != nil {
+			streams = append(streams, participant.Stream)
+		}
 	}
-	if tx.actor.Clinic.KeepArchived {
-		return tx.tellAll(ctx, streams, eventlog.Event{Kind: kindSettings, Scope: conversation.ID.UUID})
-	}
-	const query = `
-		UPDATE participants SET archived_at = NULL
-		FROM users
-		WHERE users.id = user_id AND conversation_id = $1 AND archived_at IS NOT NULL AND left_at IS NULL AND NOT ` + isMuted + `
-		RETURNING users.stream`
-	var others []int64
-	if err := tx.SelectContext(ctx, &others, query, conversation.ID); err != nil {
-		return fmt.Errorf("bring back the conversation: %w", err)
-	}
-	streams = append(streams, others...)
 	return tx.tellAll(ctx, streams, eventlog.Event{Kind: kindSettings, Scope: conversation.ID.UUID})
 }
 

@@ -149,42 +149,67 @@ func (tx *transaction) tell(ctx context.Context, kind string, about Conversation
 // input is a conflict. A caller who went away does not stop it.
 func change[T any](ctx context.Context, s *Service, actor Actor, operation, key string, input any,
 	act func(ctx context.Context, tx *transaction) (T, error),
+) (result T, err error) {
+	if key, err = validClientKey(key); err != nil {
+		return result, err
+	}
+	err = once(ctx, s, actor, operation, key, input, []byte("null"), &result, func(ctx context.Context, tx *transaction) (err error) {
+		if result, err = act(ctx, tx); err != nil {
+			return err
+		}
+		stored, err := json.Marshal(result)
+		if err != nil {
+			return fmt.Errorf("%s: write down the result: %w", operation, err)
+		}
+		const keep = `UPDATE client_keys SET result = $3 WHERE user_id = $1 AND key = $2`
+		if _, err := tx.ExecContext(ctx, keep, actor.User.ID, key, stored); err != nil {
+			return fmt.Errorf("%s: keep the result: %w", operation, err)
+		}
+		return nil
+	})
+	return result, err
+}
+
+// changeTo is change where the result is known before, which saves a statement.
+func changeTo[T any](ctx context.Context, s *Service, actor Actor, operation, key string, input any, result T,
+	act func(ctx context.Context, tx *transaction) error,
 ) (T, error) {
-	var result T
 	key, err := validClientKey(key)
 	if err != nil {
 		return result, err
 	}
+	stored, err := json.Marshal(result)
+	if err != nil {
+		return result, fmt.Errorf("%s: write down the result: %w", operation, err)
+	}
+	err = once(ctx, s, actor, operation, key, input, stored, &result, act)
+	return result, err
+}
+
+// once runs act in a transaction with the client key, unless it was used: then result becomes that of the
+// earlier call.
+func once(ctx context.Context, s *Service, actor Actor, operation, key string, input any, stored []byte, result any,
+	act func(ctx context.Context, tx *transaction) error,
+) error {
 	fingerprint, err := fingerprintOf(input)
 	if err != nil {
-		return result, fmt.Errorf("%s: write down the input: %w", operation, err)
+		return fmt.Errorf("%s: write down the input: %w", operation, err)
 	}
 	attempt := func() error {
 		return s.transact(ctx, actor, func(ctx context.Context, tx *transaction) error {
 			const first = `
-			INSERT INTO client_keys (user_id, key, operation, fingerprint) VALUES ($1, $2, $3, $4)
-			ON CONFLICT ON CONSTRAINT client_keys_pkey DO NOTHING`
-			inserted, err := tx.ExecContext(ctx, first, actor.User.ID, key, operation, fingerprint[:])
+				INSERT INTO client_keys (user_id, key, operation, fingerprint, result) VALUES ($1, $2, $3, $4, $5)
+				ON CONFLICT ON CONSTRAINT client_keys_pkey DO NOTHING`
+			inserted, err := tx.ExecContext(ctx, first, actor.User.ID, key, operation, fingerprint[:], stored)
 			if err != nil {
 				return fmt.Errorf("%s: take the client key: %w", operation, err)
 			}
 			if n, err := inserted.RowsAffected(); err != nil {
 				return err
 			} else if n == 0 {
-				return repeated(ctx, tx, key, operation, fingerprint[:], &result)
+				return repeated(ctx, tx, key, operation, fingerprint[:], result)
 			}
-			if result, err = act(ctx, tx); err != nil {
-				return err
-			}
-			stored, err := json.Marshal(result)
-			if err != nil {
-				return fmt.Errorf("%s: write down the result: %w", operation, err)
-			}
-			const keep = `UPDATE client_keys SET result = $3 WHERE user_id = $1 AND key = $2`
-			if _, err := tx.ExecContext(ctx, keep, actor.User.ID, key, stored); err != nil {
-				return fmt.Errorf("%s: keep the result: %w", operation, err)
-			}
-			return nil
+			return act(ctx, tx)
 		})
 	}
 	// No two changes should wait for each other. If they do, Postgres ends one, which can be done
@@ -194,7 +219,7 @@ func change[T any](ctx context.Context, s *Service, actor Actor, operation, key 
 			break
 		}
 	}
-	return result, err
+	return err
 }
 
 // deadlocks is how often a change is tried.
