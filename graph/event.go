@@ -18,7 +18,7 @@ const expiryNotice = 5 * time.Second
 
 // Events is everything that happens for the viewer.
 func (r *subscriptionResolver) Events(ctx context.Context, after *string) (<-chan chat.Event, error) {
-	return follow(ctx, r.resolver, after, func(event chat.Event) (chat.Event, step) { return event, deliver })
+	return follow(ctx, r.resolver, after, func(chat.Event) step { return deliver }, func(event chat.Event) chat.Event { return event })
 }
 
 // MessageAdded is the new lines of one conversation, up to the one that ends the viewer's
@@ -28,37 +28,48 @@ func (r *subscriptionResolver) MessageAdded(ctx context.Context, of scalar.NodeI
 	if err := r.chat.MayFollow(ctx, actor(ctx), id); err != nil {
 		return nil, err
 	}
-	return follow(ctx, r.resolver, after, func(event chat.Event) (*chat.MessageAdded, step) {
+	pick := func(event chat.Event) step {
 		switch event := event.(type) {
 		case chat.MessageAdded:
 			if event.ConversationID == id {
-				return &event, deliver
+				return deliver
 			}
 		case chat.ConversationLeft:
 			if event.ConversationID == id {
-				return &chat.MessageAdded{Moment: event.Moment, ConversationID: id, MessageID: event.MessageID}, deliverAndEnd
+				return deliverAndEnd
 			}
 		case chat.GroupDeleted:
 			if event.ConversationID == id {
-				return nil, end
+				return end
 			}
 		case chat.StreamReset:
-			return nil, lost
+			return lost
 		}
-		return nil, pass
+		return pass
+	}
+	return follow(ctx, r.resolver, after, pick, func(event chat.Event) *chat.MessageAdded {
+		if left, ok := event.(chat.ConversationLeft); ok {
+			return &chat.MessageAdded{Moment: left.Moment, ConversationID: id, MessageID: left.MessageID, Sight: left.Sight}
+		}
+		added := event.(chat.MessageAdded)
+		return &added
 	})
 }
 
 // GroupDeleted is the groups that disappear.
 func (r *subscriptionResolver) GroupDeleted(ctx context.Context, after *string) (<-chan *chat.GroupDeleted, error) {
-	return follow(ctx, r.resolver, after, func(event chat.Event) (*chat.GroupDeleted, step) {
-		switch event := event.(type) {
+	pick := func(event chat.Event) step {
+		switch event.(type) {
 		case chat.GroupDeleted:
-			return &event, deliver
+			return deliver
 		case chat.StreamReset:
-			return nil, lost
+			return lost
 		}
-		return nil, pass
+		return pass
+	}
+	return follow(ctx, r.resolver, after, pick, func(event chat.Event) *chat.GroupDeleted {
+		deleted := event.(chat.GroupDeleted)
+		return &deleted
 	})
 }
 
@@ -74,8 +85,9 @@ const (
 	lost
 )
 
-// follow feeds a subscription from the viewer's stream, until its context ends.
-func follow[E any](ctx context.Context, r *resolver, after *string, pick func(chat.Event) (E, step)) (<-chan E, error) {
+// follow feeds a subscription from the viewer's stream with the events that are picked, until its context
+// ends.
+func follow[E any](ctx context.Context, r *resolver, after *string, pick func(chat.Event) step, as func(chat.Event) E) (<-chan E, error) {
 	from := sourceOf(ctx)
 	stream, err := r.chat.Follow(ctx, actor(ctx), after, from.bell)
 	if err != nil {
@@ -87,34 +99,50 @@ func follow[E any](ctx context.Context, r *resolver, after *string, pick func(ch
 	from.poll = func(ctx context.Context) (outcome, time.Duration) {
 		for !over {
 			event, again, err := next(ctx, stream, &noticed)
+			if event == nil && err == nil {
+				return notYet, again
+			}
+			picked := pass
+			if err == nil {
+				picked = pick(event)
+				over = picked > deliver
+			}
+			if picked == deliver || picked == deliverAndEnd {
+				if event, err = r.look(ctx, event, from.wanted); err == nil {
+					events <- as(event) // it has room: the one before was taken
+					return ready, 0
+				}
+			}
 			switch {
+			case picked == lost:
+				from.failures = gqlerror.List{refusal(codeCursorExpired, "Events are missing that can't be had any more: fetch everything again, and subscribe without the cursor.")}
+			case err == nil:
+				continue
 			case ctx.Err() != nil:
-				return noMore, 0
 			case errors.Is(err, chat.ErrSignedOut):
 				endSession(ctx, closeForbidden, "Forbidden")
-				return noMore, 0
-			case err != nil:
+			default:
 				// A fault of ours, which may be over when the client resumes: the stream is not complete.
 				presenter(r.logger)(ctx, err)
 				endSession(ctx, closeTryAgain, "Try again later")
-				return noMore, 0
-			case event == nil:
-				return notYet, again
 			}
-			picked, step := pick(event)
-			over = step > deliver
-			switch step {
-			case deliver, deliverAndEnd:
-				from.event = event
-				events <- picked // it has room: the one before was taken
-				return ready, 0
-			case lost:
-				from.failures = gqlerror.List{refusal(codeCursorExpired, "Events are missing that can't be had any more: fetch everything again, and subscribe without the cursor.")}
-			}
+			return noMore, 0
 		}
 		return noMore, 0
 	}
 	return events, nil
+}
+
+// look looks at what an event is about, with the eyes of the viewer as they are now.
+func (r *resolver) look(ctx context.Context, event chat.Event, wanted chat.Wanted) (chat.Event, error) {
+	if wanted == (chat.Wanted{}) {
+		return event, nil
+	}
+	viewer, err := ctx.Value(sessionKey{}).(*session).now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.chat.Look(ctx, viewer, event, wanted)
 }
 
 // next is the stream's next event, or once the notice that the session ends.
@@ -129,60 +157,6 @@ func next(ctx context.Context, stream *chat.Stream, noticed *bool) (chat.Event, 
 	}
 	*noticed = true
 	return chat.SessionExpiring{Moment: stream.Now(), ExpiresAt: expires}, 0, nil
-}
-
-// Conversation is what the line was added to.
-func (r *messageAddedResolver) Conversation(ctx context.Context, event *chat.MessageAdded) (chat.Conversation, error) {
-	return load(ctx).conversation(ctx, event.ConversationID)
-}
-
-// Message is the line.
-func (r *messageAddedResolver) Message(ctx context.Context, event *chat.MessageAdded) (*chat.Message, error) {
-	return load(ctx).messages.find(ctx, event.MessageID)
-}
-
-// Notify is how the message makes itself felt.
-func (r *messageAddedResolver) Notify(ctx context.Context, event *chat.MessageAdded) (*chat.Notify, error) {
-	message, err := load(ctx).messages.find(ctx, event.MessageID)
-	if err != nil {
-		return nil, err
-	}
-	conversation, err := load(ctx).conversation(ctx, event.ConversationID)
-	if err != nil {
-		return nil, err
-	}
-	notify := chat.NotifyOf(conversation, message)
-	return &notify, nil
-}
-
-// Conversation is what the message stands in.
-func (r *messageChangedResolver) Conversation(ctx context.Context, event *chat.MessageChanged) (chat.Conversation, error) {
-	return load(ctx).conversation(ctx, event.ConversationID)
-}
-
-// Message is the message as it is now.
-func (r *messageChangedResolver) Message(ctx context.Context, event *chat.MessageChanged) (*chat.Message, error) {
-	return load(ctx).messages.find(ctx, event.MessageID)
-}
-
-// Conversation is what came into sight.
-func (r *conversationAddedResolver) Conversation(ctx context.Context, event *chat.ConversationAdded) (chat.Conversation, error) {
-	return load(ctx).conversation(ctx, event.ConversationID)
-}
-
-// Conversation is what the viewer left.
-func (r *conversationLeftResolver) Conversation(ctx context.Context, event *chat.ConversationLeft) (chat.Conversation, error) {
-	return load(ctx).conversation(ctx, event.ConversationID)
-}
-
-// Message is the line that says so.
-func (r *conversationLeftResolver) Message(ctx context.Context, event *chat.ConversationLeft) (*chat.Message, error) {
-	return load(ctx).messages.find(ctx, event.MessageID)
-}
-
-// Conversation is what was muted, archived or read.
-func (r *conversationChangedResolver) Conversation(ctx context.Context, event *chat.ConversationChanged) (chat.Conversation, error) {
-	return load(ctx).conversation(ctx, event.ConversationID)
 }
 
 // Contact is who came.

@@ -17,8 +17,6 @@ import (
 type loader[K comparable, V any] struct {
 	of    *response
 	fetch func(context.Context, chat.Actor, []K) (map[K]V, error)
-	// known is what needs no statement.
-	known map[K]V
 
 	once   sync.Once
 	loader *dataloadgen.Loader[K, V]
@@ -26,9 +24,6 @@ type loader[K comparable, V any] struct {
 
 // Load returns what there is of the key.
 func (l *loader[K, V]) Load(ctx context.Context, key K) (V, error) {
-	if value, ok := l.known[key]; ok {
-		return value, nil
-	}
 	// Most responses need few of the loaders.
 	l.once.Do(func() {
 		l.loader = dataloadgen.NewMappedLoader(func(ctx context.Context, keys []K) (map[K]V, error) {
@@ -175,24 +170,6 @@ func newLoaders(ctx context.Context, service *chat.Service, actor chat.Actor) *l
 			defer cancel()
 			return service.Unread(ctx, actor)
 		}),
-	}
-}
-
-// prime looks up what an event is about, as the actor may see it now, before its fields ask for it.
-// What could not be looked up so, the fields ask for.
-func (l *loaders) prime(ctx context.Context, service *chat.Service, from *source) {
-	sight, err := service.Look(ctx, l.actor, from.event, from.wanted)
-	if err != nil {
-		return
-	}
-	if sight.Conversation != nil {
-		l.conversations.known = map[chat.ConversationID]chat.Conversation{sight.ConversationID(): sight.Conversation}
-	}
-	if sight.Message != nil {
-		l.messages.known = map[chat.MessageID]chat.Message{sight.Message.ID: *sight.Message}
-	}
-	if sight.Sender != nil {
-		l.users.known = map[chat.UserID]chat.User{sight.Sender.ID: *sight.Sender}
 	}
 }
 

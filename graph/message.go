@@ -40,6 +40,9 @@ func (r *messageResolver) Conversation(ctx context.Context, message *chat.Messag
 
 // Sender is who wrote or did it.
 func (r *messageResolver) Sender(ctx context.Context, message *chat.Message) (*chat.User, error) {
+	if sender := message.KnownSender(); sender != nil {
+		return sender, nil
+	}
 	return userOf(ctx, message.SenderID)
 }
 

@@ -78,8 +78,7 @@ type source struct {
 	// itself.
 	poll  func(ctx context.Context) (outcome, time.Duration)
 	close func()
-	// event is the one that it has ready, and wanted what the operation selects of it.
-	event  chat.Event
+	// wanted is what the operation selects of its events.
 	wanted chat.Wanted
 	// failures are why there are no more events.
 	failures gqlerror.List

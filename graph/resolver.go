@@ -21,23 +21,18 @@ type resolver struct {
 var _ generated.ResolverRoot = (*resolver)(nil)
 
 type (
-	queryResolver               struct{ *resolver }
-	mutationResolver            struct{ *resolver }
-	subscriptionResolver        struct{ *resolver }
-	viewerResolver              struct{ *resolver }
-	userResolver                struct{ *resolver }
-	contactResolver             struct{ *resolver }
-	directConversationResolver  struct{ *resolver }
-	groupConversationResolver   struct{ *resolver }
-	participantResolver         struct{ *resolver }
-	messageResolver             struct{ *resolver }
-	messageAddedResolver        struct{ *resolver }
-	messageChangedResolver      struct{ *resolver }
-	conversationAddedResolver   struct{ *resolver }
-	conversationLeftResolver    struct{ *resolver }
-	conversationChangedResolver struct{ *resolver }
-	contactAddedResolver        struct{ *resolver }
-	contactChangedResolver      struct{ *resolver }
+	queryResolver              struct{ *resolver }
+	mutationResolver           struct{ *resolver }
+	subscriptionResolver       struct{ *resolver }
+	viewerResolver             struct{ *resolver }
+	userResolver               struct{ *resolver }
+	contactResolver            struct{ *resolver }
+	directConversationResolver struct{ *resolver }
+	groupConversationResolver  struct{ *resolver }
+	participantResolver        struct{ *resolver }
+	messageResolver            struct{ *resolver }
+	contactAddedResolver       struct{ *resolver }
+	contactChangedResolver     struct{ *resolver }
 )
 
 func (r *resolver) Query() generated.QueryResolver               { return &queryResolver{r} }
@@ -48,7 +43,6 @@ func (r *resolver) User() generated.UserResolver                 { return &userR
 func (r *resolver) Contact() generated.ContactResolver           { return &contactResolver{r} }
 func (r *resolver) Participant() generated.ParticipantResolver   { return &participantResolver{r} }
 func (r *resolver) Message() generated.MessageResolver           { return &messageResolver{r} }
-func (r *resolver) MessageAdded() generated.MessageAddedResolver { return &messageAddedResolver{r} }
 func (r *resolver) ContactAdded() generated.ContactAddedResolver { return &contactAddedResolver{r} }
 
 func (r *resolver) DirectConversation() generated.DirectConversationResolver {
@@ -57,22 +51,6 @@ func (r *resolver) DirectConversation() generated.DirectConversationResolver {
 
 func (r *resolver) GroupConversation() generated.GroupConversationResolver {
 	return &groupConversationResolver{r}
-}
-
-func (r *resolver) MessageChanged() generated.MessageChangedResolver {
-	return &messageChangedResolver{r}
-}
-
-func (r *resolver) ConversationAdded() generated.ConversationAddedResolver {
-	return &conversationAddedResolver{r}
-}
-
-func (r *resolver) ConversationLeft() generated.ConversationLeftResolver {
-	return &conversationLeftResolver{r}
-}
-
-func (r *resolver) ConversationChanged() generated.ConversationChangedResolver {
-	return &conversationChangedResolver{r}
 }
 
 func (r *resolver) ContactChanged() generated.ContactChangedResolver {

@@ -154,12 +154,8 @@ func scoped(ctx context.Context) context.Context {
 		return actor, err
 	})}
 	made.loaders = sync.OnceValue(func() *loaders {
-		actor, err := made.actor()
-		loaders := newLoaders(ctx, s.chat, actor)
-		if from := sourceOf(ctx); from != nil && from.event != nil && err == nil {
-			loaders.prime(ctx, s.chat, from)
-		}
-		return loaders
+		actor, _ := made.actor() // the error has ended the session
+		return newLoaders(ctx, s.chat, actor)
 	})
 	return context.WithValue(ctx, scopeKey{}, made)
 }

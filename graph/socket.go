@@ -63,6 +63,8 @@ type socketOptions struct {
 	InitTimeout  time.Duration // until the client is known; 10 s
 	WriteTimeout time.Duration // for one message; 10 s, then others must not wait for this client
 	PingInterval time.Duration // 15 s: below the idle timeout of proxies, and a dead client is gone in 30 s
+
+	crew crew
 }
 
 // newSocket makes the transport for graphql-transport-ws, to be added before
@@ -100,8 +102,34 @@ func newSocket(options socketOptions) graphql.Transport {
 	if options.Logger == nil {
 		options.Logger = slog.Default()
 	}
+	options.crew = make(crew)
 	return &sockets{options}
 }
+
+// A crew does short pieces of work, each in a goroutine. Those that come to their end wait for more: their
+// stacks have grown to what the work needs, and need not grow again.
+type crew chan func()
+
+// do has the work done, without waiting.
+func (c crew) do(work func()) {
+	select {
+	case c <- work:
+	default:
+		go func() {
+			for {
+				work()
+				select {
+				case work = <-c:
+				case <-time.After(crewPatience):
+					return
+				}
+			}
+		}()
+	}
+}
+
+// crewPatience is how long somebody waits for more work.
+const crewPatience = time.Second
 
 type sockets struct{ options socketOptions }
 

@@ -278,11 +278,13 @@ func (o *socketOperation) ring() {
 		o.rung = true
 	default:
 		o.busy = true
-		go func() {
-			defer o.survives()
-			o.goOn()
-		}()
+		o.socket.options.crew.do(o.goesOn)
 	}
+}
+
+func (o *socketOperation) goesOn() {
+	defer o.survives()
+	o.goOn()
 }
 
 // goOn sends what there is.

@@ -27,7 +27,7 @@ const (
 )
 
 // Event is something that happened for the actor. Events name things by their ids; what may be
-// seen of those is decided when they are looked at.
+// seen of those is decided when they are looked at: what Look has not found is nil.
 type Event interface{ IsEvent() }
 
 // Moment is what all events have.
@@ -47,19 +47,20 @@ type (
 		Moment
 		ConversationID ConversationID
 		MessageID      MessageID
-		sender         UserID
+		Sight
 	}
 	// MessageChanged is a message that was edited or recalled.
 	MessageChanged struct {
 		Moment
 		ConversationID ConversationID
 		MessageID      MessageID
-		sender         UserID
+		Sight
 	}
 	// ConversationAdded is a conversation that came into the actor's sight.
 	ConversationAdded struct {
 		Moment
 		ConversationID ConversationID
+		Sight
 	}
 	// ConversationLeft is the end of the actor's membership.
 	ConversationLeft struct {
@@ -67,12 +68,13 @@ type (
 		ConversationID ConversationID
 		MessageID      MessageID
 		Reason         MembershipState
-		sender         UserID
+		Sight
 	}
 	// ConversationChanged is a change of the actor's own settings or read position.
 	ConversationChanged struct {
 		Moment
 		ConversationID ConversationID
+		Sight
 	}
 	// GroupDeleted is a group that is gone for everybody.
 	GroupDeleted struct {
@@ -189,35 +191,35 @@ func (s *Stream) translate(ctx context.Context, delivery eventlog.Delivery) (Eve
 		return Heartbeat{moment}, nil
 	}
 	conversation, message, user := ConversationID{happened.Scope}, MessageID{happened.Object}, UserID{happened.Subject}
-	sender := UserID{happened.Actor}
+	unseen := Sight{sender: UserID{happened.Actor}}
 	switch happened.Kind {
 	case kindLine:
 		switch {
 		case slices.Contains(happened.Opens, me):
-			return ConversationAdded{moment, conversation}, nil
+			return ConversationAdded{moment, conversation, unseen}, nil
 		case slices.Contains(happened.Closes, me) && happened.Actor == me:
-			return ConversationLeft{moment, conversation, message, Left, sender}, nil
+			return ConversationLeft{moment, conversation, message, Left, unseen}, nil
 		case slices.Contains(happened.Closes, me):
-			return ConversationLeft{moment, conversation, message, Removed, sender}, nil
+			return ConversationLeft{moment, conversation, message, Removed, unseen}, nil
 		}
-		return MessageAdded{moment, conversation, message, sender}, nil
+		return MessageAdded{moment, conversation, message, unseen}, nil
 	case kindMessageChanged:
 		// Of a message that the actor never saw, they do not hear that it changed either.
 		seen := messageSeen{s.actor.User.ID, message}
 		if found, err := s.service.seen.messages.ask(seen).answer(ctx, seen); found == nil || err != nil {
 			return nil, err
 		}
-		return MessageChanged{moment, conversation, message, sender}, nil
+		return MessageChanged{moment, conversation, message, unseen}, nil
 	case kindDirectStarted:
 		// To the other person a conversation without a message is nothing yet.
 		if happened.Actor == me {
-			return ConversationAdded{moment, conversation}, nil
+			return ConversationAdded{moment, conversation, unseen}, nil
 		}
 		return nil, nil
 	case kindGroupDeleted:
 		return GroupDeleted{moment, conversation}, nil
 	case kindSettings:
-		return ConversationChanged{moment, conversation}, nil
+		return ConversationChanged{moment, conversation, unseen}, nil
 	case kindSignedOut:
 		// It may be an old one, of somebody who was taken back since.
 		_, err := s.service.SignedIn(ctx, me)

@@ -45,10 +45,15 @@ type Message struct {
 	SentAt     time.Time  `db:"sent_at"`
 	EditedAt   *time.Time `db:"edited_at"`
 	RecalledAt *time.Time `db:"recalled_at"`
+
+	sender *User // if that is known already
 }
 
 // IsNode makes a message a node in GraphQL.
 func (Message) IsNode() {}
+
+// KnownSender is who wrote or did it, if that was looked up with the message.
+func (m Message) KnownSender() *User { return m.sender }
 
 // Cursor is the message's place in its conversation.
 func (m Message) Cursor() string { return Cursor(m.Position()) }

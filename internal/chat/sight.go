@@ -18,12 +18,15 @@ import (
 type Sight struct {
 	Conversation Conversation
 	Message      *Message
-	// Sender is who wrote or did what the message says.
-	Sender *User
+	// sender is who wrote or did what the message says.
+	sender UserID
 }
 
-// ConversationID names the conversation, which must be there.
-func (s Sight) ConversationID() ConversationID { return s.Conversation.view().ID }
+// Notify is how the message makes itself felt.
+func (s Sight) Notify() *Notify {
+	notify := NotifyOf(s.Conversation, s.Message)
+	return &notify
+}
 
 // Wanted says what of a Sight is needed.
 type Wanted struct {
@@ -32,79 +35,107 @@ type Wanted struct {
 	Conversation, ConversationID bool
 }
 
-// Look looks up what an event is about, for a reader who is about to be shown it. It reads the same as
-// ConversationsByID, MessagesByID and Users; but an event goes to many readers at once, so what all of
+// Look returns the event with what it is about, for a reader who is about to be shown it. It reads the same
+// as ConversationsByID, MessagesByID and Users; but an event goes to many readers at once, so what all of
 // them ask for is read in one statement.
-func (s *Service) Look(ctx context.Context, actor Actor, event Event, wanted Wanted) (Sight, error) {
-	about, ok := event.(interface{ about() subjects })
-	if !ok {
-		return Sight{}, nil
+func (s *Service) Look(ctx context.Context, actor Actor, event Event, wanted Wanted) (Event, error) {
+	var err error
+	switch e := event.(type) {
+	case MessageAdded:
+		e.Sight, err = s.lookAtLine(ctx, actor, e, wanted)
+		return e, err
+	case MessageChanged:
+		e.Sight, err = s.look(ctx, actor, e.Sight, e.ConversationID, e.MessageID, wanted)
+		return e, err
+	case ConversationLeft:
+		e.Sight, err = s.look(ctx, actor, e.Sight, e.ConversationID, e.MessageID, wanted)
+		return e, err
+	case ConversationAdded:
+		e.Sight, err = s.look(ctx, actor, e.Sight, e.ConversationID, MessageID{}, wanted)
+		return e, err
+	case ConversationChanged:
+		e.Sight, err = s.look(ctx, actor, e.Sight, e.ConversationID, MessageID{}, wanted)
+		return e, err
 	}
-	of := about.about()
-	added, isAdded := event.(MessageAdded)
-	var lines *batch[MessageID, addedLine]
+	return event, nil
+}
+
+func (s *Service) look(ctx context.Context, actor Actor, of Sight, conversation ConversationID, message MessageID, wanted Wanted) (Sight, error) {
+	conversationOf := conversationSeen{actor.User.ID, actor.Clinic.StrictDirect, conversation}
+	messageOf := messageSeen{actor.User.ID, message}
 	var conversations *batch[conversationSeen, ConversationView]
 	var messages *batch[messageSeen, Message]
-	var senders *batch[userSeen, User]
-	conversation := conversationSeen{actor.User.ID, actor.Clinic.StrictDirect, of.conversation}
-	message := messageSeen{actor.User.ID, of.message}
-	sender := userSeen{actor.Clinic.ID, of.sender}
-	switch {
-	case isAdded && (wanted.Message || wanted.ConversationID):
-		lines = s.seen.lines.ask(added.MessageID)
-	case wanted.Message && of.message != (MessageID{}):
-		messages = s.seen.messages.ask(message)
+	if wanted.Conversation || wanted.ConversationID {
+		conversations = s.seen.conversations.ask(conversationOf)
 	}
-	if wanted.Conversation && of.conversation != (ConversationID{}) {
-		conversations = s.seen.conversations.ask(conversation)
+	if wanted.Message && message != (MessageID{}) {
+		messages = s.seen.messages.ask(messageOf)
 	}
-	if wanted.Sender && of.sender != (UserID{}) {
-		senders = s.seen.users.ask(sender)
+	sender := s.askSender(actor, of.sender, wanted)
+	view, err := conversations.answer(ctx, conversationOf)
+	if err != nil {
+		return Sight{}, err
 	}
-	var sight Sight
-	line, err := lines.answer(ctx, added.MessageID)
+	if view != nil {
+		of.Conversation = view.kindly(actor.Clinic.Policy)
+	}
+	if of.Message, err = messages.answer(ctx, messageOf); err != nil {
+		return Sight{}, err
+	}
+	return of, of.knowSender(ctx, actor, sender)
+}
+
+// lookAtLine is look for a line that was just added. The log brings it to nobody who may not see it, so it is
+// the same for all, unless it was edited since.
+func (s *Service) lookAtLine(ctx context.Context, actor Actor, event MessageAdded, wanted Wanted) (Sight, error) {
+	of := event.Sight
+	line := s.seen.lines.ask(event.MessageID)
+	conversationOf := conversationSeen{actor.User.ID, actor.Clinic.StrictDirect, event.ConversationID}
+	var conversations *batch[conversationSeen, ConversationView]
+	if wanted.Conversation {
+		conversations = s.seen.conversations.ask(conversationOf)
+	}
+	sender := s.askSender(actor, of.sender, wanted)
+	added, err := line.answer(ctx, event.MessageID)
 	switch {
 	case err != nil:
 		return Sight{}, err
-	case line == nil:
-	case line.IsEdited: // what they may see of it depends on who they are
-		messages = s.seen.messages.ask(message)
-	default:
-		sight.Message = line.as(actor.User.ID)
+	case added == nil: // the group was deleted
+		return of, nil
+	case added.IsEdited:
+		return s.look(ctx, actor, of, event.ConversationID, event.MessageID, wanted)
 	}
-	if found, err := messages.answer(ctx, message); err != nil {
-		return Sight{}, err
-	} else if found != nil {
-		sight.Message = found
+	if wanted.Message {
+		of.Message = added.as(actor.User.ID)
 	}
-	view, err := conversations.answer(ctx, conversation)
+	view, err := conversations.answer(ctx, conversationOf)
 	switch {
 	case err != nil:
 		return Sight{}, err
 	case view != nil:
-		sight.Conversation = view.kindly(actor.Clinic.Policy)
-	case line != nil && !wanted.Conversation:
-		nameOnly := ConversationView{ID: line.ConversationID, Kind: line.ConversationKind, ActorID: actor.User.ID}
-		sight.Conversation = nameOnly.kindly(actor.Clinic.Policy)
+		of.Conversation = view.kindly(actor.Clinic.Policy)
+	case wanted.ConversationID && !wanted.Conversation:
+		nameOnly := ConversationView{ID: added.ConversationID, Kind: added.ConversationKind, ActorID: actor.User.ID}
+		of.Conversation = nameOnly.kindly(actor.Clinic.Policy)
 	}
-	sight.Sender, err = senders.answer(ctx, sender)
-	return sight, err
+	return of, of.knowSender(ctx, actor, sender)
 }
 
-// subjects are what an event is about.
-type subjects struct {
-	conversation ConversationID
-	message      MessageID
-	sender       UserID
+func (s *Service) askSender(actor Actor, sender UserID, wanted Wanted) *batch[userSeen, User] {
+	if !wanted.Sender || sender == (UserID{}) {
+		return nil
+	}
+	return s.seen.users.ask(userSeen{actor.Clinic.ID, sender})
 }
 
-func (e MessageAdded) about() subjects   { return subjects{e.ConversationID, e.MessageID, e.sender} }
-func (e MessageChanged) about() subjects { return subjects{e.ConversationID, e.MessageID, e.sender} }
-func (e ConversationLeft) about() subjects {
-	return subjects{e.ConversationID, e.MessageID, e.sender}
+// knowSender lets the message know who sent it.
+func (s Sight) knowSender(ctx context.Context, actor Actor, asked *batch[userSeen, User]) error {
+	sender, err := asked.answer(ctx, userSeen{actor.Clinic.ID, s.sender})
+	if s.Message != nil && sender != nil && s.Message.SenderID != nil && *s.Message.SenderID == sender.ID {
+		s.Message.sender = sender
+	}
+	return err
 }
-func (e ConversationAdded) about() subjects   { return subjects{conversation: e.ConversationID} }
-func (e ConversationChanged) about() subjects { return subjects{conversation: e.ConversationID} }
 
 // What is seen is seen by somebody.
 type (
