@@ -34,6 +34,8 @@ type session struct {
 	mu    sync.Mutex
 	actor chat.Actor
 	read  time.Time
+	// used says that somebody asked since the last sweep.
+	used bool
 }
 
 type sessionKey struct{}
@@ -42,6 +44,7 @@ type sessionKey struct{}
 func (s *session) now(ctx context.Context) (chat.Actor, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.used = true
 	if time.Since(s.read) < actorAge {
 		return s.actor, nil
 	}
@@ -87,8 +90,8 @@ func (all *sessions) watch(ctx context.Context, s *session) {
 	})
 }
 
-// sweep tells the sessions who their actors are now, and ends those of people whose accounts ended, as
-// long as there are any sessions.
+// sweep tells the sessions that were used who their actors are now, and ends those of people whose
+// accounts ended, as long as there are any sessions.
 func (all *sessions) sweep() {
 	every := time.NewTicker(sweepEvery)
 	defer every.Stop()
@@ -100,25 +103,45 @@ func (all *sessions) sweep() {
 		if len(open) == 0 {
 			return
 		}
-		subjects := make([]uuid.UUID, 0, len(open))
+		var idle []chat.UserID
+		var used []uuid.UUID
 		for s := range open {
-			subjects = append(subjects, s.subject)
+			if s.wasUsed() {
+				used = append(used, s.subject)
+			} else {
+				idle = append(idle, chat.UserID{UUID: s.subject})
+			}
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), actorTime)
 		asked := time.Now()
-		actors, err := all.chat.AllSignedIn(ctx, subjects)
+		actors, err := all.chat.AllSignedIn(ctx, used)
+		gone, errIdle := all.chat.SignedOut(ctx, idle)
 		cancel()
-		if err != nil {
+		if err != nil || errIdle != nil {
 			continue
 		}
+		for _, subject := range used {
+			if _, ok := actors[subject]; !ok {
+				gone[chat.UserID{UUID: subject}] = true
+			}
+		}
 		for s, ctx := range open {
-			if actor, ok := actors[s.subject]; ok {
-				s.is(actor, asked)
-			} else {
+			if gone[chat.UserID{UUID: s.subject}] {
 				endSession(ctx, closeForbidden, "Forbidden")
+			} else if actor, ok := actors[s.subject]; ok {
+				s.is(actor, asked)
 			}
 		}
 	}
+}
+
+// wasUsed tells whether somebody asked who the actor is since it was asked last.
+func (s *session) wasUsed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.used
+	s.used = false
+	return was
 }
 
 // is takes down who the actor was at a time.

@@ -371,6 +371,7 @@ func (s *Service) SendMessage(ctx context.Context, actor Actor, in SendMessageIn
 		}
 		written.Kind, written.SenderID, written.Body, written.ClientKey = Text, &actor.User.ID, body, &in.ClientKey
 		sent = &written
+		tx.sent = append(tx.sent, addedLine{Message: written, ConversationKind: conversation.Kind})
 		return noteSent(ctx, tx, conversation, written)
 	})
 	if err != nil || sent != nil && sent.ID == id {

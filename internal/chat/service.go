@@ -107,11 +107,27 @@ func (s *Service) AllSignedIn(ctx context.Context, subjects []uuid.UUID) (map[uu
 	return byKey(actors, func(a Actor) uuid.UUID { return a.User.ID.UUID }), nil
 }
 
+// SignedOut returns who of the users may not act any more.
+func (s *Service) SignedOut(ctx context.Context, ids []UserID) (map[UserID]bool, error) {
+	const query = `SELECT id FROM users WHERE id = ANY ($1) AND deactivated_at IS NOT NULL`
+	var gone []UserID
+	if err := s.db.SelectContext(ctx, &gone, query, array(ids)); err != nil {
+		return nil, fmt.Errorf("look up who is signed out: %w", err)
+	}
+	signedOut := make(map[UserID]bool, len(gone))
+	for _, id := range gone {
+		signedOut[id] = true
+	}
+	return signedOut, nil
+}
+
 // transaction is one change under way.
 type transaction struct {
 	*sqlx.Tx
 	actor    Actor
 	appended []eventlog.Event
+	// sent is what it wrote that will be read at once.
+	sent []addedLine
 }
 
 // append writes an event to the log, done by the actor.
@@ -292,6 +308,7 @@ func (s *Service) transactWithin(ctx context.Context, limit time.Duration, actor
 	if err != nil {
 		return err
 	}
+	s.seen.fresh.put(tx.sent)
 	s.log.Hint(tx.appended)
 	return nil
 }

@@ -89,7 +89,7 @@ func (s *Service) look(ctx context.Context, actor Actor, of Sight, conversation 
 // the same for all, unless it was edited since.
 func (s *Service) lookAtLine(ctx context.Context, actor Actor, event MessageAdded, wanted Wanted) (Sight, error) {
 	of := event.Sight
-	line := s.seen.lines.ask(event.MessageID)
+	line := s.seen.line(event.MessageID)
 	conversationOf := conversationSeen{actor.User.ID, actor.Clinic.StrictDirect, event.ConversationID}
 	var conversations *batch[conversationSeen, ConversationView]
 	if wanted.Conversation {
@@ -172,6 +172,7 @@ func (l addedLine) as(reader UserID) *Message {
 
 // seen is what many in this process ask for at the same time.
 type seen struct {
+	fresh         freshLines
 	actors        gathering[uuid.UUID, Actor]
 	lines         gathering[MessageID, addedLine]
 	conversations gathering[conversationSeen, ConversationView]
@@ -270,6 +271,60 @@ func (s *Service) usersSeen(ctx context.Context, wanted []userSeen) (map[userSee
 	return byKey(users, func(u User) userSeen { return userSeen{u.ClinicID, u.ID} }), nil
 }
 
+// line asks for a line that was just added. What this process wrote a moment ago it need not read.
+func (s *seen) line(id MessageID) *batch[MessageID, addedLine] {
+	if written, ok := s.fresh.get(id); ok {
+		return answered(id, written)
+	}
+	return s.lines.ask(id)
+}
+
+const (
+	// staysFresh is how long a line is taken for what was written: it may have been edited, recalled or
+	// deleted since. Readers are told of that as well, a moment later.
+	staysFresh = 50 * time.Millisecond
+	// maxFresh bounds the lines that are kept.
+	maxFresh = 512
+)
+
+// freshLines are the lines that this process wrote last.
+type freshLines struct {
+	mu    sync.Mutex
+	lines [maxFresh]freshLine
+	next  int
+	at    map[MessageID]int
+}
+
+type freshLine struct {
+	addedLine
+	written time.Time
+}
+
+// put takes what was committed.
+func (f *freshLines) put(lines []addedLine) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.at == nil {
+		f.at = make(map[MessageID]int, maxFresh)
+	}
+	for _, line := range lines {
+		delete(f.at, f.lines[f.next].ID)
+		f.lines[f.next] = freshLine{line, time.Now()}
+		f.at[line.ID] = f.next
+		f.next = (f.next + 1) % maxFresh
+	}
+}
+
+func (f *freshLines) get(id MessageID) (addedLine, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i, ok := f.at[id]
+	if !ok || time.Since(f.lines[i].written) > staysFresh {
+		return addedLine{}, false
+	}
+	return f.lines[i].addedLine, true
+}
+
 const (
 	// gatherAtOnce bounds the statements of one kind that run at a time: what is asked for meanwhile comes
 	// into the next one, so that statements grow with the load and their number does not.
@@ -295,6 +350,13 @@ type batch[K comparable, V any] struct {
 	read  chan struct{}
 	found map[K]V
 	err   error
+}
+
+// answered is a question whose answer is known.
+func answered[K comparable, V any](key K, value V) *batch[K, V] {
+	b := &batch[K, V]{read: make(chan struct{}), found: map[K]V{key: value}}
+	close(b.read)
+	return b
 }
 
 // ask puts a question, without waiting for its answer.
