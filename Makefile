@@ -24,7 +24,7 @@ test: go postgres clients ## Run all tests
 
 .PHONY: torture
 torture: go postgres ## Attack three servers for ten minutes, and show what came of it
-	go test -count=1 -timeout 40m ./internal/torture -run TestTheStormChangesNothing -v -torture.for=10m -torture.rate=100 -torture.within=10s
+	go test -count=1 -timeout 40m ./internal/torture -run TestTheStormChangesNothing -v -torture.for=10m -torture.rate=500 -torture.within=5s
 
 .PHONY: check
 check: format vet generated test ## Everything that must pass before a change goes in

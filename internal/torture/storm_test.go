@@ -233,14 +233,18 @@ func (s *storm) works(ctx context.Context, working *sync.WaitGroup, p plan) {
 	offers := make(chan struct{}, 64)
 	every := func(n int, do func()) {
 		working.Go(func() {
-			tick := time.NewTicker(time.Second / time.Duration(n))
+			tick := time.NewTicker(max(time.Millisecond, time.Second/time.Duration(n)))
 			defer tick.Stop()
+			// A ticker that is not heard in time leaves ticks out, so what is due is counted.
+			began, done := time.Now(), 0
 			for {
 				select {
 				case <-ctx.Done():
 					return
 				case <-tick.C:
-					do()
+					for ; done < int(time.Since(began).Seconds()*float64(n)); done++ {
+						do()
+					}
 				}
 			}
 		})

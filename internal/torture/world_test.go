@@ -37,7 +37,7 @@ import (
 
 var (
 	lasting = flag.Duration("torture.for", time.Minute, "how long the storm lasts")
-	rate    = flag.Int("torture.rate", 50, "how many messages are offered in a second")
+	rate    = flag.Int("torture.rate", 100, "how many messages are offered in a second")
 	// limit is long where other tests run on the same machine.
 	limit = flag.Duration("torture.within", 15*time.Second, "within what everybody must have heard everything after a fault")
 )
