@@ -1,10 +1,12 @@
 package graph_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"corridor/internal/chat"
 )
@@ -168,5 +170,57 @@ func TestE14SendersWhoArchivedDoNotWaitForEachOther(t *testing.T) {
 		) {
 			check(t, "sent", got, "done")
 		}
+	}
+}
+
+// Whoever goes away in the middle of a change does not stop it: nobody would know whether it happened.
+// And those who wait to write leave room for those who read.
+func TestWhoGoesAwayStopsNothingAndWhoWaitsHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy")
+	ann, bob := people[0], people[1]
+	group := ann.group("Case", bob)
+	held, err := w.database.Open().Beginx()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Rollback() //nolint:errcheck // it only holds a lock
+	if _, err := held.Exec(`SELECT FROM conversations FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	var all sync.WaitGroup
+	const senders = 100
+	for i := range senders {
+		all.Go(func() {
+			w.asksUnder(ctx, ann.at, ann.token, `mutation ($input: SendMessageInput!) { sendMessage(input: $input) { userErrors { code } } }`,
+				vars{"input": vars{"clientKey": fmt.Sprint("key ", i), "conversationId": group, "body": "hello"}})
+		})
+	}
+	waiting := func() (n int) {
+		const query = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
+		if err := held.Get(&n, query); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for deadline := time.Now().Add(patience); waiting() == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("nobody waits for the lock")
+		}
+	}
+
+	check(t, "who reads meanwhile", bob.reads(group), "Ann Lee created the group.")
+	begun := waiting()
+	leave()
+	if err := held.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	all.Wait()
+
+	if sent := strings.Count(bob.reads(group), "hello"); sent < begun || sent > senders/2 {
+		t.Errorf("%d of %d were at it in the database when all left, and %d have sent", begun, senders, sent)
 	}
 }

@@ -2,6 +2,7 @@ package graph_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -340,4 +341,39 @@ func TestAFaultWhileAnEventIsLookedUpIsResumed(t *testing.T) {
 	check(t, "the event stream looks complete", events.complete, false)
 	db.MustExec(`ALTER TABLE gone RENAME TO presence`)
 	check(t, "resumed", ann.followsFrom(cursor).hears(), "ContactAdded Bob Roy")
+}
+
+// Most streams wait most of the time. Not parallel: it looks at what runs.
+func TestAStreamThatWaitsCostsOneGoroutine(t *testing.T) {
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy")
+	ann, bob := people[0], people[1]
+	group := ann.group("Case", bob)
+	const sockets = 20
+	var streams []*stream
+	for range sockets {
+		streams = append(streams, bob.follows())
+	}
+	ann.sends(group, "hello")
+	for _, stream := range streams {
+		check(t, "heard", stream.hears(), "Ann Lee: hello")
+	}
+
+	stacks := func(of string) int {
+		all := make([]byte, 8<<20)
+		return strings.Count(string(all[:runtime.Stack(all, true)]), of)
+	}
+	for deadline := time.Now().Add(patience); ; runtime.Gosched() {
+		serving, running := stacks("graph.(*socket).serve("), stacks("graph.(*socketOperation)")
+		if serving == sockets && running == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d sockets have %d goroutines that read and %d that do something", sockets, serving, running)
+		}
+	}
+	ann.sends(group, "still there?")
+	for _, stream := range streams {
+		check(t, "heard", stream.hears(), "Ann Lee: still there?")
+	}
 }

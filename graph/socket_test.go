@@ -2,19 +2,23 @@ package graph
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/coder/websocket"
 )
@@ -240,6 +244,63 @@ func TestAnswersOverASocket(t *testing.T) {
 
 	close(ticks)
 	c.wants(`{"id":"1","type":"complete"}`)
+}
+
+// A client need not wait for the answer to its handshake.
+func TestASocketHearsWhatCameWithTheHandshake(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, socketOptions{})
+	conn, err := net.Dial("tcp", d.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	payload := []byte(`{"type":"connection_init","payload":{"padding":"` + strings.Repeat("x", 600) + `"}}`) // more than a small buffer
+	early := []byte("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n")
+	early = append(early, 0x81, 0x80|126, byte(len(payload)>>8), byte(len(payload)), 0, 0, 0, 0) // one text frame, masked with zeros
+
+	if _, err := conn.Write(append(early, payload...)); err != nil {
+		t.Fatal(err)
+	}
+
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	var heard []byte
+	for buffer := make([]byte, 1024); !bytes.Contains(heard, []byte(`{"type":"connection_ack"}`)); {
+		n, err := conn.Read(buffer)
+		if err != nil {
+			t.Fatalf("heard %q, then %v", heard, err)
+		}
+		heard = append(heard, buffer[:n]...)
+	}
+}
+
+// What panics outside of a field gqlgen would not recover here.
+func TestAPanicEndsASocketAndNothingElse(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, socketOptions{Logger: slog.New(slog.DiscardHandler)})
+	ticks, _ := d.ticking()
+	var panics atomic.Bool
+	d.AroundResponses(func(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
+		response := next(ctx)
+		if panics.Load() {
+			panic("a secret")
+		}
+		return response
+	})
+	c := d.enters(t)
+	c.subscribes("1")
+	ticks <- "one"
+	c.wants(`{"id":"1","type":"next","payload":{"data":{"ticks":"Ann"}}}`)
+	panics.Store(true)
+
+	ticks <- "two"
+
+	c.wantsClose(1013)
+	panics.Store(false)
+	other := d.enters(t)
+	other.says(queryOne)
+	other.wants(`{"id":"1","type":"next","payload":{"data":"Ann"}}`, `{"id":"1","type":"complete"}`)
 }
 
 // A client that has heard an error may use the id again; a complete that

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jmoiron/sqlx"
@@ -202,5 +203,25 @@ func TestAServerThatNeverAnswersIsGivenUp(t *testing.T) {
 	completed, err := postgres.Complete("postgres://db.example.org/x")
 	if err != nil || !strings.Contains(completed, "connect_timeout=10") {
 		t.Errorf("there is no limit by itself in %s, %v", completed, err)
+	}
+}
+
+// The pool of database/sql keeps two connections by itself, and opens and closes the others in every burst.
+func TestABurstClosesNoConnections(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t).Open()
+	for range 5 {
+		var burst sync.WaitGroup
+		for range 16 {
+			burst.Go(func() {
+				if _, err := db.Exec(`SELECT pg_sleep(0.01)`); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		burst.Wait()
+	}
+	if stats := db.Stats(); stats.MaxIdleClosed > 0 {
+		t.Errorf("%d connections were closed because there were too many idle ones", stats.MaxIdleClosed)
 	}
 }
