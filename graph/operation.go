@@ -33,7 +33,10 @@ type running struct {
 // run begins an operation. The bell is rung when a subscription may have another response; it must not
 // wait. The operation must be closed.
 func run(ctx context.Context, exec graphql.GraphExecutor, operation *graphql.OperationContext, bell func()) running {
-	from := &source{bell: bell, wanted: wantedBy(operation.Doc)}
+	from := &source{bell: bell}
+	if operation.Operation.Operation == ast.Subscription {
+		from.wanted = wantedBy(operation.Doc)
+	}
 	respond, ctx := exec.DispatchOperation(context.WithValue(ctx, sourceKey{}, from), operation)
 	return running{ctx, respond, from}
 }
