@@ -56,10 +56,11 @@ type Log struct {
 	logger  *slog.Logger
 	metrics *metrics
 
-	// ringSize is how many numbered events are kept in memory for the followers, pageSize how many
-	// events one of them takes in one go, heartbeat how long it is left without a sign of life.
-	ringSize, pageSize int
-	heartbeat          time.Duration
+	// ringSize is how many numbered events are kept in memory for the followers, readSize how many
+	// are read in one go, pageSize how many one of them takes in one go, heartbeat how long it is left
+	// without a sign of life.
+	ringSize, readSize, pageSize int
+	heartbeat                    time.Duration
 
 	// news wakes the refresher, hints carries positions to the sender. work says that there may
 	// be something to number.
@@ -77,7 +78,8 @@ type Log struct {
 	ahead map[int64][]Event
 	// own is what this process has committed that no reading has found yet.
 	own map[int64][]Event
-	// withheld says that ahead was emptied because the feed was not read to its end.
+	// withheld says that ahead was emptied because there was more than was read: it may lack what seen
+	// tells of.
 	withheld    bool
 	started     bool
 	incarnation int64
@@ -93,7 +95,7 @@ type Log struct {
 func New(db *sqlx.DB, carrier Carrier, key []byte, logger *slog.Logger) *Log {
 	return &Log{
 		db: db, carrier: carrier, key: key, logger: logger, metrics: newMetrics(),
-		ringSize: 1 << 15, pageSize: 500, heartbeat: 15 * time.Second,
+		ringSize: 1 << 15, readSize: readAtOnce, pageSize: 500, heartbeat: 15 * time.Second,
 		news: make(chan struct{}, 1), work: make(chan struct{}, 1), hints: make(chan []Position, 256),
 		ahead: map[int64][]Event{}, own: map[int64][]Event{}, byStream: map[int64][]*Follower{}, byReader: map[uuid.UUID][]*Follower{},
 		seen: map[int64]int64{},
@@ -154,8 +156,11 @@ func (l *Log) takeOwn(events []Event) (all bool) {
 			all = false
 		case event.Seq == seen+1:
 			l.own[event.Stream] = append(l.own[event.Stream], event)
-			l.ahead[event.Stream] = append(l.ahead[event.Stream], event)
 			l.seen[event.Stream] = event.Seq
+			if l.withheld {
+				continue // what comes before it is not in memory; it is told of with that
+			}
+			l.ahead[event.Stream] = append(l.ahead[event.Stream], event)
 			l.wake(event, false)
 		}
 	}
@@ -241,7 +246,7 @@ func (l *Log) refresh(ctx context.Context) (more bool, err error) {
 		FROM (SELECT * FROM unnumbered ORDER BY stream, seq LIMIT $2) AS unnumbered
 		JOIN events USING (stream, seq)
 		ORDER BY pos NULLS LAST, stream, seq`
-	rows, err := l.db.QueryxContext(ctx, query, from, readAtOnce)
+	rows, err := l.db.QueryxContext(ctx, query, from, l.readSize)
 	if err != nil {
 		return false, err
 	}
@@ -281,12 +286,14 @@ func (l *Log) take(incarnation, from int64, found []numbered) (more bool, err er
 		l.head, l.ring = event.pos, append(l.ring, event)
 		count++
 	}
-	more = count == readAtOnce
+	more = count == l.readSize
 	for _, event := range found {
 		l.forgetOwn(event.Stream, event.Seq)
 	}
-	if more {
-		// The feed may hold earlier events of these streams that were not read yet.
+	hold := more || len(found)-count == l.readSize
+	if hold {
+		// The feed may hold earlier events of these streams that were not read yet, or some of them are
+		// missing. All are numbered soon.
 		ahead = map[int64][]Event{}
 	} else {
 		for stream, events := range l.own { // committed since the snapshot
@@ -301,10 +308,10 @@ func (l *Log) take(incarnation, from int64, found []numbered) (more bool, err er
 		l.ring = append([]numbered(nil), l.ring[len(l.ring)-l.ringSize:]...)
 	}
 	again := l.withheld // what was taken away may not have been heard
-	l.withheld = more
+	l.withheld = hold
 	for _, event := range found {
 		old := !again && event.Seq <= l.seen[event.Stream]
-		if event.pos == 0 && (more || old) {
+		if event.pos == 0 && (hold || old) {
 			continue
 		}
 		l.seen[event.Stream] = max(event.Seq, l.seen[event.Stream])

@@ -101,7 +101,7 @@ func newPlay(t *testing.T, seed uint64) *play {
 	p.numberer = p.still()
 	for range 2 {
 		l := p.interrupted(p.between)
-		l.ringSize, l.pageSize = 8, 5
+		l.ringSize, l.readSize, l.pageSize = 8, 4, 5
 		p.processes = append(p.processes, l)
 	}
 	return p

@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"strings"
 	"sync/atomic"
 	"testing"
 )
@@ -120,5 +121,75 @@ func TestWhoCatchesUpRingsForWhatWasWithheld(t *testing.T) {
 		w.must(err)
 		w.rings("for what was withheld", stream.bell)
 		check(t, name+": then", stream.hears(), "b")
+	}
+}
+
+// While it withholds what is not numbered, what it commits itself must wait too: it would come over what
+// was withheld, be it the removal of its reader.
+func TestWhatAProcessCommitsWaitsForWhatIsWithheld(t *testing.T) {
+	t.Parallel()
+	for name, numbered := range map[string]bool{"the feed is read by pages": true, "more is not numbered than is read": false} {
+		w := newWorld(t)
+		l := w.still()
+		l.readSize = 4
+		foreign, group := w.stream(), w.stream()
+		w.opens(group, "opened", ann)
+		w.numbers(l)
+		stream := w.follows(l, ann, "")
+		w.refreshes(l)
+		w.says(group, "a")
+		w.closes(group, "removed", ann)
+		w.refreshes(l) // and the reader is slow
+		w.says(foreign, "1 2 3 4")
+		if numbered {
+			w.numbers(l)
+		}
+		_, err := l.refresh(t.Context())
+		w.must(err)
+
+		l.takeOwn([]Event{w.appends(Event{Stream: group, Kind: "secret"})})
+
+		check(t, name+": meanwhile", stream.hears(), "")
+		w.numbers(l)
+		w.refreshes(l)
+		check(t, name+": then", stream.hears(), "a removed")
+	}
+}
+
+// Who has no room for more that is not numbered waits for the numbers, and is woken by them.
+func TestWhoWaitsForNumbersIsWokenByThem(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	l := w.still()
+	streams := w.streams(maxAhead + 1)
+	for _, number := range streams {
+		w.opens(number, "opened", ann)
+	}
+	w.numbers(l)
+	stream := w.follows(l, ann, "")
+	w.refreshes(l)
+	for _, number := range streams {
+		w.says(number, "a")
+	}
+	w.refreshes(l)
+	check(t, "early", len(strings.Fields(stream.hears())), maxAhead)
+	stream.isDeaf()
+
+	w.numbers(l)
+	w.refreshes(l)
+
+	w.rings("for the numbers", stream.bell)
+	check(t, "then", stream.hears(), "a")
+	stream.isDeaf()
+	w.says(streams[0], "b")
+	w.refreshes(l)
+	check(t, "early again", stream.hears(), "b")
+	stream.isDeaf()
+	w.numbers(l)
+	w.refreshes(l)
+	select {
+	case <-stream.bell:
+		t.Error("who has heard all is woken by its numbers")
+	default:
 	}
 }
