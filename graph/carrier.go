@@ -16,7 +16,7 @@ import (
 type carrier interface {
 	// end closes it, so that the client sees no stream complete that it should resume. The first call
 	// decides the code; who calls does not wait for the client's answer.
-	end(code int, reason string)
+	end(code int, reason string) (first bool)
 	// expires is when it will be ended, because the token ends. Zero is never.
 	expires() time.Time
 }

@@ -77,7 +77,7 @@ func NewHandler(options Options) (*Handler, error) {
 		Resolvers:  &resolver{chat: options.Chat, logger: options.Logger, seal: seal},
 		Complexity: complexity(),
 	}))
-	watched := &sessions{chat: options.Chat, open: map[*session]context.Context{}}
+	watched := &sessions{chat: options.Chat, logger: options.Logger, open: map[*session]context.Context{}}
 	open := newCarriers(drainWindow)
 	socket := newSocket(socketOptions{
 		Open:          open,

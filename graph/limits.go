@@ -183,6 +183,9 @@ func (g *guard) judge(document string) *gqlerror.Error {
 		return tooLarge("directives", g.Directives)
 	}
 	for _, operation := range doc.Operations {
+		if operation.Operation == ast.Subscription {
+			w.needs(operation.SelectionSet)
+		}
 		if w.merge([]ast.SelectionSet{operation.SelectionSet}) > g.RootFields {
 			return tooLarge("fields of the root", g.RootFields)
 		}
@@ -263,6 +266,30 @@ func (w *walk) count(directives ast.DirectiveList) {
 	if deferred := directives.ForName("defer"); deferred != nil {
 		// Over POST the deferred part would never come.
 		w.refused = invalid(deferred.Position, "@defer is not offered here: leave it out.")
+	}
+}
+
+// needs refuses a subscription whose stream may be left out: it must have one.
+func (w *walk) needs(set ast.SelectionSet) {
+	for _, selection := range set {
+		var directives ast.DirectiveList
+		switch selection := selection.(type) {
+		case *ast.Field:
+			directives = selection.Directives
+		case *ast.InlineFragment:
+			directives = selection.Directives
+			w.needs(selection.SelectionSet)
+		case *ast.FragmentSpread:
+			directives = selection.Directives
+			if spread := w.fragments[selection.Name]; spread != nil {
+				w.needs(spread.SelectionSet)
+			}
+		}
+		for _, name := range []string{"skip", "include"} {
+			if optional := directives.ForName(name); optional != nil {
+				w.refused = invalid(optional.Position, "The stream of a subscription can't be left out: take @skip and @include away from it.")
+			}
+		}
 	}
 }
 

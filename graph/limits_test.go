@@ -42,6 +42,8 @@ type stub struct {
 	// name resolves every string, open the stream of ticks.
 	name func(ctx context.Context) (string, error)
 	open func(ctx context.Context) (<-chan string, error)
+	// polled, if it is there, has the ticks asked for as those of our own streams are.
+	polled func(source *source, ticks chan<- string)
 }
 
 func newStub(limits Limits) *stub {
@@ -80,6 +82,11 @@ func (s *stub) exec(ctx context.Context) graphql.ResponseHandler {
 			}, true, false)
 	}
 	if operation.Operation.Operation == ast.Subscription {
+		if s.polled != nil {
+			ticks := make(chan string, 1)
+			s.polled(sourceOf(ctx), ticks)
+			s.open = func(context.Context) (<-chan string, error) { return ticks, nil }
+		}
 		next := graphql.ResolveFieldStream(ctx, operation, top, field,
 			func(ctx context.Context) (any, error) { return s.open(ctx) }, nil, name, true, false)
 		if next == nil {
@@ -359,6 +366,8 @@ func TestBrokenFragmentsAreRefusedBeforeValidation(t *testing.T) {
 		"one name, twice": "{node{...F}} fragment F on Node{id} fragment F on Node{name}",
 		"deferred":        "{node{...F @defer}} fragment F on Node{id}",
 		"deferred inline": "{node{... @defer {id}}}",
+		"no stream":       "subscription {ticks @skip(if: true) {id}}",
+		"no stream, far":  "subscription {...F} fragment F on Subscription{... {ticks @include(if: false) {id}}}",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

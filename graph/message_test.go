@@ -155,6 +155,36 @@ func TestE11WhoLeftKeepsTheWordingButNotWhatWasRecalled(t *testing.T) {
 	ann.isRefused("NOT_A_PARTICIPANT", "editMessage", vars{"messageId": edited, "body": "from outside"})
 }
 
+// Who resumes hears a line that was edited since as they may see it, and no client key but their own.
+func TestE11ALineThatWasEditedIsHeardAsItsReaderMaySeeIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy", "Cy Fall")
+	ann, bob, cy := people[0], people[1], people[2]
+	group := ann.group("Case", bob, cy)
+	gone, here := bob.follows(), cy.follows()
+	const keys = `subscription { events { ... on MessageAdded { message { text clientKey } } } }`
+	own, foreign := ann.subscribes(ann.token, keys, nil), cy.subscribes(cy.token, keys, nil)
+	own.next("events")
+	foreign.next("events")
+
+	edited := ann.did("sendMessage", vars{"clientKey": "Ann's own", "conversationId": group, "body": "first wording"}, "message { id }").text("message.id")
+
+	check(t, "Ann sees her key", own.next("events").text("message.clientKey"), "Ann's own")
+	check(t, "Cy sees none", foreign.next("events").text("message.clientKey"), "")
+	check(t, "Bob hears", gone.hears(), "Ann Lee: first wording")
+	check(t, "Cy hears", here.hears(), "Ann Lee: first wording")
+	before := []string{gone.cursor, here.cursor}
+	gone.drops()
+	here.drops()
+	second := ann.sends(group, "second line")
+	bob.leaves(group)
+	ann.did("editMessage", vars{"messageId": second, "body": "of no concern to Bob"}, "")
+	ann.did("editMessage", vars{"messageId": edited, "body": "of no concern either"}, "")
+	check(t, "Bob resumes", bob.followsFrom(before[0]).hears(), "Ann Lee: second line")
+	check(t, "Cy resumes", cy.followsFrom(before[1]).hears(), "Ann Lee: of no concern to Bob")
+}
+
 func TestE44ARecalledMessageIsNotUnread(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -64,7 +64,8 @@ func (s *session) now(ctx context.Context) (chat.Actor, error) {
 // sessions are those of the open carriers. One that asks for nothing ends with its person's account
 // all the same.
 type sessions struct {
-	chat *chat.Service
+	chat   *chat.Service
+	logger *slog.Logger
 
 	mu       sync.Mutex
 	open     map[*session]context.Context
@@ -96,43 +97,57 @@ func (all *sessions) sweep() {
 	every := time.NewTicker(sweepEvery)
 	defer every.Stop()
 	for range every.C {
-		all.mu.Lock()
-		open := maps.Clone(all.open)
-		all.sweeping = len(open) > 0
-		all.mu.Unlock()
-		if len(open) == 0 {
+		if !all.look() {
 			return
 		}
-		var idle []chat.UserID
-		var used []uuid.UUID
-		for s := range open {
-			if s.wasUsed() {
-				used = append(used, s.subject)
-			} else {
-				idle = append(idle, chat.UserID{UUID: s.subject})
-			}
+	}
+}
+
+// look is one sweep. It reports whether there are any sessions.
+func (all *sessions) look() (more bool) {
+	defer func() {
+		if panicked := recover(); panicked != nil { // it would end the process
+			all.logger.Error("a sweep of the sessions failed", "stack", string(debug.Stack()))
+			more = true
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), actorTime)
-		asked := time.Now()
-		actors, err := all.chat.AllSignedIn(ctx, used)
-		gone, errIdle := all.chat.SignedOut(ctx, idle)
-		cancel()
-		if err != nil || errIdle != nil {
-			continue
-		}
-		for _, subject := range used {
-			if _, ok := actors[subject]; !ok {
-				gone[chat.UserID{UUID: subject}] = true
-			}
-		}
-		for s, ctx := range open {
-			if gone[chat.UserID{UUID: s.subject}] {
-				endSession(ctx, closeForbidden, "Forbidden")
-			} else if actor, ok := actors[s.subject]; ok {
-				s.is(actor, asked)
-			}
+	}()
+	all.mu.Lock()
+	open := maps.Clone(all.open)
+	all.sweeping = len(open) > 0
+	all.mu.Unlock()
+	if len(open) == 0 {
+		return false
+	}
+	var idle []chat.UserID
+	var used []uuid.UUID
+	asksFor := map[uuid.UUID]bool{}
+	for s := range open {
+		if s.wasUsed() {
+			used, asksFor[s.subject] = append(used, s.subject), true
+		} else {
+			idle = append(idle, chat.UserID{UUID: s.subject})
 		}
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), actorTime)
+	defer cancel()
+	asked := time.Now()
+	actors, err := all.chat.AllSignedIn(ctx, used)
+	if err != nil {
+		return true
+	}
+	gone, err := all.chat.SignedOut(ctx, idle)
+	if err != nil {
+		return true
+	}
+	for s, ctx := range open {
+		switch actor, ok := actors[s.subject]; {
+		case ok:
+			s.is(actor, asked)
+		case gone[chat.UserID{UUID: s.subject}] || asksFor[s.subject]:
+			endSession(ctx, closeForbidden, "Forbidden")
+		}
+	}
+	return true
 }
 
 // wasUsed tells whether somebody asked who the actor is since it was asked last.

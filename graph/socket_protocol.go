@@ -136,13 +136,14 @@ func (s *socket) stop() {
 
 // end closes the socket. The first call decides the code; who calls does not
 // wait for the client's answer.
-func (s *socket) end(code int, reason string) {
+func (s *socket) end(code int, reason string) (first bool) {
 	if s.ended.Swap(true) {
-		return
+		return false
 	}
 	s.options.Open.ended(code)
 	go s.conn.Close(websocket.StatusCode(code), reason) //nolint:errcheck // who does not answer is cut off after a while
 	s.cancel()                                          // after ended, or streams would still say that they are complete
+	return true
 }
 
 func (s *socket) expires() time.Time { return s.until }
@@ -246,6 +247,7 @@ func (s *socket) complete(id string) {
 	s.mu.Unlock()
 	if operation != nil {
 		operation.cancel()
+		operation.settle()
 	}
 }
 
@@ -306,6 +308,17 @@ func (o *socketOperation) goOn() {
 			o.finish(nil)
 			return
 		}
+	}
+}
+
+// settle ends the operation here if nobody is at it, so that its place is free at once.
+func (o *socketOperation) settle() {
+	o.mu.Lock()
+	waits := !o.busy && !o.over
+	o.busy = o.busy || waits
+	o.mu.Unlock()
+	if waits {
+		o.finish(nil)
 	}
 }
 
@@ -407,8 +420,9 @@ func (s *socket) write(message []byte) bool {
 		return false
 	}
 	slow := time.AfterFunc(s.options.WriteTimeout, func() {
-		s.options.Open.slow.Inc()
-		s.end(closeTryAgain, "Messages are not read in time")
+		if s.end(closeTryAgain, "Messages are not read in time") {
+			s.options.Open.slow.Inc()
+		}
 	})
 	defer slow.Stop()
 	return s.conn.Write(context.Background(), websocket.MessageText, message) == nil

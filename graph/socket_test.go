@@ -12,8 +12,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -301,6 +303,169 @@ func TestAPanicEndsASocketAndNothingElse(t *testing.T) {
 	other := d.enters(t)
 	other.says(queryOne)
 	other.wants(`{"id":"1","type":"next","payload":{"data":"Ann"}}`, `{"id":"1","type":"complete"}`)
+}
+
+// A bench has a stream that is polled, as ours are: what is put on it waits until somebody asks.
+type bench struct {
+	source *source
+	// between is called when there is nothing, before the stream comes to rest.
+	between func()
+	again   time.Duration
+	polls   chan struct{}
+	closed  chan struct{}
+
+	mu   sync.Mutex
+	on   int
+	over bool
+}
+
+func (d *desk) benches() *bench {
+	b := &bench{again: time.Hour, between: func() {}, polls: make(chan struct{}, 100), closed: make(chan struct{})}
+	d.polled = func(from *source, ticks chan<- string) {
+		b.source = from
+		from.close = func() { close(b.closed) }
+		from.poll = func(ctx context.Context) (outcome, time.Duration) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			switch {
+			case ctx.Err() != nil, b.over:
+				return noMore, 0
+			case b.on > 0:
+				b.on--
+				ticks <- "tick"
+				return ready, 0
+			}
+			b.mu.Unlock()
+			b.between()
+			b.polls <- struct{}{}
+			b.mu.Lock()
+			return notYet, b.again
+		}
+	}
+	return b
+}
+
+// puts puts a tick on the bench.
+func (b *bench) puts() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.on++
+}
+
+const aTick = `{"id":"1","type":"next","payload":{"data":{"ticks":"Ann"}}}`
+
+func TestAStreamThatRestsHearsItsBell(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, socketOptions{})
+	b := d.benches()
+	c := d.enters(t)
+	c.subscribes("1")
+	for range 3 {
+		<-b.polls
+		b.puts()
+		b.source.bell()
+		c.wants(aTick)
+	}
+}
+
+// The bell may ring after it was looked and before the stream rests.
+func TestABellThatRingsTooEarlyIsHeard(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, socketOptions{})
+	b := d.benches()
+	rung := false
+	b.between = func() {
+		if !rung {
+			rung = true
+			b.puts()
+			b.source.bell()
+		}
+	}
+	c := d.enters(t)
+
+	c.subscribes("1")
+
+	c.wants(aTick)
+}
+
+func TestAStreamThatRestsLooksAgainInTime(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, socketOptions{})
+	b := d.benches()
+	b.again = 10 * time.Millisecond
+	c := d.enters(t)
+	c.subscribes("1")
+	<-b.polls
+
+	b.puts() // and nobody rings
+
+	c.wants(aTick)
+}
+
+// However it comes to its end, a stream that rests is closed at once.
+func TestAStreamThatRestsIsClosed(t *testing.T) {
+	t.Parallel()
+	for name, ends := range map[string]func(*client){
+		"by complete":   func(c *client) { c.says(`{"id":"1","type":"complete"}`) },
+		"by a close":    func(c *client) { _ = c.conn.Close(websocket.StatusNormalClosure, "") },
+		"by a cut":      func(c *client) { _ = c.conn.CloseNow() },
+		"by a bad word": func(c *client) { c.says(`{"type":"nonsense"}`) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t, socketOptions{Operations: 1})
+			b := d.benches()
+			c := d.enters(t)
+			c.subscribes("1")
+			<-b.polls
+
+			ends(c)
+
+			select {
+			case <-b.closed:
+			case <-time.After(10 * time.Second):
+				t.Fatal("it is not closed")
+			}
+		})
+	}
+}
+
+// busy tells whether something runs on a socket.
+func (d *desk) busy() (busy bool) {
+	d.carriers.mu.Lock()
+	defer d.carriers.mu.Unlock()
+	for c := range d.carriers.open {
+		s := c.(*socket)
+		s.mu.Lock()
+		for _, operation := range s.running {
+			operation.mu.Lock()
+			busy = busy || operation.busy
+			operation.mu.Unlock()
+		}
+		s.mu.Unlock()
+	}
+	return busy
+}
+
+// The place of a stream is free for the next one at once.
+func TestThePlaceOfAStreamThatRestsIsFreeAtOnce(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, socketOptions{Operations: 1})
+	for range 20 {
+		b := d.benches()
+		c := d.enters(t)
+		c.subscribes("1")
+		<-b.polls
+		for d.busy() {
+			runtime.Gosched()
+		}
+		d.benches().puts()
+
+		c.says(`{"id":"1","type":"complete"}`)
+		c.subscribes("1")
+
+		c.wants(aTick)
+	}
 }
 
 // A client that has heard an error may use the id again; a complete that

@@ -55,11 +55,12 @@ type eventStream struct {
 
 var _ carrier = (*eventStream)(nil)
 
-func (s *eventStream) end(code int, _ string) {
-	if !s.ended.Swap(true) {
+func (s *eventStream) end(code int, _ string) (first bool) {
+	if first = !s.ended.Swap(true); first {
 		s.all.ended(code)
 	}
 	s.close()
+	return first
 }
 
 func (s *eventStream) expires() time.Time { return s.until }

@@ -358,6 +358,7 @@ func (s *Service) SendMessage(ctx context.Context, actor Actor, in SendMessageIn
 	id := MessageID{newID()}
 	var sent *Message
 	id, err = changeTo(ctx, s, actor, "sendMessage", in.ClientKey, in, id, func(ctx context.Context, tx *transaction) error {
+		sent = nil // of an attempt before
 		conversation, err := enter(ctx, tx, in.ConversationID)
 		if err != nil {
 			return err
@@ -374,8 +375,11 @@ func (s *Service) SendMessage(ctx context.Context, actor Actor, in SendMessageIn
 		tx.sent = append(tx.sent, addedLine{Message: written, ConversationKind: conversation.Kind})
 		return noteSent(ctx, tx, conversation, written)
 	})
-	if err != nil || sent != nil && sent.ID == id {
-		return sent, err
+	if err != nil {
+		return nil, err
+	}
+	if sent != nil && sent.ID == id {
+		return sent, nil
 	}
 	return s.message(ctx, actor, id) // it was sent before
 }

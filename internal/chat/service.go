@@ -278,6 +278,7 @@ func repeated(ctx context.Context, tx *transaction, key, operation string, finge
 			Field:   []string{"clientKey"},
 		}
 	}
+	reflect.ValueOf(result).Elem().SetZero() // it may be of an attempt before
 	return json.Unmarshal(earlier.Result, result)
 }
 
@@ -309,6 +310,7 @@ func (s *Service) transactWithin(ctx context.Context, limit time.Duration, actor
 		return err
 	}
 	s.seen.fresh.put(tx.sent)
+	s.seen.fresh.forget(tx.appended)
 	s.log.Hint(tx.appended)
 	return nil
 }

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
+
+	"corridor/internal/eventlog"
 )
 
 // Sight is what an event is about as its reader may see it. What was not asked for, or is not for
@@ -198,7 +201,7 @@ func forEach(query, id string) string {
 
 var (
 	conversationsSeen = `
-		SELECT seen.* FROM unnest($1::uuid[], $2::boolean[], $3::uuid[]) AS wanted (reader, strict, id)
+		SELECT wanted.strict, seen.* FROM unnest($1::uuid[], $2::boolean[], $3::uuid[]) AS wanted (reader, strict, id)
 		` + forEach(conversationsOf, "participants.conversation_id")
 	messagesSeen = `
 		SELECT wanted.reader, seen.* FROM unnest($1::uuid[], $2::uuid[]) AS wanted (reader, id)
@@ -221,18 +224,21 @@ func (s *Service) linesAdded(ctx context.Context, wanted []MessageID) (map[Messa
 
 func (s *Service) conversationsSeen(ctx context.Context, wanted []conversationSeen) (map[conversationSeen]ConversationView, error) {
 	readers, strict, ids := make([]UserID, len(wanted)), make([]bool, len(wanted)), make([]ConversationID, len(wanted))
-	isStrict := make(map[UserID]bool, len(wanted))
 	for i, w := range wanted {
 		readers[i], strict[i], ids[i] = w.reader, w.strict, w.id
-		isStrict[w.reader] = w.strict
 	}
-	var views []ConversationView
-	if err := s.db.SelectContext(ctx, &views, conversationsSeen, array(readers), array(strict), array(ids)); err != nil {
+	var rows []struct {
+		Strict bool `db:"strict"`
+		ConversationView
+	}
+	if err := s.db.SelectContext(ctx, &rows, conversationsSeen, array(readers), array(strict), array(ids)); err != nil {
 		return nil, fmt.Errorf("conversations of events: %w", err)
 	}
-	return byKey(views, func(v ConversationView) conversationSeen {
-		return conversationSeen{v.ActorID, isStrict[v.ActorID], v.ID}
-	}), nil
+	found := make(map[conversationSeen]ConversationView, len(rows))
+	for _, row := range rows {
+		found[conversationSeen{row.ActorID, row.Strict, row.ID}] = row.ConversationView
+	}
+	return found, nil
 }
 
 func (s *Service) messagesSeen(ctx context.Context, wanted []messageSeen) (map[messageSeen]Message, error) {
@@ -280,8 +286,8 @@ func (s *seen) line(id MessageID) *batch[MessageID, addedLine] {
 }
 
 const (
-	// staysFresh is how long a line is taken for what was written: it may have been edited, recalled or
-	// deleted since. Readers are told of that as well, a moment later.
+	// staysFresh is how long a line is taken for what was written: another process may have edited, recalled
+	// or deleted it since.
 	staysFresh = 50 * time.Millisecond
 	// maxFresh bounds the lines that are kept.
 	maxFresh = 512
@@ -308,10 +314,28 @@ func (f *freshLines) put(lines []addedLine) {
 		f.at = make(map[MessageID]int, maxFresh)
 	}
 	for _, line := range lines {
-		delete(f.at, f.lines[f.next].ID)
+		if f.at[f.lines[f.next].ID] == f.next {
+			delete(f.at, f.lines[f.next].ID)
+		}
 		f.lines[f.next] = freshLine{line, time.Now()}
 		f.at[line.ID] = f.next
 		f.next = (f.next + 1) % maxFresh
+	}
+}
+
+// forget lets go of what is not as it was written any more.
+func (f *freshLines) forget(events []eventlog.Event) {
+	for _, event := range events {
+		if event.Kind != kindMessageChanged && event.Kind != kindGroupDeleted {
+			continue
+		}
+		f.mu.Lock()
+		for id, i := range f.at {
+			if line := f.lines[i]; id.UUID == event.Object || event.Kind == kindGroupDeleted && line.ConversationID.UUID == event.Scope {
+				delete(f.at, id)
+			}
+		}
+		f.mu.Unlock()
 	}
 }
 
@@ -391,6 +415,11 @@ func (g *gathering[K, V]) run() {
 		g.mu.Unlock()
 		func() {
 			defer close(b.read)
+			defer func() {
+				if panicked := recover(); panicked != nil { // which would end the process
+					b.found, b.err = nil, fmt.Errorf("panic (%T): %s", panicked, debug.Stack())
+				}
+			}()
 			ctx, cancel := context.WithTimeout(context.Background(), gatherTime)
 			defer cancel()
 			b.found, b.err = g.fetch(ctx, slices.Collect(maps.Keys(b.keys)))

@@ -4,10 +4,107 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"corridor/internal/eventlog"
+	"corridor/internal/pgtest"
 )
+
+// aClinic is one in which Ann has a conversation.
+func aClinic(t *testing.T) (s *Service, db *sqlx.DB, ann Actor, conversation ConversationID) {
+	t.Helper()
+	database := pgtest.New(t)
+	db = database.Open()
+	log := eventlog.New(db, eventlog.ByPostgres(db, database.URL), make([]byte, 32), slog.New(slog.DiscardHandler))
+	s = New(db, log, slog.New(slog.DiscardHandler))
+	ann, conversation = populate(t, s, db, scale{staff: 20, rooms: 2, contacts: 5, conversations: 5, longest: 10, groups: 1, messages: 10})
+	return s, db, ann, conversation
+}
+
+// An attempt that was rolled back leaves nothing of what it would have answered.
+func TestAMessageOfAnAttemptThatFailedIsNotReturned(t *testing.T) {
+	t.Parallel()
+	s, db, ann, conversation := aClinic(t)
+	for _, statement := range []string{
+		`CREATE SEQUENCE attempts`,
+		// The first attempt runs into a deadlock at its end,
+		`CREATE FUNCTION deadlock() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF nextval('attempts') = 1 THEN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END IF;
+			RETURN NEW;
+		END $$`,
+		`CREATE TRIGGER deadlock BEFORE UPDATE OF read_seq ON participants FOR EACH ROW EXECUTE FUNCTION deadlock()`,
+		// and the second finds what the other side of it did.
+		`CREATE FUNCTION close() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF (SELECT is_called FROM attempts) THEN UPDATE conversations SET closed_at = now(); END IF;
+			RETURN NEW;
+		END $$`,
+		`CREATE TRIGGER close AFTER INSERT ON client_keys FOR EACH ROW EXECUTE FUNCTION close()`,
+	} {
+		db.MustExec(statement)
+	}
+
+	message, err := s.SendMessage(t.Context(), ann, SendMessageInput{ClientKey: "key", ConversationID: conversation, Body: "hello"})
+
+	var refused *Error
+	if message != nil || !errors.As(err, &refused) {
+		t.Errorf("got %v and %v", message, err)
+	}
+}
+
+// What was recalled here is not shown as it was, not even a moment ago.
+func TestE11AFreshLineThatWasRecalledIsBlank(t *testing.T) {
+	t.Parallel()
+	s, _, ann, conversation := aClinic(t)
+	for i := range 5 {
+		message, err := s.SendMessage(t.Context(), ann, SendMessageInput{ClientKey: fmt.Sprint("send ", i), ConversationID: conversation, Body: "secret"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.RecallMessage(t.Context(), ann, RecallMessageInput{ClientKey: fmt.Sprint("recall ", i), MessageID: message.ID}); err != nil {
+			t.Fatal(err)
+		}
+
+		seen, err := s.Look(t.Context(), ann, MessageAdded{ConversationID: conversation, MessageID: message.ID}, Wanted{Message: true})
+
+		if err != nil {
+			t.Fatal(err)
+		}
+		if shown := seen.(MessageAdded).Message; shown.Body != "" || shown.RecalledAt == nil {
+			t.Errorf("it is shown as %q", shown.Body)
+		}
+	}
+}
+
+// Two devices of a person may know different policies for a moment.
+func TestAConversationIsSeenByEachPolicy(t *testing.T) {
+	t.Parallel()
+	s, _, ann, conversation := aClinic(t)
+	asked := []conversationSeen{{ann.User.ID, false, conversation}, {ann.User.ID, true, conversation}}
+	found, err := s.conversationsSeen(t.Context(), asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range asked {
+		if _, ok := found[key]; !ok {
+			t.Errorf("it is not found for %+v", key)
+		}
+	}
+}
+
+func TestAPanicInAStatementIsAnErrorOfWhoAsked(t *testing.T) {
+	t.Parallel()
+	g := &gathering[int, string]{fetch: func(context.Context, []int) (map[int]string, error) { panic("a secret") }}
+	for range 2 * gatherAtOnce {
+		if _, err := g.ask(1).answer(t.Context(), 1); err == nil {
+			t.Error("there is no error")
+		}
+	}
+}
 
 // However many ask at once, few statements run, and none that began before a question answers it.
 func TestQuestionsOfManyComeIntoFewStatements(t *testing.T) {

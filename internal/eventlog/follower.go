@@ -87,7 +87,10 @@ func (l *Log) Follow(ctx context.Context, reader uuid.UUID, after string, bell f
 	asked := f.at
 	err = f.read(ctx, after == "")
 	for until := time.Now().Add(aheadAtMost); err == nil && f.reset && asked.isAheadOf(f.at) && time.Now().Before(until); {
-		time.Sleep(numberEvery / 10)
+		select {
+		case <-ctx.Done():
+		case <-time.After(numberEvery):
+		}
 		f.at = asked
 		err = f.read(ctx, false)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -55,6 +57,8 @@ type Replica struct {
 	standby atomic.Pointer[standby]
 	// complained is the last reason to be away that was logged.
 	complained string
+	// failed is for logging reads that fail, once in a while.
+	failed rate.Sometimes
 }
 
 // place is a position in the history of a database.
@@ -78,7 +82,7 @@ func OpenReplica(ctx context.Context, primary *sqlx.DB, url string, logger *slog
 		return nil, err
 	}
 	r := &Replica{
-		primary: primary, url: url, logger: logger,
+		primary: primary, url: url, logger: logger, failed: rate.Sometimes{Interval: time.Minute},
 		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "corridor_replica_reads_total",
 			Help: "Reads that may go to the replica: those that did (replica), and those of the primary because it was behind, was away or failed.",
@@ -172,6 +176,10 @@ func (r *Replica) Read(ctx context.Context, reading *Reading, do func(db *sqlx.D
 	if lost(err) {
 		r.leave(from)
 	}
+	r.failed.Do(func() {
+		state, _ := Code(err)
+		r.logger.WarnContext(ctx, "a read of the replica failed and is done again on the primary", "sqlstate", state)
+	})
 	reading.turnBack()
 	r.reads.WithLabelValues(hasFailed).Inc()
 	return do(r.primary)
@@ -295,11 +303,13 @@ func (r *Replica) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	db, err := OpenConnector(ctx, &oneServer{Connector: connector})
+	s := &standby{}
+	// A new connection may be to a server that had to recover, and is not yet again where it was.
+	db, err := OpenConnector(ctx, &oneServer{Connector: connector, connected: func() { s.replayed.Store(0) }})
 	if err != nil {
 		return err
 	}
-	s := &standby{DB: db}
+	s.DB = db
 	s.look.ask = func(ctx context.Context) (int64, error) {
 		var now struct {
 			IsStandby bool `db:"is_standby"`
@@ -404,10 +414,17 @@ func (t *together[T]) run() {
 		if now == nil {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), silence)
-		now.value, now.err = t.ask(ctx)
-		cancel()
-		close(now.there)
+		func() {
+			defer close(now.there)
+			defer func() {
+				if panicked := recover(); panicked != nil { // which would end the process
+					now.err = fmt.Errorf("panic (%T): %s", panicked, debug.Stack())
+				}
+			}()
+			ctx, cancel := context.WithTimeout(context.Background(), silence)
+			defer cancel()
+			now.value, now.err = t.ask(ctx)
+		}()
 	}
 }
 
@@ -415,6 +432,7 @@ func (t *together[T]) run() {
 // says nothing of another that came to its address.
 type oneServer struct {
 	driver.Connector
+	connected func()
 
 	mu  sync.Mutex
 	run string
@@ -440,6 +458,7 @@ func (o *oneServer) Connect(ctx context.Context) (driver.Conn, error) {
 		conn.Close()
 		return nil, err
 	}
+	o.connected()
 	return conn, nil
 }
 
