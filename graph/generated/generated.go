@@ -2964,7 +2964,8 @@ type ContactConnection {
   pageInfo: PageInfo!
   """
   Follow ` + "`" + `events(after:)` + "`" + ` from here: it begins with what happened behind this page's snapshot, so
-  that nothing falls between the list and the stream.
+  that nothing falls between the list and the stream. What is nested in the items is read a moment later
+  and may hold the first of those events already: compare ` + "`" + `seq` + "`" + `, and take counts from events as they are.
   """
   eventCursor: Cursor!
 }
@@ -2987,7 +2988,8 @@ type ChatTargetConnection {
   pageInfo: PageInfo!
   """
   Follow ` + "`" + `events(after:)` + "`" + ` from here: it begins with what happened behind this page's snapshot, so
-  that nothing falls between the list and the stream.
+  that nothing falls between the list and the stream. What is nested in the items is read a moment later
+  and may hold the first of those events already: compare ` + "`" + `seq` + "`" + `, and take counts from events as they are.
   """
   eventCursor: Cursor!
 }
@@ -3010,7 +3012,8 @@ type ConversationConnection {
   pageInfo: PageInfo!
   """
   Follow ` + "`" + `events(after:)` + "`" + ` from here: it begins with what happened behind this page's snapshot, so
-  that nothing falls between the list and the stream.
+  that nothing falls between the list and the stream. What is nested in the items is read a moment later
+  and may hold the first of those events already: compare ` + "`" + `seq` + "`" + `, and take counts from events as they are.
   """
   eventCursor: Cursor!
 }
@@ -3033,7 +3036,8 @@ type WaitingRoomConnection {
   pageInfo: PageInfo!
   """
   Follow ` + "`" + `events(after:)` + "`" + ` from here: it begins with what happened behind this page's snapshot, so
-  that nothing falls between the list and the stream. Null for ` + "`" + `sharedWaitingRooms` + "`" + `: take that of the
+  that nothing falls between the list and the stream. What is nested in the items is read a moment later
+  and may hold the first of those events already. Null for ` + "`" + `sharedWaitingRooms` + "`" + `: take that of the
   list in which the contacts stand.
   """
   eventCursor: Cursor
@@ -3057,7 +3061,8 @@ type ParticipantConnection {
   pageInfo: PageInfo!
   """
   Follow ` + "`" + `events(after:)` + "`" + ` from here: it begins with what happened behind this page's snapshot, so
-  that nothing falls between the list and the stream.
+  that nothing falls between the list and the stream. What is nested in the items is read a moment later
+  and may hold the first of those events already: compare ` + "`" + `seq` + "`" + `, and take counts from events as they are.
   """
   eventCursor: Cursor!
 }
@@ -3080,7 +3085,8 @@ type MessageConnection {
   pageInfo: PageInfo!
   """
   Follow ` + "`" + `events(after:)` + "`" + ` from here: it begins with what happened behind this page's snapshot, so
-  that nothing falls between the list and the stream.
+  that nothing falls between the list and the stream. What is nested in the items is read a moment later
+  and may hold the first of those events already: compare ` + "`" + `seq` + "`" + `, and take counts from events as they are.
   """
   eventCursor: Cursor!
 }

@@ -34,7 +34,8 @@ type ChatTargetConnection struct {
 	// How to go on.
 	PageInfo *PageInfo `json:"pageInfo"`
 	// Follow `events(after:)` from here: it begins with what happened behind this page's snapshot, so
-	// that nothing falls between the list and the stream.
+	// that nothing falls between the list and the stream. What is nested in the items is read a moment later
+	// and may hold the first of those events already: compare `seq`, and take counts from events as they are.
 	EventCursor string `json:"eventCursor"`
 }
 
@@ -55,7 +56,8 @@ type ContactConnection struct {
 	// How to go on.
 	PageInfo *PageInfo `json:"pageInfo"`
 	// Follow `events(after:)` from here: it begins with what happened behind this page's snapshot, so
-	// that nothing falls between the list and the stream.
+	// that nothing falls between the list and the stream. What is nested in the items is read a moment later
+	// and may hold the first of those events already: compare `seq`, and take counts from events as they are.
 	EventCursor string `json:"eventCursor"`
 }
 
@@ -76,7 +78,8 @@ type ConversationConnection struct {
 	// How to go on.
 	PageInfo *PageInfo `json:"pageInfo"`
 	// Follow `events(after:)` from here: it begins with what happened behind this page's snapshot, so
-	// that nothing falls between the list and the stream.
+	// that nothing falls between the list and the stream. What is nested in the items is read a moment later
+	// and may hold the first of those events already: compare `seq`, and take counts from events as they are.
 	EventCursor string `json:"eventCursor"`
 }
 
@@ -137,7 +140,8 @@ type MessageConnection struct {
 	// How to go on.
 	PageInfo *PageInfo `json:"pageInfo"`
 	// Follow `events(after:)` from here: it begins with what happened behind this page's snapshot, so
-	// that nothing falls between the list and the stream.
+	// that nothing falls between the list and the stream. What is nested in the items is read a moment later
+	// and may hold the first of those events already: compare `seq`, and take counts from events as they are.
 	EventCursor string `json:"eventCursor"`
 }
 
@@ -184,7 +188,8 @@ type ParticipantConnection struct {
 	// How to go on.
 	PageInfo *PageInfo `json:"pageInfo"`
 	// Follow `events(after:)` from here: it begins with what happened behind this page's snapshot, so
-	// that nothing falls between the list and the stream.
+	// that nothing falls between the list and the stream. What is nested in the items is read a moment later
+	// and may hold the first of those events already: compare `seq`, and take counts from events as they are.
 	EventCursor string `json:"eventCursor"`
 }
 
@@ -278,7 +283,8 @@ type WaitingRoomConnection struct {
 	// How to go on.
 	PageInfo *PageInfo `json:"pageInfo"`
 	// Follow `events(after:)` from here: it begins with what happened behind this page's snapshot, so
-	// that nothing falls between the list and the stream. Null for `sharedWaitingRooms`: take that of the
+	// that nothing falls between the list and the stream. What is nested in the items is read a moment later
+	// and may hold the first of those events already. Null for `sharedWaitingRooms`: take that of the
 	// list in which the contacts stand.
 	EventCursor *string `json:"eventCursor,omitempty"`
 }
