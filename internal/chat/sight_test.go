@@ -70,7 +70,6 @@ func TestE11AFreshLineThatWasRecalledIsBlank(t *testing.T) {
 		}
 
 		seen, err := s.Look(t.Context(), ann, MessageAdded{ConversationID: conversation, MessageID: message.ID}, Wanted{Message: true})
-
 		if err != nil {
 			t.Fatal(err)
 		}
