@@ -23,8 +23,8 @@ test: go postgres clients ## Run all tests
 	go test $(race) -timeout 20m ./...
 
 .PHONY: torture
-torture: go postgres ## Attack three servers for ten minutes, and show what came of it
-	go test -count=1 -timeout 40m ./internal/torture -run TestTheStormChangesNothing -v -torture.for=10m -torture.rate=500 -torture.within=5s
+torture: go postgres ## Attack three servers for ten minutes and more, and show what came of it
+	go test -count=1 -timeout 40m ./internal/torture -run 'TestTheStormChangesNothing|TestNATSMayCarryTheHints' -v -torture.for=8m -torture.rate=500 -torture.within=5s
 
 .PHONY: check
 check: format vet generated test ## Everything that must pass before a change goes in

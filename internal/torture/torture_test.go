@@ -66,13 +66,12 @@ func TestARollingRestartChangesNothing(t *testing.T) {
 	}
 }
 
-// So it is where NATS carries the hints, also when a node of it goes.
+// So it is where NATS carries the hints, also when a node of it goes in the middle.
 func TestNATSMayCarryTheHints(t *testing.T) {
 	nodes := natstest.Nodes(t, 3)
-	p := brief(t, "")
-	p.environment = append(p.environment, "CORRIDOR_NATS_URL="+natstest.URLs(nodes...))
-	p.lasting = 10 * time.Second
-	p.faults = append(p.faults, fault{"a node of NATS goes", func(*storm) { nodes[2].Shutdown() }})
+	p := usual(t, "CORRIDOR_NATS_URL="+natstest.URLs(nodes...))
+	p.lasting = *lasting / 4
+	defer time.AfterFunc(p.lasting/2, nodes[2].Shutdown).Stop()
 
 	s := rages(t, p)
 
