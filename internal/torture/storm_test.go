@@ -186,7 +186,7 @@ func rages(t *testing.T, p plan) *storm {
 		}
 	}
 	for _, c := range s.conversations {
-		if err := s.db.Get(&c.start, `SELECT last_seq FROM conversations WHERE id = $1`, c.id); err != nil {
+		if err := s.db.Get(&c.start, `SELECT head FROM streams JOIN conversations ON stream = number WHERE id = $1`, c.id); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -96,7 +96,7 @@ type conversation struct {
 	node    string
 	members []*person
 	guests  []*guest
-	// start is its last line when everybody began to follow.
+	// start is the seq of what was last in it when everybody began to follow.
 	start int64
 }
 
