@@ -174,14 +174,14 @@ type scopeKey struct{}
 // the first field asks for them: an event may be long in coming, and is judged by what the actor may
 // see then.
 type scope struct {
-	actor   func() (chat.Actor, error)
+	actor   func() chat.Actor // nobody with an error, who sees nothing
 	loaders func() *loaders
 }
 
 // scoped gives a response its scope.
 func scoped(ctx context.Context) context.Context {
 	s := ctx.Value(sessionKey{}).(*session)
-	made := &scope{actor: sync.OnceValues(func() (chat.Actor, error) {
+	made := &scope{actor: sync.OnceValue(func() chat.Actor {
 		actor, err := s.now(ctx)
 		switch {
 		case errors.Is(err, chat.ErrSignedOut):
@@ -189,23 +189,17 @@ func scoped(ctx context.Context) context.Context {
 		case err != nil:
 			endSession(ctx, closeTryAgain, "Try again later")
 		}
-		return actor, err
+		return actor
 	})}
-	made.loaders = sync.OnceValue(func() *loaders {
-		actor, _ := made.actor() // the error has ended the session
-		return newLoaders(ctx, s.chat, actor)
-	})
+	made.loaders = sync.OnceValue(func() *loaders { return newLoaders(ctx, s.chat, made.actor()) })
 	return context.WithValue(ctx, scopeKey{}, made)
 }
 
 // load returns the loaders of the response that is being made.
 func load(ctx context.Context) *loaders { return ctx.Value(scopeKey{}).(*scope).loaders() }
 
-// actor is who is asking. With an error it is nobody, who sees nothing.
-func actor(ctx context.Context) chat.Actor {
-	actor, _ := ctx.Value(scopeKey{}).(*scope).actor() // the error has ended the session
-	return actor
-}
+// actor is who is asking.
+func actor(ctx context.Context) chat.Actor { return ctx.Value(scopeKey{}).(*scope).actor() }
 
 // survive is deferred by what a resolver leaves running: a panic there would end the process.
 func survive(ctx context.Context, logger *slog.Logger) {

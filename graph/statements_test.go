@@ -79,65 +79,66 @@ const aConversation = `__typename id lastActivityAt unreadCount viewerCanSend vi
 	... on DirectConversation { peer { name isActive contact { email } } }
 	... on GroupConversation { name owner { name } participantCount participants(first: 5) { nodes { role user { name } } } }`
 
-// operations are what is counted, with how many statements they take, whatever the number of rows.
+// operations are what is counted, with how many statements they take, whatever the number of rows. Who is
+// asking is looked up for many at once, which counts for nobody.
 var operations = []struct {
 	name       string
 	statements int
 	count      func(c *crowd) int
 }{
-	{"who is asking", 1, func(c *crowd) int { return c.reads(`{ viewer { name clinic { name } } }`, nil) }},
-	{"the badge", 2, func(c *crowd) int { return c.reads(`{ viewer { unreadConversationCount unreadMessageCount } }`, nil) }},
-	{"the conversation list", 9, func(c *crowd) int {
+	{"who is asking", 0, func(c *crowd) int { return c.reads(`{ viewer { name clinic { name } } }`, nil) }},
+	{"the badge", 1, func(c *crowd) int { return c.reads(`{ viewer { unreadConversationCount unreadMessageCount } }`, nil) }},
+	{"the conversation list", 8, func(c *crowd) int {
 		return c.reads(`{ viewer { conversations(first: 100) { pageInfo { hasNextPage } nodes { `+aConversation+` } } } }`, nil)
 	}},
-	{"the conversation list with its cursor", 11, func(c *crowd) int {
+	{"the conversation list with its cursor", 10, func(c *crowd) int {
 		return c.reads(`{ viewer { conversations(first: 100) { eventCursor nodes { `+aConversation+` } } } }`, nil)
 	}},
-	{"conversations by their ids", 9, func(c *crowd) int {
+	{"conversations by their ids", 8, func(c *crowd) int {
 		return c.reads(`query ($ids: [ID!]!) { nodes(ids: $ids) { ... on Conversation { `+aConversation+` } } }`, vars{"ids": c.nodes})
 	}},
-	{"a history page", 4, func(c *crowd) int {
+	{"a history page", 3, func(c *crowd) int {
 		return c.reads(`query ($id: ID!) { node(id: $id) { ... on Conversation { messages(last: 100) {
 			nodes { id seq text sentAt sender { name } subject { name } } pageInfo { hasPreviousPage } } } } }`, vars{"id": c.talk})
 	}},
-	{"the last messages of all conversations", 4, func(c *crowd) int {
+	{"the last messages of all conversations", 3, func(c *crowd) int {
 		return c.reads(`{ viewer { conversations(first: 100) { nodes { messages(last: 5) { nodes { text sender { name } } } } } } }`, nil)
 	}},
-	{"the participants of up to 20 groups", 5, func(c *crowd) int {
+	{"the participants of up to 20 groups", 4, func(c *crowd) int {
 		return c.reads(`{ viewer { conversations(first: 20, filter: {kind: GROUP}) { nodes { ... on GroupConversation {
 			participants(first: 100) { nodes { id role sharesWaitingRoom viewerCanRemove user { name } } } } } } } }`, nil)
 	}},
-	{"a contact search", 4, func(c *crowd) int {
+	{"a contact search", 3, func(c *crowd) int {
 		return c.reads(`{ viewer { contacts(first: 100, query: "person") { nodes { name email user { isAvailable }
 			sharedWaitingRooms { nodes { name } } directConversation { id unreadCount } } } } }`, nil)
 	}},
-	{"whom to add to a group", 2, func(c *crowd) int {
+	{"whom to add to a group", 1, func(c *crowd) int {
 		return c.reads(`query ($id: ID!) { viewer { contacts(first: 100, query: "p", notInConversation: $id) { nodes { name } } } }`, vars{"id": c.talk})
 	}},
-	{"New Chat's search", 7, func(c *crowd) int {
+	{"New Chat's search", 6, func(c *crowd) int {
 		return c.reads(`{ viewer { chatTargets(first: 100, query: "o") { nodes { ... on Contact { name email
 			sharedWaitingRooms { nodes { name } } directConversation { id } }
 			... on GroupConversation { name lastMessage { text } } } } } }`, nil)
 	}},
-	{"createGroup", 12, func(c *crowd) int {
+	{"createGroup", 10, func(c *crowd) int {
 		return c.writes("createGroup", vars{"name": "Another", "userIds": ids(c.members)}, "group { id }")
 	}},
-	{"addParticipants", 15, func(c *crowd) int {
+	{"addParticipants", 13, func(c *crowd) int {
 		group := c.ann.group("Another", c.members[0])
 		return c.writes("addParticipants", vars{"conversationId": group, "userIds": ids(c.members[1:])}, "outcomes { outcome }")
 	}},
-	{"sendMessage", 11, func(c *crowd) int {
+	{"sendMessage", 6, func(c *crowd) int {
 		group := c.ann.group("Another", c.members...)
 		return c.writes("sendMessage", vars{"conversationId": group, "body": "hello"}, "message { id seq }")
 	}},
-	{"sendMessage to people who archived it", 13, func(c *crowd) int {
+	{"sendMessage to people who archived it", 8, func(c *crowd) int {
 		group := c.ann.group("Another", c.members...)
 		for _, p := range c.members {
 			p.archives(group)
 		}
 		return c.writes("sendMessage", vars{"conversationId": group, "body": "hello"}, "message { id seq }")
 	}},
-	{"recallMessage of what leavers saw", 13, func(c *crowd) int {
+	{"recallMessage of what leavers saw", 12, func(c *crowd) int {
 		group := c.ann.group("Another", c.members...)
 		message := c.ann.sends(group, "hello")
 		for _, p := range c.members[1:] {
@@ -145,15 +146,15 @@ var operations = []struct {
 		}
 		return c.writes("recallMessage", vars{"messageId": message}, "message { id }")
 	}},
-	{"markRead", 8, func(c *crowd) int {
+	{"markRead", 7, func(c *crowd) int {
 		last := c.ann.looksAt(c.talk, "lastMessage { id }").text("lastMessage.id")
 		return c.writes("markRead", vars{"messageId": last}, "conversation { id }")
 	}},
-	{"leaveGroup", 11, func(c *crowd) int {
+	{"leaveGroup", 9, func(c *crowd) int {
 		group := c.members[0].group("Another", append(c.members[1:], c.ann)...)
 		return c.writes("leaveGroup", vars{"conversationId": group}, "group { id }")
 	}},
-	{"deleteGroup", 11, func(c *crowd) int {
+	{"deleteGroup", 10, func(c *crowd) int {
 		group := c.ann.group("Another", c.members...)
 		for i, p := range c.members {
 			if i%2 == 0 {
