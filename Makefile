@@ -18,7 +18,7 @@ build: go ## Build bin/corridor
 	@go build -buildvcs=auto -o bin/corridor .
 
 .PHONY: test
-test: go postgres clients ## Run all tests
+test: go postgres clients s3 ## Run all tests
 	@[ "$(race)" ] || echo "no C compiler, so the tests run without the race detector: install one, such as gcc, to have it"
 	go test $(race) -timeout 20m ./...
 
@@ -70,3 +70,10 @@ postgres: build
 	@dir=$$(mktemp -d) && chmod 711 $$dir && \
 		said=$$(env -u DATABASE_URL bin/corridor migrate --data-dir $$dir 2>&1 >/dev/null); failed=$$?; rm -rf $$dir; \
 		[ $$failed = 0 ] || { echo "$${said##*$$'\n'}"; exit 1; }
+
+.PHONY: s3
+s3: bin/versitygw
+
+bin/versitygw: tools/s3/go.mod tools/s3/go.sum | go # The S3 server that tests use.
+	@mkdir -p bin && go build -modfile=tools/s3/go.mod -o $@.new github.com/versity/versitygw/cmd/versitygw && mv $@.new $@ || \
+		{ echo "the S3 server that tests use can't be built: is there a network, or a module proxy in GOPROXY? make s3 tries again"; exit 1; }
