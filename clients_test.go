@@ -23,6 +23,12 @@ func script(t *testing.T, tokens []string, arguments ...string) <-chan string {
 	}
 	command := exec.CommandContext(t.Context(), "node", append([]string{"tools/clients/subscriber.mjs"}, arguments...)...)
 	command.Stdin = strings.NewReader(strings.Join(tokens, "\n") + "\n")
+	return lines(t, command)
+}
+
+// lines starts a command that ends with the test, and returns what it prints, line by line.
+func lines(t *testing.T, command *exec.Cmd) <-chan string {
+	t.Helper()
 	command.Stderr = os.Stderr
 	stdout, err := command.StdoutPipe()
 	if err == nil {

@@ -34,10 +34,14 @@ func (c *clinicShow) Run(streams streams) error {
 		if err != nil {
 			return err
 		}
+		usages, err := service.FileUsages(ctx)
+		if err != nil {
+			return err
+		}
 		shown := 0
 		for _, clinic := range clinics {
 			if c.Name == "" || clinic.Name == c.Name {
-				showClinic(streams.stdout, clinic)
+				showClinic(streams.stdout, clinic, usages[clinic.ID])
 				shown++
 			}
 		}
@@ -62,9 +66,9 @@ func noClinic(name string, clinics []chat.Clinic) error {
 	return fmt.Errorf("there is no clinic named %q: there is %s", name, strings.Join(names, "; "))
 }
 
-// showClinic shows a clinic's policy in the words that clinic set takes.
-func showClinic(to io.Writer, clinic chat.Clinic) {
-	fmt.Fprintln(to, clinic.Name)
+// showClinic shows a clinic's policy in the words that clinic set takes, and what files it has.
+func showClinic(to io.Writer, clinic chat.Clinic, has chat.FileUsage) {
+	fmt.Fprintf(to, "%s (%d files, %s)\n", clinic.Name, has.Files, chat.Megabytes(has.Bytes))
 	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	defer table.Flush()
 	policy := clinic.Policy
@@ -78,6 +82,7 @@ func showClinic(to io.Writer, clinic chat.Clinic) {
 		{"group-size-limit", strconv.Itoa(policy.GroupSizeLimit)},
 		{"retention-days", strconv.Itoa(policy.RetentionDays)},
 		{"legal-hold", strconv.FormatBool(policy.LegalHold)},
+		{"file-quota", strconv.Itoa(policy.FileQuota)},
 		{"support-contact", policy.SupportContact},
 	} {
 		fmt.Fprintf(table, "  %s\t%s\n", row[0], row[1])
@@ -96,6 +101,7 @@ type clinicSet struct {
 	GroupSizeLimit     *int    `placeholder:"N" help:"How many people a group holds, 2 to 1000."`
 	RetentionDays      *int    `placeholder:"DAYS" help:"How long the content of deleted groups is kept before it is erased, 0 to 36500."`
 	LegalHold          *bool   `negatable:"" help:"Erase nothing, however old."`
+	FileQuota          *int    `placeholder:"MB" help:"How many megabytes of files it may have, 0 to 100000000."`
 	SupportContact     *string `placeholder:"TEXT" help:"Whom people turn to for help."`
 
 	databaseSettings
@@ -117,6 +123,7 @@ func (c *clinicSet) Run(streams streams) error {
 			set(&policy.GroupSizeLimit, c.GroupSizeLimit) +
 			set(&policy.RetentionDays, c.RetentionDays) +
 			set(&policy.LegalHold, c.LegalHold) +
+			set(&policy.FileQuota, c.FileQuota) +
 			set(&policy.SupportContact, c.SupportContact)
 	}
 	if change(&chat.Policy{}); changes == 0 {
@@ -131,10 +138,14 @@ func (c *clinicSet) Run(streams streams) error {
 			}
 			return noClinic(c.Name, clinics)
 		}
-		if err == nil {
-			showClinic(streams.stdout, clinic)
+		if err != nil {
+			return flagged(err)
 		}
-		return flagged(err)
+		usages, err := service.FileUsages(ctx)
+		if err == nil {
+			showClinic(streams.stdout, clinic, usages[clinic.ID])
+		}
+		return err
 	})
 }
 

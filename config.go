@@ -20,6 +20,9 @@ import (
 	"golang.org/x/term"
 
 	"corridor/internal/auth"
+	"corridor/internal/blob"
+	"corridor/internal/clamav"
+	"corridor/internal/media"
 	"corridor/internal/postgres"
 )
 
@@ -182,6 +185,50 @@ func makeKey(name string) error {
 	}
 	if err := os.Link(file.Name(), name); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
+	}
+	return nil
+}
+
+// fileSettings say where files are kept, and which are taken.
+type fileSettings struct {
+	Files     string `env:"CORRIDOR_FILES" placeholder:"PLACE" help:"Where files are kept: a directory, or s3://bucket/prefix?endpoint=https://s3.example.org&region=us-east-1 with the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. All instances must have the same. By default it is the folder files in the data directory."`
+	FileSize  int    `env:"CORRIDOR_FILE_SIZE" default:"100" placeholder:"MB" help:"How many megabytes a file may have, 1 to 2000 (${default})."`
+	FileTypes string `env:"CORRIDOR_FILE_TYPES" placeholder:"TYPE,…" help:"Media types of files to take, instead of the usual documents, pictures, scans, recordings and films."`
+	ClamAV    string `name:"clamav" env:"CORRIDOR_CLAMAV" placeholder:"ADDRESS" help:"ClamAV daemon that searches files for malware before anybody gets them: unix:///run/clamav/clamd.ctl or tcp://127.0.0.1:3310."`
+
+	NewFiles bool `env:"CORRIDOR_NEW_FILES" help:"Begin with an empty place for files although this database had another one: its files are lost."`
+
+	types   media.Types
+	scanner *clamav.Daemon
+}
+
+func (f *fileSettings) check(d databaseSettings) (err error) {
+	if f.Files == "" {
+		dir := d.DataDir
+		if dir == "" {
+			dir = defaultDataDir()
+		}
+		if dir == "" {
+			return wrong("there is no home directory to keep files in: name a place in CORRIDOR_FILES (--files)")
+		}
+		f.Files = filepath.Join(dir, "files")
+	}
+	if err := blob.Check(f.Files); err != nil {
+		return wrong("CORRIDOR_FILES (--files): %w", err)
+	}
+	if f.FileSize < 1 || f.FileSize > 2000 {
+		return wrong("CORRIDOR_FILE_SIZE (--file-size) is %d: it must be from 1 to 2000 megabytes", f.FileSize)
+	}
+	f.types = media.DefaultTypes()
+	if f.FileTypes != "" {
+		if f.types, err = media.ParseTypes(f.FileTypes); err != nil {
+			return wrong("CORRIDOR_FILE_TYPES (--file-types): %w", err)
+		}
+	}
+	if f.ClamAV != "" {
+		if f.scanner, err = clamav.New(f.ClamAV); err != nil {
+			return wrong("CORRIDOR_CLAMAV (--clamav): %w", err)
+		}
 	}
 	return nil
 }

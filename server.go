@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -32,10 +31,12 @@ import (
 
 	"corridor/graph"
 	"corridor/internal/auth"
+	"corridor/internal/blob"
 	"corridor/internal/chat"
 	"corridor/internal/demo"
 	"corridor/internal/eventlog"
 	"corridor/internal/postgres"
+	"corridor/internal/transfer"
 )
 
 // The ways to end.
@@ -115,12 +116,14 @@ type serveCommand struct {
 	serverSettings
 	databaseSettings
 	keySettings
+	fileSettings
 }
 
 // Run serves until a signal comes, and then stops in order. A second signal ends at once.
 func (c *serveCommand) Run(streams streams) error {
 	for _, check := range []func() error{
 		func() error { return c.serverSettings.check(c.databaseSettings) }, c.databaseSettings.check, func() error { return c.keySettings.check(c.databaseSettings) },
+		func() error { return c.fileSettings.check(c.databaseSettings) },
 	} {
 		if err := check(); err != nil {
 			return err
@@ -168,10 +171,11 @@ type server struct {
 	database *database
 	// events are the connections of the event log: what people do must not hold up what they hear.
 	events *sqlx.DB
-	// api is there when the server is ready, and before it metrics, a prometheus.Registry.
-	api      atomic.Pointer[graph.Handler]
-	metrics  atomic.Pointer[prometheus.Registry]
-	draining atomic.Bool
+	// api is there when the server is ready, and before it transfers and metrics, a prometheus.Registry.
+	api       atomic.Pointer[graph.Handler]
+	transfers atomic.Pointer[http.Handler]
+	metrics   atomic.Pointer[prometheus.Registry]
+	draining  atomic.Bool
 }
 
 // logConnections are enough for the parts of the event log and a crowd that catches up.
@@ -272,9 +276,21 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 		return err
 	}
 	service.UseReplica(replica)
-	api, err := graph.NewHandler(graph.Options{Chat: service, Verifier: key, CursorKey: key.Derive("list cursor"), Logger: s.logger, Origins: s.settings.origins})
+	if err := s.openFiles(ctx, service); err != nil {
+		return err
+	}
+	allowed, err := auth.AllowedOrigin(s.settings.origins)
 	if err != nil {
 		return wrong("CORRIDOR_ORIGINS (--origins): %w", err)
+	}
+	links := transfer.NewLinks(key.Derive("file link"))
+	api, err := graph.NewHandler(graph.Options{Chat: service, Verifier: key, CursorKey: key.Derive("list cursor"), Logger: s.logger, AllowedOrigin: allowed, Links: links})
+	if err != nil {
+		return err
+	}
+	transfers, err := transfer.NewHandler(transfer.Options{Chat: service, Verifier: key, Links: links, Logger: s.logger, AllowedOrigin: allowed})
+	if err != nil {
+		return err
 	}
 	if err := s.makeDemo(ctx, service); err != nil {
 		return err
@@ -286,6 +302,7 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	parts.Go(func() error { return log.Run(life) })
 	parts.Go(func() error { return service.KeepPresence(life) })
 	parts.Go(func() error { return s.purge(life, service) })
+	parts.Go(func() error { return service.ScanFiles(life) })
 	parts.Go(func() error { return s.database.keep(life) })
 	metrics := prometheus.NewRegistry()
 	if replica != nil {
@@ -295,6 +312,7 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	metrics.MustRegister(log, api, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewDBStatsCollector(s.database.DB.DB, "requests"), collectors.NewDBStatsCollector(s.events.DB, "events"))
 	s.metrics.Store(metrics)
+	s.transfers.Store(&transfers)
 	s.api.Store(api)
 	s.logger.Info("ready", "address", s.address.String(), "after", time.Since(began).Round(time.Millisecond).String())
 	s.welcome(clinics)
@@ -329,6 +347,28 @@ func (s *server) openReplica(ctx context.Context) (*postgres.Replica, error) {
 		return nil, wrong("CORRIDOR_REPLICA_URL (--replica-url) names another database: it must be a streaming standby of the server in DATABASE_URL, with the same database name")
 	}
 	return replica, err
+}
+
+// openFiles opens the place where files are kept.
+func (s *server) openFiles(ctx context.Context, service *chat.Service) error {
+	store, err := blob.Open(ctx, s.settings.Files, blob.Options{})
+	if err != nil {
+		return fmt.Errorf("CORRIDOR_FILES (--files): %w", err)
+	}
+	service.UseFiles(chat.Files{Store: store, MaxSize: int64(s.settings.FileSize) * chat.Megabyte, Types: s.settings.types, Scanner: s.settings.scanner})
+	if err := service.ClaimFiles(ctx, s.settings.NewFiles); errors.Is(err, chat.ErrAnotherStore) {
+		return wrong("CORRIDOR_FILES (--files) is %s, which is not where the files of this database are: correct one of the two. If that place is lost for good, start once with CORRIDOR_NEW_FILES (--new-files) and an empty one", s.settings.Files)
+	} else if err != nil {
+		return fmt.Errorf("CORRIDOR_FILES (--files): %w", err)
+	}
+	if s.settings.scanner != nil {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		if err := s.settings.scanner.Ping(ctx); err != nil {
+			s.logger.Warn("the ClamAV daemon does not answer: until it does nobody gets new files", "error", err)
+		}
+	}
+	return nil
 }
 
 // makeDemo makes the demo clinic if that is wanted and there is no other.
@@ -375,6 +415,16 @@ func (s *server) purge(ctx context.Context, service *chat.Service) error {
 		case purged > 0:
 			s.logger.Info("purged deleted groups", "groups", purged)
 		}
+		removed, err := service.SweepFiles(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			s.logger.Warn("files that are over are not removed", "error", chat.Describe(err))
+		}
+		if removed > 0 {
+			s.logger.Info("removed files", "files", removed)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -410,11 +460,18 @@ func (s *server) routes() http.Handler {
 	mux.HandleFunc("/graphql", func(w http.ResponseWriter, r *http.Request) {
 		api := s.api.Load()
 		if api == nil {
-			w.Header().Set("Retry-After", "1")
-			refuse(w, http.StatusServiceUnavailable, "RESTARTING", "The server is starting. Please try again.")
+			starting(w)
 			return
 		}
 		api.ServeHTTP(w, r)
+	})
+	mux.HandleFunc(transfer.Path, func(w http.ResponseWriter, r *http.Request) {
+		transfers := s.transfers.Load()
+		if transfers == nil {
+			starting(w)
+			return
+		}
+		(*transfers).ServeHTTP(w, r)
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
@@ -433,7 +490,7 @@ func (s *server) routes() http.Handler {
 		promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 2, Timeout: 10 * time.Second}).ServeHTTP(w, r)
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, http.StatusNotFound, "NOT_FOUND", "There is nothing here. The API is at /graphql.")
+		transfer.Refuse(w, http.StatusNotFound, "NOT_FOUND", "There is nothing here. The API is at /graphql.")
 	})
 	return s.guard(mux)
 }
@@ -478,7 +535,7 @@ func (s *server) guard(next http.Handler) http.Handler {
 				panic(panicked)
 			default:
 				s.logger.Error("a request failed", "panic", fmt.Sprintf("%T", panicked), "stack", string(debug.Stack()))
-				refuse(w, http.StatusInternalServerError, "INTERNAL", "Something went wrong on our side. Please try again.")
+				transfer.Refuse(w, http.StatusInternalServerError, "INTERNAL", "Something went wrong on our side. Please try again.")
 			}
 		}()
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -493,18 +550,9 @@ func say(w http.ResponseWriter, status int, word string) {
 	_, _ = io.WriteString(w, word+"\n")
 }
 
-// refuse answers as the API does.
-func refuse(w http.ResponseWriter, status int, code, message string) {
-	type extensions struct {
-		Code string `json:"code"`
-	}
-	type failure struct {
-		Message    string     `json:"message"`
-		Extensions extensions `json:"extensions"`
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string][]failure{"errors": {{message, extensions{code}}}})
+func starting(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "1")
+	transfer.Refuse(w, http.StatusServiceUnavailable, "RESTARTING", "The server is starting. Please try again.")
 }
 
 // welcome tells the person at the terminal where to go.

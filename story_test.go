@@ -23,9 +23,6 @@ var elsewhere = map[string]string{
 	"S29": "the web client: the pen icon",
 	"S32": "the web client: the results dropdown",
 	"S35": "the web client: the minus icon",
-	"S24": "files",
-	"E37": "files",
-	"E38": "files",
 }
 
 // TestEveryRowOfTheStoryHasATest fails when nothing holds a rule of the product.

@@ -29,6 +29,14 @@ Query.node@zoes-group                               unknown    unknown   unknown
 Query.node@zoes-message                             unknown    unknown   unknown   unknown   unknown   unknown   unknown   own       401 401
 Query.node@zoe-in-group                             unknown    unknown   unknown   unknown   unknown   unknown   unknown   own       401 401
 Query.node@zoes-desk                                unknown    unknown   unknown   unknown   unknown   unknown   unknown   own       401 401
+Query.node@file                                     sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
+Query.node@gap-file                                 sees       sees       unknown    unknown    unknown    unknown   unknown   unknown   401       401
+Query.node@after-file                               sees       sees       unknown    unknown    sees       unknown   unknown   unknown   401       401
+Query.node@recalled-file                            unknown    unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
+Query.node@deleted-file                             unknown    unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
+Query.node@unsent-file                              sees       unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
+Query.node@awaited-file                             sees       unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
+Query.node@zoes-file                                unknown    unknown    unknown    unknown    unknown    unknown   unknown   own       401       401
 Query.nodes@group                                   sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
 Query.nodes@gap                                     sees       sees      unknown   unknown   unknown   unknown   unknown   unknown   401 401
 Query.nodes@max                                     sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
@@ -55,6 +63,8 @@ Clinic.groupSizeLimit                               sees       sees      sees   
 Clinic.manageParticipants                           sees       sees      sees      sees      sees      sees      sees      OWNER_ONLY 401 401
 Clinic.renameGroup                                  sees       sees      sees      sees      sees      sees      sees      ANY_PARTICIPANT 401 401
 Clinic.historyChoice                                sees       sees      sees      sees      sees      sees      sees      false     401 401
+Clinic.fileSizeLimit                                sees       sees       sees       sees       sees       sees      sees      sees      401       401
+Clinic.fileMediaTypes                               sees       sees       sees       sees       sees       sees      sees      sees      401       401
 User.id                                             sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
 User.name                                           sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
 User.roleLabel                                      sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
@@ -148,6 +158,28 @@ Message.editedAt@edited                             sees       sees      null   
 Message.recalledAt                                  null       null      null      null      null      unknown   unknown   unknown   401 401
 Message.recalledAt@recalled                         sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
 Message.clientKey                                   own        null      null      null      null      unknown   unknown   unknown   401 401
+File.id                                             sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
+File.name                                           sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
+File.mediaType                                      sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
+File.size                                           sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
+File.sha256                                         sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
+File.state                                          sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
+File.width                                          sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
+File.height                                         sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
+File.download                                       sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
+File.thumbnail                                      sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
+File.refusal                                        null       null       null       null       null       unknown   unknown   unknown   401       401
+File.upload                                         null       null       null       null       null       unknown   unknown   unknown   401       401
+File.upload@awaited-file                            0          unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
+File.download@awaited-file                          null       unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
+File.download@unsent-file                           sees       unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
+File.download@gap-file                              sees       sees       unknown    unknown    unknown    unknown   unknown   unknown   401       401
+File.download@deleted-file                          unknown    unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
+File.download@recalled-file                         unknown    unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
+File.scan                                           null       null       null       null       null       unknown   unknown   unknown   401       401
+File.pageCount                                      null       null       null       null       null       unknown   unknown   unknown   401       401
+Message.files                                       sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
+Message.files@gap                                   sees       sees       unknown    unknown    unknown    unknown   unknown   unknown   401       401
 `
 
 const mutationsTable = `
@@ -159,6 +191,11 @@ startDirectConversation@zoe               unknown    unknown    unknown  unknown
 createGroup@nell                          done       done       done     done    done      NOT_IN_CONTACT_LIST unknown unknown 401 401
 createGroup@olga                          unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
 createGroup@zoe                           unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
+createUpload@group                        done       done       done       done       done       done       done       done       401        401
+sendMessage@unsent-file                   done       unknown    unknown    unknown    unknown    unknown    unknown    unknown    401        401
+sendMessage@awaited-file                  FILE_NOT_READY unknown    unknown    unknown    unknown    unknown    unknown    unknown    401        401
+sendMessage@file                          FILE_ALREADY_SENT unknown    unknown    unknown    unknown    unknown    unknown    unknown    401        401
+sendMessage@zoes-file                     unknown    unknown    unknown    unknown    unknown    unknown    unknown    unknown    401        401
 sendMessage@group                         done       done       NOT_A_PARTICIPANT NOT_A_PARTICIPANT done unknown unknown unknown 401 401
 sendMessage@direct                        done       done       unknown  unknown unknown   unknown  unknown    unknown   401 401
 sendMessage@deleted                       CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown 401 401

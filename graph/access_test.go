@@ -75,7 +75,7 @@ func readAccess(t *testing.T, text string) accessTable {
 
 // carriers are types that only carry what belongs to the field that returns them; like connections, edges,
 // payloads and events they are looked at there.
-var carriers = []string{"PageInfo", "UserError", "AddedParticipant", "ViewerMembership", "ViewerSettings", "Notify"}
+var carriers = []string{"PageInfo", "UserError", "AddedParticipant", "ViewerMembership", "ViewerSettings", "Notify", "FileUpload", "FileDownload"}
 
 func TestEveryFieldMutationAndSubscriptionHasAnAccessRow(t *testing.T) {
 	t.Parallel()
@@ -145,7 +145,7 @@ func newStage(t *testing.T) *stage {
 	s.who["anonymous"], s.who["expired"] = &nobody, &late
 	s.policy(home, func(p *chat.Policy) { p.HistoryChoice, p.SupportContact = true, home })
 	s.policy("Hillside", func(p *chat.Policy) {
-		*p = chat.Policy{ManageParticipants: chat.OwnerOnly, RenameGroup: chat.AnyParticipant, GroupSizeLimit: 11, SupportContact: "Hillside"}
+		*p = chat.Policy{ManageParticipants: chat.OwnerOnly, RenameGroup: chat.AnyParticipant, GroupSizeLimit: 11, FileQuota: 10, SupportContact: "Hillside"}
 	})
 	return s
 }
@@ -176,12 +176,14 @@ func (s *stage) play(moment func(d *drama, kind string)) *drama {
 
 	group := ann.group("Oldcase", bob, who["Carl"], who["Dana"], edna, max)
 	d.ids["group"] = group
-	d.ids["before"] = ann.sends(group, "before")
+	d.ids["file"] = ann.uploads("before.jpeg", "image/jpeg", picture(60, 40))
+	d.ids["before"] = ann.sendsFile(group, "before", d.ids["file"])
 	d.own["owner"] = d.ids["before"]
 	for _, kind := range []string{"participant", "left", "removed", "readded"} {
 		d.own[kind] = who[kind].sends(group, "mine")
 	}
-	d.ids["edited"], d.ids["recalled"] = ann.sends(group, "first wording"), ann.sends(group, "secret")
+	d.ids["recalled-file"] = ann.uploads("secret.txt", "text/plain", []byte("secret"))
+	d.ids["edited"], d.ids["recalled"] = ann.sends(group, "first wording"), ann.sendsFile(group, "secret", d.ids["recalled-file"])
 	ann.did("transferOwnership", vars{"conversationId": group, "userId": max.id}, "")
 	d.noteParticipants(ann)
 
@@ -193,14 +195,18 @@ func (s *stage) play(moment func(d *drama, kind string)) *drama {
 	ann.removes(group, edna)
 	moment(d, "readded")
 	d.from = ann.looksAt(group, "lastMessage { seq }").number("lastMessage.seq")
-	d.ids["gap"] = ann.sends(group, "meanwhile")
+	d.ids["gap-file"] = ann.uploads("meanwhile.txt", "text/plain", []byte("meanwhile"))
+	d.ids["gap"] = ann.sendsFile(group, "meanwhile", d.ids["gap-file"])
 	ann.adds(group, who["Lena"], who["Vera"])
 	ann.did("editMessage", vars{"messageId": d.ids["edited"], "body": "second wording"}, "")
 	max.did("transferOwnership", vars{"conversationId": group, "userId": ann.id}, "")
 	ann.did("renameGroup", vars{"conversationId": group, "name": "Newcase"}, "")
 	ann.adds(group, edna)
 	d.to = ann.looksAt(group, "lastMessage { seq }").number("lastMessage.seq")
-	d.ids["after"] = bob.sends(group, "after")
+	d.ids["after-file"] = bob.uploads("after.txt", "text/plain", []byte("after"))
+	d.ids["after"] = bob.sendsFile(group, "after", d.ids["after-file"])
+	d.ids["unsent-file"] = ann.uploads("unsent.txt", "text/plain", []byte("unsent"))
+	d.ids["awaited-file"], _ = ann.announces("awaited.txt", "text/plain", 10)
 	ann.did("recallMessage", vars{"messageId": d.ids["recalled"]}, "")
 	ann.mutes(group)
 	d.noteParticipants(ann)
@@ -221,7 +227,8 @@ func (s *stage) setting() map[string]string {
 		}
 		ann.sends(s.ids["direct"], "hello")
 		ann.mutes(s.ids["direct"])
-		s.ids["zoes-message"] = zoe.sends(s.ids["zoes-group"], "hello")
+		s.ids["zoes-file"] = zoe.uploads("zoe.txt", "text/plain", []byte("zoe"))
+		s.ids["zoes-message"] = zoe.sendsFile(s.ids["zoes-group"], "hello", s.ids["zoes-file"])
 		s.ids["zoe-in-group"] = zoe.looksAtGroup(s.ids["zoes-group"], "participants { nodes { id } }").text("participants.nodes.0.id")
 	}
 	return s.ids
@@ -232,7 +239,8 @@ func (d *drama) playDeleted() {
 	d.t.Helper()
 	who := d.who
 	group := who["Ann"].group("Gonecase", who["Bob"], who["Carl"], who["Dana"], who["Edna"])
-	d.ids["deleted"], d.ids["deleted-message"] = group, who["Ann"].sends(group, "before")
+	d.ids["deleted-file"] = who["Ann"].uploads("gone.txt", "text/plain", []byte("gone"))
+	d.ids["deleted"], d.ids["deleted-message"] = group, who["Ann"].sendsFile(group, "before", d.ids["deleted-file"])
 	who["Carl"].leaves(group)
 	who["Ann"].removes(group, who["Dana"])
 	who["Ann"].removes(group, who["Edna"])
@@ -285,7 +293,7 @@ func cutLast(text, separator string) (before, after string, found bool) {
 // defaultObjects are what the fields of a type are asked of in a row that names nothing.
 var defaultObjects = map[string]string{
 	"DirectConversation": "direct", "GroupConversation": "group", "Message": "before", "Participant": "bob-in-group",
-	"User": "max", "Contact": "bob", "WaitingRoom": "desk",
+	"User": "max", "Contact": "bob", "WaitingRoom": "desk", "File": "file",
 }
 
 // selections are how fields are selected that need arguments or have fields of their own. Behind a space stands
@@ -323,6 +331,11 @@ var selections = map[string]string{
 	"Message.conversation":                `conversation { id }`,
 	"Message.sender":                      `sender { name }`,
 	"Message.subject":                     `subject { name }`,
+	"Message.files":                       `files { id }`,
+	"File.refusal":                        `refusal { code }`,
+	"File.upload":                         `upload { receivedSize }`,
+	"File.download":                       `download { __typename }`,
+	"File.thumbnail":                      `thumbnail { __typename }`,
 }
 
 // ask is the query of a row of the fields.
@@ -501,7 +514,12 @@ func (d *drama) input(mutation, id string) vars {
 		return vars{"userId": id}
 	case "createGroup":
 		return vars{"name": "Another", "userIds": []string{id}}
+	case "createUpload":
+		return vars{"name": "news.txt", "mediaType": "text/plain", "size": 10}
 	case "sendMessage":
+		if prefix == "file" {
+			return vars{"conversationId": group, "fileIds": []string{id}}
+		}
 		return vars{"conversationId": id, "body": "news"}
 	case "editMessage":
 		return vars{"messageId": id, "body": "another wording"}
@@ -621,7 +639,8 @@ func (d *drama) changes(kind, mutation, id, want string) error {
 func (d *drama) written() (counts string) {
 	d.t.Helper()
 	const query = `SELECT concat_ws(' ', (SELECT count(*) FROM events), (SELECT count(*) FROM messages),
-		(SELECT count(*) FROM conversations), (SELECT count(*) FROM participants), (SELECT count(*) FROM message_revisions))`
+		(SELECT count(*) FROM conversations), (SELECT count(*) FROM participants), (SELECT count(*) FROM message_revisions),
+		(SELECT count(*) FROM files), (SELECT count(*) FROM files WHERE message_id IS NOT NULL), (SELECT sum(bytes) FROM clinic_files))`
 	if err := d.db.Get(&counts, query); err != nil {
 		d.t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"corridor/graph/generated"
 	"corridor/internal/auth"
 	"corridor/internal/chat"
+	"corridor/internal/transfer"
 )
 
 // complexityLimit bounds the fields that an operation can make the server resolve: a list counts
@@ -37,9 +38,10 @@ type Options struct {
 	Logger   *slog.Logger
 	// CursorKey seals cursors in which names stand. All instances must have the same.
 	CursorKey []byte
-	// Origins are the origins, besides the server's own, whose pages may use the API, with * for
-	// a part, as in https://*.example.org.
-	Origins []string
+	// Links makes the addresses of files.
+	Links transfer.Links
+	// AllowedOrigin tells which pages may use the API; those of its own host if it is nil.
+	AllowedOrigin func(*http.Request) bool
 	// Limits bound each operation; DefaultLimits if they are zero.
 	Limits Limits
 }
@@ -60,11 +62,11 @@ func (h *Handler) Collect(to chan<- prometheus.Metric) { h.open.Collect(to) }
 // after the restart, and returns when they are gone or ctx ends.
 func (h *Handler) Drain(ctx context.Context) error { return h.open.Drain(ctx) }
 
-// NewHandler returns the API. The error is about the origins.
+// NewHandler returns the API.
 func NewHandler(options Options) (*Handler, error) {
-	allowed, err := allowedOrigin(options.Origins)
-	if err != nil {
-		return nil, err
+	allowed := options.AllowedOrigin
+	if allowed == nil {
+		allowed, _ = auth.AllowedOrigin(nil)
 	}
 	if options.Limits == (Limits{}) {
 		options.Limits = DefaultLimits
@@ -74,7 +76,7 @@ func NewHandler(options Options) (*Handler, error) {
 		return nil, err
 	}
 	server := handler.New(generated.NewExecutableSchema(generated.Config{
-		Resolvers:  &resolver{chat: options.Chat, logger: options.Logger, seal: seal},
+		Resolvers:  &resolver{chat: options.Chat, logger: options.Logger, seal: seal, links: options.Links},
 		Complexity: complexity(),
 	}))
 	watched := &sessions{chat: options.Chat, logger: options.Logger, open: map[*session]context.Context{}}

@@ -131,6 +131,8 @@ type loaders struct {
 	messages            loader[chat.MessageID, chat.Message]
 	lastMessages        loader[chat.ConversationID, chat.Message]
 	messagePages        loader[pageOf[chat.Window], chat.Page[chat.Message]]
+	files               loader[chat.FileID, chat.File]
+	filesOfMessages     loader[chat.MessageID, []chat.File]
 	waitingRooms        loader[chat.WaitingRoomID, chat.WaitingRoom]
 	unread              func() (chat.Unread, error)
 }
@@ -160,6 +162,8 @@ func newLoaders(ctx context.Context, service *chat.Service, actor chat.Actor) *l
 		participantCounts:   batched(of, service.ParticipantCounts),
 		messages:            batched(of, service.MessagesByID),
 		lastMessages:        batched(of, service.LastMessages),
+		files:               batched(of, service.FilesByID),
+		filesOfMessages:     batched(of, service.FilesOfMessages),
 		waitingRooms: batched(of, func(ctx context.Context, actor chat.Actor, _ []chat.WaitingRoomID) (map[chat.WaitingRoomID]chat.WaitingRoom, error) {
 			return service.WaitingRoomsByID(ctx, actor)
 		}),

@@ -123,6 +123,8 @@ func wantedBy(document *ast.QueryDocument) (wanted chat.Wanted) {
 				wanted.Message = true
 			case "sender":
 				wanted.Sender = true
+			case "files":
+				wanted.Files = true
 			case "notify":
 				wanted.Message, wanted.Conversation = true, true
 			case "conversation":

@@ -9,6 +9,7 @@ import (
 	"corridor/graph/generated"
 	"corridor/graph/scalar"
 	"corridor/internal/chat"
+	"corridor/internal/transfer"
 )
 
 // resolver is the root of all resolvers. Those of one aggregate stand in its file.
@@ -16,6 +17,7 @@ type resolver struct {
 	chat   *chat.Service
 	logger *slog.Logger
 	seal   seal
+	links  transfer.Links
 }
 
 var _ generated.ResolverRoot = (*resolver)(nil)
@@ -31,8 +33,11 @@ type (
 	groupConversationResolver  struct{ *resolver }
 	participantResolver        struct{ *resolver }
 	messageResolver            struct{ *resolver }
+	clinicResolver             struct{ *resolver }
+	fileResolver               struct{ *resolver }
 	contactAddedResolver       struct{ *resolver }
 	contactChangedResolver     struct{ *resolver }
+	fileChangedResolver        struct{ *resolver }
 )
 
 func (r *resolver) Query() generated.QueryResolver               { return &queryResolver{r} }
@@ -43,6 +48,9 @@ func (r *resolver) User() generated.UserResolver                 { return &userR
 func (r *resolver) Contact() generated.ContactResolver           { return &contactResolver{r} }
 func (r *resolver) Participant() generated.ParticipantResolver   { return &participantResolver{r} }
 func (r *resolver) Message() generated.MessageResolver           { return &messageResolver{r} }
+func (r *resolver) Clinic() generated.ClinicResolver             { return &clinicResolver{r} }
+func (r *resolver) File() generated.FileResolver                 { return &fileResolver{r} }
+func (r *resolver) FileChanged() generated.FileChangedResolver   { return &fileChangedResolver{r} }
 func (r *resolver) ContactAdded() generated.ContactAddedResolver { return &contactAddedResolver{r} }
 
 func (r *resolver) DirectConversation() generated.DirectConversationResolver {
@@ -90,6 +98,8 @@ func node(ctx context.Context, id scalar.NodeID) (chat.Node, error) {
 		return found[chat.Node](load(ctx).participants.find(ctx, chat.ParticipantID{UUID: id.ID}))
 	case scalar.Message:
 		return found[chat.Node](load(ctx).messages.find(ctx, chat.MessageID{UUID: id.ID}))
+	case scalar.File:
+		return found[chat.Node](load(ctx).files.find(ctx, chat.FileID{UUID: id.ID}))
 	case scalar.WaitingRoom:
 		return found[chat.Node](load(ctx).waitingRooms.find(ctx, chat.WaitingRoomID{UUID: id.ID}))
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/coder/websocket"
+
+	"corridor/internal/auth"
 )
 
 // subprotocol is the only one spoken:
@@ -53,7 +55,7 @@ type socketOptions struct {
 	// is that of all operations of the socket. Its error is not shown.
 	Authenticate func(ctx context.Context, payload transport.InitPayload) (_ context.Context, expires time.Time, _ error)
 
-	// AllowedOrigin says whether a page of that origin may connect. See allowedOrigin.
+	// AllowedOrigin says whether a page of that origin may connect. See auth.AllowedOrigin.
 	AllowedOrigin func(*http.Request) bool
 
 	Open         *carriers     // where open sockets are registered
@@ -97,7 +99,7 @@ func newSocket(options socketOptions) graphql.Transport {
 		options.MessageBytes = bodyLimit
 	}
 	if options.AllowedOrigin == nil {
-		options.AllowedOrigin, _ = allowedOrigin(nil)
+		options.AllowedOrigin, _ = auth.AllowedOrigin(nil)
 	}
 	if options.Logger == nil {
 		options.Logger = slog.Default()

@@ -16,6 +16,7 @@ type crowd struct {
 	others  []*person
 	members []*person // those of the others who are in groups that a mutation is about
 	talk    string
+	files   string // see filed
 	nodes   []string
 }
 
@@ -44,6 +45,22 @@ func newCrowd(t *testing.T, others int) *crowd {
 		p.sends(c.talk, "hello")
 	}
 	return c
+}
+
+// filed is a group in which half of the others have sent files.
+func (c *crowd) filed() string {
+	c.t.Helper()
+	if c.files == "" {
+		c.files = c.ann.group("Files", c.others...)
+		for i, p := range c.others {
+			if i%2 == 0 {
+				p.sendsFile(c.files, "here", p.uploads("note.txt", "text/plain", []byte(note)), p.uploads("note.txt", "text/plain", []byte(note)))
+			} else {
+				p.sends(c.files, "thank you")
+			}
+		}
+	}
+	return c.files
 }
 
 // reads is how many statements a query takes. The loaders wait until the fields have come to rest, which a
@@ -101,6 +118,11 @@ var operations = []struct {
 		return c.reads(`query ($id: ID!) { node(id: $id) { ... on Conversation { messages(last: 100) {
 			nodes { id seq text sentAt sender { name } subject { name } } pageInfo { hasPreviousPage } } } } }`, vars{"id": c.talk})
 	}},
+	{"a history page with files", 4, func(c *crowd) int {
+		// Half of the others sent one or two.
+		return c.reads(`query ($id: ID!) { node(id: $id) { ... on Conversation { messages(last: 100) {
+			nodes { id text sender { name } files { id name download { url } thumbnail { url } } } } } } }`, vars{"id": c.filed()})
+	}},
 	{"the last messages of all conversations", 3, func(c *crowd) int {
 		return c.reads(`{ viewer { conversations(first: 100) { nodes { messages(last: 5) { nodes { text sender { name } } } } } } }`, nil)
 	}},
@@ -130,6 +152,17 @@ var operations = []struct {
 	{"sendMessage", 6, func(c *crowd) int {
 		group := c.ann.group("Another", c.members...)
 		return c.writes("sendMessage", vars{"conversationId": group, "body": "hello"}, "message { id seq }")
+	}},
+	{"createUpload", 5, func(c *crowd) int {
+		return c.writes("createUpload", vars{"name": "note.txt", "mediaType": "text/plain", "size": 10}, "file { id upload { url } }")
+	}},
+	{"sendMessage with many files", 8, func(c *crowd) int {
+		group := c.ann.group("Another", c.members...)
+		var files []string
+		for range min(len(c.others), 10) {
+			files = append(files, c.ann.uploads("note.txt", "text/plain", []byte(note)))
+		}
+		return c.writes("sendMessage", vars{"conversationId": group, "body": "hello", "fileIds": files}, "message { id seq files { id download { url } } }")
 	}},
 	{"sendMessage to people who archived it", 8, func(c *crowd) int {
 		group := c.ann.group("Another", c.members...)

@@ -24,10 +24,13 @@ import (
 
 	"corridor/graph"
 	"corridor/internal/auth"
+	"corridor/internal/blob"
 	"corridor/internal/chat"
+	"corridor/internal/clamav"
 	"corridor/internal/eventlog"
 	"corridor/internal/pgtest"
 	"corridor/internal/postgres"
+	"corridor/internal/transfer"
 )
 
 // patience is how long a test waits for what must come.
@@ -35,12 +38,17 @@ const patience = time.Minute
 
 // world is a database with clinics in it, and instances that serve it.
 type world struct {
-	t         *testing.T
-	database  *pgtest.Database
-	standby   *pgtest.Server // nil but in a replicated world
-	key       *auth.Key
-	instances []*instance
-	clinics   map[string]map[string]*person
+	t        *testing.T
+	database *pgtest.Database
+	standby  *pgtest.Server // nil but in a replicated world
+	key      *auth.Key
+	// files is where the bytes of files are, with the keys of that place, and scanner searches them if it is there.
+	files       string
+	credentials blob.Credentials
+	scanner     *clamav.Daemon
+	patience    transfer.Patience
+	instances   []*instance
+	clinics     map[string]map[string]*person
 }
 
 // instance is one server process, as far as the others can tell.
@@ -48,8 +56,10 @@ type instance struct {
 	chat    *chat.Service
 	replica *postgres.Replica
 	handler *graph.Handler
-	server  *httptest.Server
-	stop    func()
+	// all is the API with the files.
+	all    http.Handler
+	server *httptest.Server
+	stop   func()
 }
 
 // person is somebody of a clinic, on the first instance unless they move.
@@ -75,13 +85,16 @@ func newWorld(t *testing.T) *world {
 	return newWorldIn(t, pgtest.New(t), nil)
 }
 
-func newWorldIn(t *testing.T, database *pgtest.Database, standby *pgtest.Server) *world {
+func newWorldIn(t *testing.T, database *pgtest.Database, standby *pgtest.Server, prepare ...func(*world)) *world {
 	t.Helper()
 	key, err := auth.NewKey(secret)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, database: database, standby: standby, key: key, clinics: map[string]map[string]*person{}}
+	w := &world{t: t, database: database, standby: standby, key: key, files: t.TempDir(), clinics: map[string]map[string]*person{}}
+	for _, prepare := range prepare {
+		prepare(w)
+	}
 	w.instance()
 	return w
 }
@@ -99,17 +112,35 @@ func (w *world) instance() *instance {
 	events := eventlog.New(db, eventlog.ByPostgres(db, w.database.URL), w.key.Derive("cursor"), logger)
 	service := chat.New(db, events, logger)
 	ctx, cancel := context.WithCancel(context.Background())
+	w.useFiles(ctx, service)
 	replica := w.replicaFor(ctx, db, service, logger)
-	handler, err := graph.NewHandler(graph.Options{Chat: service, Verifier: w.key, Logger: logger, CursorKey: w.key.Derive("list cursor")})
+	links := transfer.NewLinks(w.key.Derive("file link"))
+	handler, err := graph.NewHandler(graph.Options{Chat: service, Verifier: w.key, Logger: logger, CursorKey: w.key.Derive("list cursor"), Links: links})
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	sameHost, err := auth.AllowedOrigin(nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	transfers, err := transfer.NewHandler(transfer.Options{Chat: service, Verifier: w.key, Logger: logger, Links: links, AllowedOrigin: sameHost, Patience: w.patience})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	all := http.NewServeMux()
+	all.Handle("/", handler)
+	all.Handle(transfer.Path, transfers)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_ = events.Run(ctx)
 	}()
-	i := &instance{chat: service, replica: replica, handler: handler, server: httptest.NewServer(handler)}
+	scanned := make(chan struct{})
+	go func() {
+		defer close(scanned)
+		_ = service.ScanFiles(ctx)
+	}()
+	i := &instance{chat: service, replica: replica, handler: handler, all: all, server: httptest.NewServer(all)}
 	stopped := false
 	i.stop = func() {
 		if stopped {
@@ -120,6 +151,7 @@ func (w *world) instance() *instance {
 		i.server.CloseClientConnections()
 		i.server.Close()
 		<-done
+		<-scanned
 	}
 	w.t.Cleanup(i.stop)
 	w.instances = append(w.instances, i)
@@ -550,8 +582,9 @@ type stream struct {
 
 const eventsDocument = `subscription ($after: Cursor) { events(after: $after) {
 	__typename cursor occurredAt
-	... on MessageAdded { conversation { id } message { id seq kind text sender { name } } notify { popup sound } }
-	... on MessageChanged { message { id text recalledAt } }
+	... on MessageAdded { conversation { id } message { id seq kind text sender { name } files { id name size sha256 scan download { url } } } notify { popup sound } }
+	... on MessageChanged { message { id text recalledAt files { id } } }
+	... on FileChanged { file { id scan download { url } } message { id } }
 	... on ConversationAdded { conversation { id ... on GroupConversation { name } } }
 	... on ConversationLeft { reason message { text } }
 	... on ConversationChanged { conversation { id unreadCount viewerSettings { isMuted archivedAt } } }

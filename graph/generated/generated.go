@@ -30,10 +30,13 @@ func NewExecutableSchema(cfg Config) graphql.ExecutableSchema {
 type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
+	Clinic() ClinicResolver
 	Contact() ContactResolver
 	ContactAdded() ContactAddedResolver
 	ContactChanged() ContactChangedResolver
 	DirectConversation() DirectConversationResolver
+	File() FileResolver
+	FileChanged() FileChangedResolver
 	GroupConversation() GroupConversationResolver
 	Message() MessageResolver
 	Mutation() MutationResolver
@@ -77,6 +80,8 @@ type ComplexityRoot struct {
 	}
 
 	Clinic struct {
+		FileMediaTypes     func(childComplexity int) int
+		FileSizeLimit      func(childComplexity int) int
 		GroupSizeLimit     func(childComplexity int) int
 		HistoryChoice      func(childComplexity int) int
 		ManageParticipants func(childComplexity int) int
@@ -165,6 +170,11 @@ type ComplexityRoot struct {
 		UserErrors func(childComplexity int) int
 	}
 
+	CreateUploadPayload struct {
+		File       func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
 	DeleteGroupPayload struct {
 		DeletedConversationID func(childComplexity int) int
 		UserErrors            func(childComplexity int) int
@@ -197,6 +207,41 @@ type ComplexityRoot struct {
 	EditMessagePayload struct {
 		Message    func(childComplexity int) int
 		UserErrors func(childComplexity int) int
+	}
+
+	File struct {
+		Download  func(childComplexity int) int
+		Height    func(childComplexity int) int
+		ID        func(childComplexity int) int
+		MediaType func(childComplexity int) int
+		Name      func(childComplexity int) int
+		PageCount func(childComplexity int) int
+		Refusal   func(childComplexity int) int
+		Scan      func(childComplexity int) int
+		Sha256    func(childComplexity int) int
+		Size      func(childComplexity int) int
+		State     func(childComplexity int) int
+		Thumbnail func(childComplexity int) int
+		Upload    func(childComplexity int) int
+		Width     func(childComplexity int) int
+	}
+
+	FileChanged struct {
+		Cursor     func(childComplexity int) int
+		File       func(childComplexity int) int
+		Message    func(childComplexity int) int
+		OccurredAt func(childComplexity int) int
+	}
+
+	FileDownload struct {
+		ExpiresAt func(childComplexity int) int
+		URL       func(childComplexity int) int
+	}
+
+	FileUpload struct {
+		ExpiresAt    func(childComplexity int) int
+		ReceivedSize func(childComplexity int) int
+		URL          func(childComplexity int) int
 	}
 
 	GroupConversation struct {
@@ -252,6 +297,7 @@ type ComplexityRoot struct {
 		Conversation func(childComplexity int) int
 		Cursor       func(childComplexity int) int
 		EditedAt     func(childComplexity int) int
+		Files        func(childComplexity int) int
 		ID           func(childComplexity int) int
 		Kind         func(childComplexity int) int
 		RecalledAt   func(childComplexity int) int
@@ -293,6 +339,7 @@ type ComplexityRoot struct {
 		AddParticipants         func(childComplexity int, input chat.AddParticipantsInput) int
 		ArchiveConversation     func(childComplexity int, input chat.ArchiveConversationInput) int
 		CreateGroup             func(childComplexity int, input chat.CreateGroupInput) int
+		CreateUpload            func(childComplexity int, input chat.CreateUploadInput) int
 		DeleteGroup             func(childComplexity int, input chat.DeleteGroupInput) int
 		EditMessage             func(childComplexity int, input chat.EditMessageInput) int
 		LeaveGroup              func(childComplexity int, input chat.LeaveGroupInput) int
@@ -474,6 +521,10 @@ type ComplexityRoot struct {
 
 // region    ************************** generated!.gotpl **************************
 
+type ClinicResolver interface {
+	FileSizeLimit(ctx context.Context, obj *chat.Clinic) (int, error)
+	FileMediaTypes(ctx context.Context, obj *chat.Clinic) ([]string, error)
+}
 type ContactResolver interface {
 	SharedWaitingRooms(ctx context.Context, obj *chat.Contact, first int, after *string) (*WaitingRoomConnection, error)
 	DirectConversation(ctx context.Context, obj *chat.Contact) (*chat.DirectConversation, error)
@@ -490,6 +541,15 @@ type DirectConversationResolver interface {
 
 	Peer(ctx context.Context, obj *chat.DirectConversation) (*chat.User, error)
 }
+type FileResolver interface {
+	Upload(ctx context.Context, obj *chat.File) (*FileUpload, error)
+
+	Download(ctx context.Context, obj *chat.File) (*FileDownload, error)
+	Thumbnail(ctx context.Context, obj *chat.File) (*FileDownload, error)
+}
+type FileChangedResolver interface {
+	File(ctx context.Context, obj *chat.FileChanged) (*chat.File, error)
+}
 type GroupConversationResolver interface {
 	LastMessage(ctx context.Context, obj *chat.GroupConversation) (*chat.Message, error)
 	Messages(ctx context.Context, obj *chat.GroupConversation, first *int, after *string, last *int, before *string) (*MessageConnection, error)
@@ -504,10 +564,13 @@ type MessageResolver interface {
 	Sender(ctx context.Context, obj *chat.Message) (*chat.User, error)
 	Subject(ctx context.Context, obj *chat.Message) (*chat.User, error)
 	Text(ctx context.Context, obj *chat.Message) (string, error)
+
+	Files(ctx context.Context, obj *chat.Message) ([]*chat.File, error)
 }
 type MutationResolver interface {
 	StartDirectConversation(ctx context.Context, input chat.StartDirectConversationInput) (*StartDirectConversationPayload, error)
 	CreateGroup(ctx context.Context, input chat.CreateGroupInput) (*CreateGroupPayload, error)
+	CreateUpload(ctx context.Context, input chat.CreateUploadInput) (*CreateUploadPayload, error)
 	SendMessage(ctx context.Context, input chat.SendMessageInput) (*SendMessagePayload, error)
 	EditMessage(ctx context.Context, input chat.EditMessageInput) (*EditMessagePayload, error)
 	RecallMessage(ctx context.Context, input chat.RecallMessageInput) (*RecallMessagePayload, error)
@@ -652,6 +715,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ChatTargetEdge.Node(childComplexity), true
 
+	case "Clinic.fileMediaTypes":
+		if e.ComplexityRoot.Clinic.FileMediaTypes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Clinic.FileMediaTypes(childComplexity), true
+	case "Clinic.fileSizeLimit":
+		if e.ComplexityRoot.Clinic.FileSizeLimit == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Clinic.FileSizeLimit(childComplexity), true
 	case "Clinic.groupSizeLimit":
 		if e.ComplexityRoot.Clinic.GroupSizeLimit == nil {
 			break
@@ -953,6 +1028,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.CreateGroupPayload.UserErrors(childComplexity), true
 
+	case "CreateUploadPayload.file":
+		if e.ComplexityRoot.CreateUploadPayload.File == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateUploadPayload.File(childComplexity), true
+	case "CreateUploadPayload.userErrors":
+		if e.ComplexityRoot.CreateUploadPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateUploadPayload.UserErrors(childComplexity), true
+
 	case "DeleteGroupPayload.deletedConversationId":
 		if e.ComplexityRoot.DeleteGroupPayload.DeletedConversationID == nil {
 			break
@@ -1115,6 +1203,148 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.EditMessagePayload.UserErrors(childComplexity), true
+
+	case "File.download":
+		if e.ComplexityRoot.File.Download == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.Download(childComplexity), true
+	case "File.height":
+		if e.ComplexityRoot.File.Height == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.Height(childComplexity), true
+	case "File.id":
+		if e.ComplexityRoot.File.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.ID(childComplexity), true
+	case "File.mediaType":
+		if e.ComplexityRoot.File.MediaType == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.MediaType(childComplexity), true
+	case "File.name":
+		if e.ComplexityRoot.File.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.Name(childComplexity), true
+	case "File.pageCount":
+		if e.ComplexityRoot.File.PageCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.PageCount(childComplexity), true
+	case "File.refusal":
+		if e.ComplexityRoot.File.Refusal == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.Refusal(childComplexity), true
+	case "File.scan":
+		if e.ComplexityRoot.File.Scan == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.Scan(childComplexity), true
+	case "File.sha256":
+		if e.ComplexityRoot.File.Sha256 == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.Sha256(childComplexity), true
+	case "File.size":
+		if e.ComplexityRoot.File.Size == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.Size(childComplexity), true
+	case "File.state":
+		if e.ComplexityRoot.File.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.State(childComplexity), true
+	case "File.thumbnail":
+		if e.ComplexityRoot.File.Thumbnail == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.Thumbnail(childComplexity), true
+	case "File.upload":
+		if e.ComplexityRoot.File.Upload == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.Upload(childComplexity), true
+	case "File.width":
+		if e.ComplexityRoot.File.Width == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.Width(childComplexity), true
+
+	case "FileChanged.cursor":
+		if e.ComplexityRoot.FileChanged.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FileChanged.Cursor(childComplexity), true
+	case "FileChanged.file":
+		if e.ComplexityRoot.FileChanged.File == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FileChanged.File(childComplexity), true
+	case "FileChanged.message":
+		if e.ComplexityRoot.FileChanged.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FileChanged.Message(childComplexity), true
+	case "FileChanged.occurredAt":
+		if e.ComplexityRoot.FileChanged.OccurredAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FileChanged.OccurredAt(childComplexity), true
+
+	case "FileDownload.expiresAt":
+		if e.ComplexityRoot.FileDownload.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FileDownload.ExpiresAt(childComplexity), true
+	case "FileDownload.url":
+		if e.ComplexityRoot.FileDownload.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FileDownload.URL(childComplexity), true
+
+	case "FileUpload.expiresAt":
+		if e.ComplexityRoot.FileUpload.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FileUpload.ExpiresAt(childComplexity), true
+	case "FileUpload.receivedSize":
+		if e.ComplexityRoot.FileUpload.ReceivedSize == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FileUpload.ReceivedSize(childComplexity), true
+	case "FileUpload.url":
+		if e.ComplexityRoot.FileUpload.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FileUpload.URL(childComplexity), true
 
 	case "GroupConversation.createdAt":
 		if e.ComplexityRoot.GroupConversation.CreatedAt == nil {
@@ -1358,6 +1588,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Message.EditedAt(childComplexity), true
+	case "Message.files":
+		if e.ComplexityRoot.Message.Files == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Message.Files(childComplexity), true
 	case "Message.id":
 		if e.ComplexityRoot.Message.ID == nil {
 			break
@@ -1534,6 +1770,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CreateGroup(childComplexity, args["input"].(chat.CreateGroupInput)), true
+	case "Mutation.createUpload":
+		if e.ComplexityRoot.Mutation.CreateUpload == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createUpload_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateUpload(childComplexity, args["input"].(chat.CreateUploadInput)), true
 	case "Mutation.deleteGroup":
 		if e.ComplexityRoot.Mutation.DeleteGroup == nil {
 			break
@@ -2259,6 +2506,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputArchiveConversationInput,
 		ec.unmarshalInputConversationFilter,
 		ec.unmarshalInputCreateGroupInput,
+		ec.unmarshalInputCreateUploadInput,
 		ec.unmarshalInputDeleteGroupInput,
 		ec.unmarshalInputEditMessageInput,
 		ec.unmarshalInputLeaveGroupInput,
@@ -2388,7 +2636,7 @@ interface Node {
 type Query {
   "The person who asks."
   viewer: Viewer!
-  "The thing of that id: a user, conversation, participant, message or waiting room. Null if there is none that the viewer may see."
+  "The thing of that id: a user, conversation, participant, message, file or waiting room. Null if there is none that the viewer may see."
   node(
     "Its id."
     id: ID!
@@ -2481,6 +2729,10 @@ type Clinic {
   renameGroup: Who!
   "Whether who adds a person may choose how much of the history they see (E6)."
   historyChoice: Boolean!
+  "How many bytes a file may have."
+  fileSizeLimit: Int!
+  "The media types of files that are taken, in alphabetical order, at most 100. What a file is the server tells by its bytes."
+  fileMediaTypes: [String!]!
 }
 
 "Which participants of a group may do something. More values may come."
@@ -2922,6 +3174,95 @@ type Message implements Node {
   recalledAt: DateTime
   "The client key it was sent with, for its sender to recognise it. Null to everybody else."
   clientKey: String
+  "The files that were sent with it (S24), in the order in which they were named, at most 10. None once it was recalled."
+  files: [File!]!
+}
+
+"""
+A file, which whoever may see its message may see, and nobody else (E37); until it is sent, who announced it.
+The bytes go over HTTP, to ` + "`" + `upload` + "`" + ` and from ` + "`" + `download` + "`" + `, with the bearer token of the person as everywhere.
+"""
+type File implements Node {
+  "Opaque, the same from the announcement on."
+  id: ID!
+  "Its name, without anything that could be a path or mislead a reader, and with an extension that fits its type."
+  name: String!
+  "What it is: as announced, and once it is ready as its bytes say."
+  mediaType: String!
+  """
+  Bytes: as announced, and once it is ready those of a download. Pictures are kept without the data that
+  cameras add (place, device), so they may get smaller.
+  """
+  size: Int!
+  "The SHA-256 of what a download gives, in hexadecimal digits. Null until it is ready."
+  sha256: String
+  "How far it has come."
+  state: FileState!
+  "Why the server refused it. Null unless its state is ` + "`" + `REFUSED` + "`" + `. One of the ` + "`" + `FILE_…` + "`" + ` codes."
+  refusal: UserError
+  "Where its bytes go. Null to everybody but who announced it, and once it is ready or refused."
+  upload: FileUpload
+  "What a search for malware found. Null where none is made."
+  scan: FileScan
+  "The width of a picture in pixels, as it is shown. Null if it is none."
+  width: Int
+  "The height of a picture in pixels, as it is shown. Null if it is none."
+  height: Int
+  "How many pages a PDF has. Null if it is none, or it could not be told."
+  pageCount: Int
+  """
+  Where its bytes are. Null if nobody gets them: it is not ready, or malware was found, or where malware is looked for
+  nothing was found out yet.
+  """
+  download: FileDownload
+  "Where a small picture of it is, at most 512 pixels wide and high, upright. Null as ` + "`" + `download` + "`" + ` is, and if there is none."
+  thumbnail: FileDownload
+}
+
+"How far a file has come. More values may come."
+enum FileState {
+  "Its bytes are awaited: a day at most."
+  UPLOADING
+  "It is whole, and the server has looked at it. Without a message it goes after a day."
+  READY
+  "It was refused: ` + "`" + `refusal` + "`" + ` says why."
+  REFUSED
+}
+
+"What a search for malware found. More values may come."
+enum FileScan {
+  "Not searched yet. Nobody gets the file."
+  PENDING
+  "Nothing was found."
+  CLEAN
+  "Malware was found. Nobody gets the file."
+  INFECTED
+  "It could not be searched, as when it is too large for that. Nobody gets the file."
+  FAILED
+}
+
+"Where the bytes of a file go, by the tus protocol 1.0 (https://tus.io/protocols/resumable-upload)."
+type FileUpload {
+  """
+  An address for ` + "`" + `HEAD` + "`" + `, ` + "`" + `PATCH` + "`" + ` and ` + "`" + `DELETE` + "`" + `, a path at the server that answers this. It works for the viewer only, with
+  their bearer token. A broken upload goes on where it is; ask for a fresh address here if this one has run out.
+  """
+  url: String!
+  "When it runs out, in 15 minutes. What is under way then is finished."
+  expiresAt: DateTime!
+  "How many bytes are safe."
+  receivedSize: Int!
+}
+
+"Where the bytes of a file are."
+type FileDownload {
+  """
+  An address for ` + "`" + `GET` + "`" + ` and ` + "`" + `HEAD` + "`" + `, with ranges, a path at the server that answers this. It works for the viewer only, with
+  their bearer token, and only as long as they may see the file: each request is judged anew (E37, E38).
+  """
+  url: String!
+  "When it runs out, in 60 seconds. Ask here for a fresh one."
+  expiresAt: DateTime!
 }
 
 "What sort of line a message is. More values may come: show the ` + "`" + `text` + "`" + ` of those you do not know."
@@ -3124,10 +3465,21 @@ type Mutation {
     input: CreateGroupInput!
   ): CreateGroupPayload!
   """
+  Announces a file, which makes room for it, and says where its bytes go (S24). When all have come the server looks at
+  them: the file is ` + "`" + `READY` + "`" + ` then and a message may name it, or ` + "`" + `REFUSED` + "`" + `. What is not sent within a day is removed.
+  Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `FILE_EMPTY` + "`" + `, ` + "`" + `FILE_TOO_LARGE` + "`" + `, ` + "`" + `FILE_NOT_ALLOWED` + "`" + `, ` + "`" + `FILE_QUOTA` + "`" + `, ` + "`" + `TOO_MANY_UPLOADS` + "`" + `; a repeated call whose file is gone
+  is ` + "`" + `NOT_FOUND` + "`" + `.
+  """
+  createUpload(
+    "What to do, under a client key."
+    input: CreateUploadInput!
+  ): CreateUploadPayload!
+  """
   Sends a message. Once this answers, the message is on disk and reaches everybody who may see it, once
   (S23). Sending counts as reading what came before; it brings an archived conversation back to the
   sender's list, and to the others' unless they muted it (E14). Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + `,
-  ` + "`" + `NOT_A_PARTICIPANT` + "`" + ` (S52), ` + "`" + `CONVERSATION_DELETED` + "`" + ` (E21), ` + "`" + `PERSON_UNAVAILABLE` + "`" + `, ` + "`" + `OUTSIDE_WAITING_ROOM` + "`" + ` (E12).
+  ` + "`" + `NOT_A_PARTICIPANT` + "`" + ` (S52), ` + "`" + `CONVERSATION_DELETED` + "`" + ` (E21), ` + "`" + `PERSON_UNAVAILABLE` + "`" + `, ` + "`" + `OUTSIDE_WAITING_ROOM` + "`" + ` (E12), ` + "`" + `FILE_NOT_READY` + "`" + `,
+  ` + "`" + `FILE_ALREADY_SENT` + "`" + `, ` + "`" + `FILE_INFECTED` + "`" + `, ` + "`" + `FILE_NOT_SCANNED` + "`" + `, and that of a file that was refused.
   """
   sendMessage(
     "What to do, under a client key."
@@ -3295,6 +3647,34 @@ enum ErrorCode {
   RATE_LIMITED
   "The viewer has too many subscriptions open: 100 on one server, 64 operations on one connection."
   TOO_MANY_SUBSCRIPTIONS
+  "The viewer has 100 files announced or uploaded that were not sent."
+  TOO_MANY_UPLOADS
+  "The file has no bytes."
+  FILE_EMPTY
+  "The file has more bytes than ` + "`" + `fileSizeLimit` + "`" + `."
+  FILE_TOO_LARGE
+  "The file is of a type that is not taken, see ` + "`" + `fileMediaTypes` + "`" + `."
+  FILE_NOT_ALLOWED
+  "The bytes of the file are not of the type that was announced."
+  FILE_TYPE_MISMATCH
+  "The bytes of the file do not have the SHA-256 that was announced."
+  FILE_DIGEST_MISMATCH
+  "The file can't be read as what it says it is."
+  FILE_DAMAGED
+  "The picture has too many pixels, or takes too long to decode."
+  FILE_PICTURE_TOO_LARGE
+  "The file can be read as files of two types, which is how things are smuggled."
+  FILE_AMBIGUOUS
+  "The clinic has no room for more files."
+  FILE_QUOTA
+  "The file is not uploaded yet, or not searched for malware yet."
+  FILE_NOT_READY
+  "The file was sent with a message before."
+  FILE_ALREADY_SENT
+  "Malware was found in the file."
+  FILE_INFECTED
+  "The file could not be searched for malware."
+  FILE_NOT_SCANNED
 }
 
 "How much of what was said before an added person sees (E6, E7)."
@@ -3373,6 +3753,36 @@ type CreateGroupPayload {
   userErrors: [UserError!]!
 }
 
+"What ` + "`" + `createUpload` + "`" + ` needs."
+input CreateUploadInput {
+  """
+  A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
+  """
+  clientKey: String!
+  """
+  The name of the file, up to 1,000 characters. Only what is behind the last slash is kept, 200 characters of it, without
+  what would not do as a file name.
+  """
+  name: String!
+  "How many bytes will be sent: 1 to the clinic's ` + "`" + `fileSizeLimit` + "`" + `."
+  size: Int!
+  "What it is, as ` + "`" + `image/jpeg` + "`" + `. The bytes must be that; empty or ` + "`" + `application/octet-stream` + "`" + ` if the client can't tell."
+  mediaType: String! = ""
+  "The SHA-256 of what will be sent, in hexadecimal digits. What arrives must have it."
+  sha256: String
+}
+
+"What ` + "`" + `createUpload` + "`" + ` did."
+type CreateUploadPayload {
+  "The file afterwards. Null if nothing was done."
+  file: File
+  "What was wrong. Empty if it was done."
+  userErrors: [UserError!]!
+}
+
 "What ` + "`" + `sendMessage` + "`" + ` needs."
 input SendMessageInput {
   """
@@ -3385,10 +3795,15 @@ input SendMessageInput {
   "Which conversation. ` + "`" + `NOT_FOUND` + "`" + ` if the viewer may not see it."
   conversationId: ID!
   """
-  What to say: 1 to 10,000 characters, more than white space. It is kept as sent, in Unicode's NFC;
+  What to say: 1 to 10,000 characters, more than white space, or nothing beside files. It is kept as sent, in Unicode's NFC;
   line feeds and tabs are allowed, other control characters are not.
   """
-  body: String!
+  body: String! = ""
+  """
+  Files to send with it (S24): ids of up to 10 files that the viewer uploaded and has not sent. ` + "`" + `NOT_FOUND` + "`" + ` if one is not
+  there or not theirs.
+  """
+  fileIds: [ID!]! = []
 }
 
 "What ` + "`" + `sendMessage` + "`" + ` did."
@@ -3784,6 +4199,21 @@ type MessageChanged implements Event {
 }
 
 """
+The search for malware in a file is over: ` + "`" + `scan` + "`" + ` says what was found, and ` + "`" + `download` + "`" + ` is there if nothing was. It comes to
+all who see the file's message, or to who uploaded it if it was not sent yet.
+"""
+type FileChanged implements Event {
+  "Resumes the stream right behind this event, on any server, for 30 days."
+  cursor: Cursor!
+  "When it happened, by the server's clock."
+  occurredAt: DateTime!
+  "The file as it is now. Null if the viewer may not see it any more."
+  file: File
+  "The message that it was sent with. Null if it was not sent yet, or the viewer may not see it any more."
+  message: Message
+}
+
+"""
 A conversation came into the viewer's sight: they were added to a group, or again (S34, S55), created
 one, or began a direct conversation on another device.
 """
@@ -3988,6 +4418,10 @@ func (ec *executionContext) childFields_Clinic(ctx context.Context, field graphq
 		return ec.fieldContext_Clinic_renameGroup(ctx, field)
 	case "historyChoice":
 		return ec.fieldContext_Clinic_historyChoice(ctx, field)
+	case "fileSizeLimit":
+		return ec.fieldContext_Clinic_fileSizeLimit(ctx, field)
+	case "fileMediaTypes":
+		return ec.fieldContext_Clinic_fileMediaTypes(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Clinic", field.Name)
 }
@@ -4066,6 +4500,16 @@ func (ec *executionContext) childFields_CreateGroupPayload(ctx context.Context, 
 	return nil, fmt.Errorf("no field named %q was found under type CreateGroupPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_CreateUploadPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "file":
+		return ec.fieldContext_CreateUploadPayload_file(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_CreateUploadPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateUploadPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_DeleteGroupPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "deletedConversationId":
@@ -4132,6 +4576,62 @@ func (ec *executionContext) childFields_EditMessagePayload(ctx context.Context, 
 		return ec.fieldContext_EditMessagePayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type EditMessagePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_File(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_File_id(ctx, field)
+	case "name":
+		return ec.fieldContext_File_name(ctx, field)
+	case "mediaType":
+		return ec.fieldContext_File_mediaType(ctx, field)
+	case "size":
+		return ec.fieldContext_File_size(ctx, field)
+	case "sha256":
+		return ec.fieldContext_File_sha256(ctx, field)
+	case "state":
+		return ec.fieldContext_File_state(ctx, field)
+	case "refusal":
+		return ec.fieldContext_File_refusal(ctx, field)
+	case "upload":
+		return ec.fieldContext_File_upload(ctx, field)
+	case "scan":
+		return ec.fieldContext_File_scan(ctx, field)
+	case "width":
+		return ec.fieldContext_File_width(ctx, field)
+	case "height":
+		return ec.fieldContext_File_height(ctx, field)
+	case "pageCount":
+		return ec.fieldContext_File_pageCount(ctx, field)
+	case "download":
+		return ec.fieldContext_File_download(ctx, field)
+	case "thumbnail":
+		return ec.fieldContext_File_thumbnail(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type File", field.Name)
+}
+
+func (ec *executionContext) childFields_FileDownload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "url":
+		return ec.fieldContext_FileDownload_url(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_FileDownload_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FileDownload", field.Name)
+}
+
+func (ec *executionContext) childFields_FileUpload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "url":
+		return ec.fieldContext_FileUpload_url(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_FileUpload_expiresAt(ctx, field)
+	case "receivedSize":
+		return ec.fieldContext_FileUpload_receivedSize(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FileUpload", field.Name)
 }
 
 func (ec *executionContext) childFields_GroupConversation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4246,6 +4746,8 @@ func (ec *executionContext) childFields_Message(ctx context.Context, field graph
 		return ec.fieldContext_Message_recalledAt(ctx, field)
 	case "clientKey":
 		return ec.fieldContext_Message_clientKey(ctx, field)
+	case "files":
+		return ec.fieldContext_Message_files(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Message", field.Name)
 }
@@ -4864,6 +5366,20 @@ func (ec *executionContext) field_Mutation_createGroup_args(ctx context.Context,
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (chat.CreateGroupInput, error) {
 			return ec.unmarshalNCreateGroupInput2corridorᚋinternalᚋchatᚐCreateGroupInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_createUpload_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (chat.CreateUploadInput, error) {
+			return ec.unmarshalNCreateUploadInput2corridorᚋinternalᚋchatᚐCreateUploadInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -5832,6 +6348,52 @@ func (ec *executionContext) _Clinic_historyChoice(ctx context.Context, field gra
 }
 func (ec *executionContext) fieldContext_Clinic_historyChoice(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Clinic", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
+func (ec *executionContext) _Clinic_fileSizeLimit(ctx context.Context, field graphql.CollectedField, obj *chat.Clinic) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Clinic_fileSizeLimit(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Clinic().FileSizeLimit(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Clinic_fileSizeLimit(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Clinic", field, true, true, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _Clinic_fileMediaTypes(ctx context.Context, field graphql.CollectedField, obj *chat.Clinic) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Clinic_fileMediaTypes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Clinic().FileMediaTypes(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Clinic_fileMediaTypes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Clinic", field, true, true, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _Contact_user(ctx context.Context, field graphql.CollectedField, obj *chat.Contact) (ret graphql.Marshaler) {
@@ -6960,6 +7522,70 @@ func (ec *executionContext) fieldContext_CreateGroupPayload_userErrors(_ context
 	return fc, nil
 }
 
+func (ec *executionContext) _CreateUploadPayload_file(ctx context.Context, field graphql.CollectedField, obj *CreateUploadPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateUploadPayload_file(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.File, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.File) graphql.Marshaler {
+			return ec.marshalOFile2ᚖcorridorᚋinternalᚋchatᚐFile(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CreateUploadPayload_file(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CreateUploadPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_File(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CreateUploadPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *CreateUploadPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateUploadPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*chat.Error) graphql.Marshaler {
+			return ec.marshalNUserError2ᚕᚖcorridorᚋinternalᚋchatᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CreateUploadPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CreateUploadPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _DeleteGroupPayload_deletedConversationId(ctx context.Context, field graphql.CollectedField, obj *DeleteGroupPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7638,6 +8264,589 @@ func (ec *executionContext) fieldContext_EditMessagePayload_userErrors(_ context
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _File_id(ctx context.Context, field graphql.CollectedField, obj *chat.File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v chat.FileID) graphql.Marshaler {
+			return ec.marshalNID2corridorᚋinternalᚋchatᚐFileID(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_File_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("File", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _File_name(ctx context.Context, field graphql.CollectedField, obj *chat.File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_File_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("File", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _File_mediaType(ctx context.Context, field graphql.CollectedField, obj *chat.File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_mediaType(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MediaType, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_File_mediaType(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("File", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _File_size(ctx context.Context, field graphql.CollectedField, obj *chat.File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_size(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Size, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNInt2int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_File_size(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("File", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _File_sha256(ctx context.Context, field graphql.CollectedField, obj *chat.File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_sha256(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Sha256(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_File_sha256(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("File", field, true, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _File_state(ctx context.Context, field graphql.CollectedField, obj *chat.File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v chat.FileState) graphql.Marshaler {
+			return ec.marshalNFileState2corridorᚋinternalᚋchatᚐFileState(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_File_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("File", field, false, false, errors.New("field of type FileState does not have child fields"))
+}
+
+func (ec *executionContext) _File_refusal(ctx context.Context, field graphql.CollectedField, obj *chat.File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_refusal(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Refusal(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.Error) graphql.Marshaler {
+			return ec.marshalOUserError2ᚖcorridorᚋinternalᚋchatᚐError(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_File_refusal(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "File",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _File_upload(ctx context.Context, field graphql.CollectedField, obj *chat.File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_upload(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.File().Upload(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *FileUpload) graphql.Marshaler {
+			return ec.marshalOFileUpload2ᚖcorridorᚋgraphᚋgeneratedᚐFileUpload(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_File_upload(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "File",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_FileUpload(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _File_scan(ctx context.Context, field graphql.CollectedField, obj *chat.File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_scan(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Scan, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.FileScan) graphql.Marshaler {
+			return ec.marshalOFileScan2ᚖcorridorᚋinternalᚋchatᚐFileScan(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_File_scan(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("File", field, false, false, errors.New("field of type FileScan does not have child fields"))
+}
+
+func (ec *executionContext) _File_width(ctx context.Context, field graphql.CollectedField, obj *chat.File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_width(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Width(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_File_width(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("File", field, true, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _File_height(ctx context.Context, field graphql.CollectedField, obj *chat.File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_height(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Height(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_File_height(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("File", field, true, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _File_pageCount(ctx context.Context, field graphql.CollectedField, obj *chat.File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_pageCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageCount(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_File_pageCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("File", field, true, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _File_download(ctx context.Context, field graphql.CollectedField, obj *chat.File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_download(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.File().Download(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *FileDownload) graphql.Marshaler {
+			return ec.marshalOFileDownload2ᚖcorridorᚋgraphᚋgeneratedᚐFileDownload(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_File_download(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "File",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_FileDownload(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _File_thumbnail(ctx context.Context, field graphql.CollectedField, obj *chat.File) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_File_thumbnail(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.File().Thumbnail(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *FileDownload) graphql.Marshaler {
+			return ec.marshalOFileDownload2ᚖcorridorᚋgraphᚋgeneratedᚐFileDownload(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_File_thumbnail(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "File",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_FileDownload(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _FileChanged_cursor(ctx context.Context, field graphql.CollectedField, obj *chat.FileChanged) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FileChanged_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNCursor2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FileChanged_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FileChanged", field, false, false, errors.New("field of type Cursor does not have child fields"))
+}
+
+func (ec *executionContext) _FileChanged_occurredAt(ctx context.Context, field graphql.CollectedField, obj *chat.FileChanged) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FileChanged_occurredAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.OccurredAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FileChanged_occurredAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FileChanged", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _FileChanged_file(ctx context.Context, field graphql.CollectedField, obj *chat.FileChanged) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FileChanged_file(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.FileChanged().File(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.File) graphql.Marshaler {
+			return ec.marshalOFile2ᚖcorridorᚋinternalᚋchatᚐFile(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_FileChanged_file(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "FileChanged",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_File(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _FileChanged_message(ctx context.Context, field graphql.CollectedField, obj *chat.FileChanged) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FileChanged_message(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Message, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.Message) graphql.Marshaler {
+			return ec.marshalOMessage2ᚖcorridorᚋinternalᚋchatᚐMessage(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_FileChanged_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "FileChanged",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Message(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _FileDownload_url(ctx context.Context, field graphql.CollectedField, obj *FileDownload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FileDownload_url(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.URL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FileDownload_url(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FileDownload", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _FileDownload_expiresAt(ctx context.Context, field graphql.CollectedField, obj *FileDownload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FileDownload_expiresAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ExpiresAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FileDownload_expiresAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FileDownload", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _FileUpload_url(ctx context.Context, field graphql.CollectedField, obj *FileUpload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FileUpload_url(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.URL, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FileUpload_url(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FileUpload", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _FileUpload_expiresAt(ctx context.Context, field graphql.CollectedField, obj *FileUpload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FileUpload_expiresAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ExpiresAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FileUpload_expiresAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FileUpload", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _FileUpload_receivedSize(ctx context.Context, field graphql.CollectedField, obj *FileUpload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FileUpload_receivedSize(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ReceivedSize, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FileUpload_receivedSize(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FileUpload", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
 func (ec *executionContext) _GroupConversation_id(ctx context.Context, field graphql.CollectedField, obj *chat.GroupConversation) (ret graphql.Marshaler) {
@@ -8837,6 +10046,38 @@ func (ec *executionContext) fieldContext_Message_clientKey(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Message", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
+func (ec *executionContext) _Message_files(ctx context.Context, field graphql.CollectedField, obj *chat.Message) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Message_files(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Message().Files(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*chat.File) graphql.Marshaler {
+			return ec.marshalNFile2ᚕᚖcorridorᚋinternalᚋchatᚐFileᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Message_files(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Message",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_File(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _MessageAdded_cursor(ctx context.Context, field graphql.CollectedField, obj *chat.MessageAdded) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -9345,6 +10586,50 @@ func (ec *executionContext) fieldContext_Mutation_createGroup(ctx context.Contex
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_createGroup_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_createUpload(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_createUpload(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CreateUpload(ctx, fc.Args["input"].(chat.CreateUploadInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *CreateUploadPayload) graphql.Marshaler {
+			return ec.marshalNCreateUploadPayload2ᚖcorridorᚋgraphᚋgeneratedᚐCreateUploadPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_createUpload(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CreateUploadPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_createUpload_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -13670,6 +14955,68 @@ func (ec *executionContext) unmarshalInputCreateGroupInput(ctx context.Context, 
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputCreateUploadInput(ctx context.Context, obj any) (chat.CreateUploadInput, error) {
+	var it chat.CreateUploadInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["mediaType"]; !present {
+		asMap["mediaType"] = ""
+	}
+
+	fieldsInOrder := [...]string{"clientKey", "name", "size", "mediaType", "sha256"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "clientKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clientKey"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClientKey = data
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "size":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("size"))
+			data, err := ec.unmarshalNInt2int64(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Size = data
+		case "mediaType":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("mediaType"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.MediaType = data
+		case "sha256":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("sha256"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Sha256 = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputDeleteGroupInput(ctx context.Context, obj any) (chat.DeleteGroupInput, error) {
 	var it chat.DeleteGroupInput
 	if obj == nil {
@@ -14012,7 +15359,14 @@ func (ec *executionContext) unmarshalInputSendMessageInput(ctx context.Context, 
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"clientKey", "conversationId", "body"}
+	if _, present := asMap["body"]; !present {
+		asMap["body"] = ""
+	}
+	if _, present := asMap["fileIds"]; !present {
+		asMap["fileIds"] = []any{}
+	}
+
+	fieldsInOrder := [...]string{"clientKey", "conversationId", "body", "fileIds"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -14040,6 +15394,13 @@ func (ec *executionContext) unmarshalInputSendMessageInput(ctx context.Context, 
 				return it, err
 			}
 			it.Body = data
+		case "fileIds":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("fileIds"))
+			data, err := ec.unmarshalNID2ᚕcorridorᚋinternalᚋchatᚐFileIDᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.FileIDs = data
 		}
 	}
 	return it, nil
@@ -14311,6 +15672,13 @@ func (ec *executionContext) _Event(ctx context.Context, sel ast.SelectionSet, ob
 			return graphql.Null
 		}
 		return ec._GroupDeleted(ctx, sel, obj)
+	case chat.FileChanged:
+		return ec._FileChanged(ctx, sel, &obj)
+	case *chat.FileChanged:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._FileChanged(ctx, sel, obj)
 	case chat.ConversationLeft:
 		return ec._ConversationLeft(ctx, sel, &obj)
 	case *chat.ConversationLeft:
@@ -14415,6 +15783,13 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 			return graphql.Null
 		}
 		return ec._Message(ctx, sel, obj)
+	case chat.File:
+		return ec._File(ctx, sel, &obj)
+	case *chat.File:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._File(ctx, sel, obj)
 	case chat.Conversation:
 		if obj == nil {
 			return graphql.Null
@@ -14678,33 +16053,109 @@ func (ec *executionContext) _Clinic(ctx context.Context, sel ast.SelectionSet, o
 		case "name":
 			out.Values[i] = ec._Clinic_name(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "supportContact":
 			out.Values[i] = ec._Clinic_supportContact(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "groupSizeLimit":
 			out.Values[i] = ec._Clinic_groupSizeLimit(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "manageParticipants":
 			out.Values[i] = ec._Clinic_manageParticipants(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "renameGroup":
 			out.Values[i] = ec._Clinic_renameGroup(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "historyChoice":
 			out.Values[i] = ec._Clinic_historyChoice(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "fileSizeLimit":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Clinic_fileSizeLimit(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "fileMediaTypes":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Clinic_fileMediaTypes(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -15492,6 +16943,49 @@ func (ec *executionContext) _CreateGroupPayload(ctx context.Context, sel ast.Sel
 	return out
 }
 
+var createUploadPayloadImplementors = []string{"CreateUploadPayload"}
+
+func (ec *executionContext) _CreateUploadPayload(ctx context.Context, sel ast.SelectionSet, obj *CreateUploadPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, createUploadPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CreateUploadPayload")
+		case "file":
+			out.Values[i] = ec._CreateUploadPayload_file(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._CreateUploadPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var deleteGroupPayloadImplementors = []string{"DeleteGroupPayload"}
 
 func (ec *executionContext) _DeleteGroupPayload(ctx context.Context, sel ast.SelectionSet, obj *DeleteGroupPayload) graphql.Marshaler {
@@ -15791,6 +17285,385 @@ func (ec *executionContext) _EditMessagePayload(ctx context.Context, sel ast.Sel
 			}
 		case "userErrors":
 			out.Values[i] = ec._EditMessagePayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var fileImplementors = []string{"File", "Node"}
+
+func (ec *executionContext) _File(ctx context.Context, sel ast.SelectionSet, obj *chat.File) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, fileImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("File")
+		case "id":
+			out.Values[i] = ec._File_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "name":
+			out.Values[i] = ec._File_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "mediaType":
+			out.Values[i] = ec._File_mediaType(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "size":
+			out.Values[i] = ec._File_size(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "sha256":
+			out.Values[i] = ec._File_sha256(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "state":
+			out.Values[i] = ec._File_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "refusal":
+			out.Values[i] = ec._File_refusal(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "upload":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._File_upload(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "scan":
+			out.Values[i] = ec._File_scan(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "width":
+			out.Values[i] = ec._File_width(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "height":
+			out.Values[i] = ec._File_height(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "pageCount":
+			out.Values[i] = ec._File_pageCount(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "download":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._File_download(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "thumbnail":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._File_thumbnail(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var fileChangedImplementors = []string{"FileChanged", "Event"}
+
+func (ec *executionContext) _FileChanged(ctx context.Context, sel ast.SelectionSet, obj *chat.FileChanged) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, fileChangedImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("FileChanged")
+		case "cursor":
+			out.Values[i] = ec._FileChanged_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "occurredAt":
+			out.Values[i] = ec._FileChanged_occurredAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "file":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._FileChanged_file(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "message":
+			out.Values[i] = ec._FileChanged_message(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var fileDownloadImplementors = []string{"FileDownload"}
+
+func (ec *executionContext) _FileDownload(ctx context.Context, sel ast.SelectionSet, obj *FileDownload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, fileDownloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("FileDownload")
+		case "url":
+			out.Values[i] = ec._FileDownload_url(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "expiresAt":
+			out.Values[i] = ec._FileDownload_expiresAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var fileUploadImplementors = []string{"FileUpload"}
+
+func (ec *executionContext) _FileUpload(ctx context.Context, sel ast.SelectionSet, obj *FileUpload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, fileUploadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("FileUpload")
+		case "url":
+			out.Values[i] = ec._FileUpload_url(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "expiresAt":
+			out.Values[i] = ec._FileUpload_expiresAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "receivedSize":
+			out.Values[i] = ec._FileUpload_receivedSize(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -16514,6 +18387,44 @@ func (ec *executionContext) _Message(ctx context.Context, sel ast.SelectionSet, 
 			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "files":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Message_files(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -16772,6 +18683,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "createGroup":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createGroup(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "createUpload":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_createUpload(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
@@ -19255,6 +21173,21 @@ func (ec *executionContext) marshalNCreateGroupPayload2ᚖcorridorᚋgraphᚋgen
 	return ec._CreateGroupPayload(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNCreateUploadInput2corridorᚋinternalᚋchatᚐCreateUploadInput(ctx context.Context, v any) (chat.CreateUploadInput, error) {
+	res, err := ec.unmarshalInputCreateUploadInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNCreateUploadPayload2ᚖcorridorᚋgraphᚋgeneratedᚐCreateUploadPayload(ctx context.Context, sel ast.SelectionSet, v *CreateUploadPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._CreateUploadPayload(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNCursor2string(ctx context.Context, v any) (string, error) {
 	res, err := scalar.UnmarshalCursor(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -19344,6 +21277,49 @@ func (ec *executionContext) marshalNEvent2corridorᚋinternalᚋchatᚐEvent(ctx
 	return ec._Event(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNFile2ᚕᚖcorridorᚋinternalᚋchatᚐFileᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.File) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNFile2ᚖcorridorᚋinternalᚋchatᚐFile(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNFile2ᚖcorridorᚋinternalᚋchatᚐFile(ctx context.Context, sel ast.SelectionSet, v *chat.File) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._File(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNFileState2corridorᚋinternalᚋchatᚐFileState(ctx context.Context, v any) (chat.FileState, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := chat.FileState(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNFileState2corridorᚋinternalᚋchatᚐFileState(ctx context.Context, sel ast.SelectionSet, v chat.FileState) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
 func (ec *executionContext) marshalNGroupDeleted2ᚖcorridorᚋinternalᚋchatᚐGroupDeleted(ctx context.Context, sel ast.SelectionSet, v *chat.GroupDeleted) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
@@ -19372,6 +21348,22 @@ func (ec *executionContext) unmarshalNID2corridorᚋinternalᚋchatᚐConversati
 func (ec *executionContext) marshalNID2corridorᚋinternalᚋchatᚐConversationID(ctx context.Context, sel ast.SelectionSet, v chat.ConversationID) graphql.Marshaler {
 	_ = sel
 	res := scalar.MarshalConversationID(v)
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNID2corridorᚋinternalᚋchatᚐFileID(ctx context.Context, v any) (chat.FileID, error) {
+	res, err := scalar.UnmarshalFileID(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNID2corridorᚋinternalᚋchatᚐFileID(ctx context.Context, sel ast.SelectionSet, v chat.FileID) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalFileID(v)
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -19442,6 +21434,35 @@ func (ec *executionContext) marshalNID2corridorᚋinternalᚋchatᚐWaitingRoomI
 		}
 	}
 	return res
+}
+
+func (ec *executionContext) unmarshalNID2ᚕcorridorᚋinternalᚋchatᚐFileIDᚄ(ctx context.Context, v any) ([]chat.FileID, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]chat.FileID, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNID2corridorᚋinternalᚋchatᚐFileID(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNID2ᚕcorridorᚋinternalᚋchatᚐFileIDᚄ(ctx context.Context, sel ast.SelectionSet, v []chat.FileID) graphql.Marshaler {
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNID2corridorᚋinternalᚋchatᚐFileID(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalNID2ᚕcorridorᚋinternalᚋchatᚐUserIDᚄ(ctx context.Context, v any) ([]chat.UserID, error) {
@@ -20421,6 +22442,46 @@ func (ec *executionContext) marshalOErrorCode2ᚖcorridorᚋinternalᚋchatᚐEr
 	_ = ctx
 	res := graphql.MarshalString(string(*v))
 	return res
+}
+
+func (ec *executionContext) marshalOFile2ᚖcorridorᚋinternalᚋchatᚐFile(ctx context.Context, sel ast.SelectionSet, v *chat.File) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._File(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOFileDownload2ᚖcorridorᚋgraphᚋgeneratedᚐFileDownload(ctx context.Context, sel ast.SelectionSet, v *FileDownload) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._FileDownload(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOFileScan2ᚖcorridorᚋinternalᚋchatᚐFileScan(ctx context.Context, v any) (*chat.FileScan, error) {
+	if v == nil {
+		return nil, nil
+	}
+	tmp, err := graphql.UnmarshalString(v)
+	res := chat.FileScan(tmp)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOFileScan2ᚖcorridorᚋinternalᚋchatᚐFileScan(ctx context.Context, sel ast.SelectionSet, v *chat.FileScan) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(string(*v))
+	return res
+}
+
+func (ec *executionContext) marshalOFileUpload2ᚖcorridorᚋgraphᚋgeneratedᚐFileUpload(ctx context.Context, sel ast.SelectionSet, v *FileUpload) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._FileUpload(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOGroupConversation2ᚖcorridorᚋinternalᚋchatᚐGroupConversation(ctx context.Context, sel ast.SelectionSet, v *chat.GroupConversation) graphql.Marshaler {

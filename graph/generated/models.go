@@ -5,6 +5,7 @@ package generated
 import (
 	"corridor/graph/scalar"
 	"corridor/internal/chat"
+	"time"
 )
 
 // What `addParticipants` did.
@@ -99,6 +100,14 @@ type CreateGroupPayload struct {
 	UserErrors []*chat.Error `json:"userErrors"`
 }
 
+// What `createUpload` did.
+type CreateUploadPayload struct {
+	// The file afterwards. Null if nothing was done.
+	File *chat.File `json:"file,omitempty"`
+	// What was wrong. Empty if it was done.
+	UserErrors []*chat.Error `json:"userErrors"`
+}
+
 // What `deleteGroup` did.
 type DeleteGroupPayload struct {
 	// The id of the group that is gone. Null if nothing was done.
@@ -113,6 +122,26 @@ type EditMessagePayload struct {
 	Message *chat.Message `json:"message,omitempty"`
 	// What was wrong. Empty if it was done.
 	UserErrors []*chat.Error `json:"userErrors"`
+}
+
+// Where the bytes of a file are.
+type FileDownload struct {
+	// An address for `GET` and `HEAD`, with ranges, a path at the server that answers this. It works for the viewer only, with
+	// their bearer token, and only as long as they may see the file: each request is judged anew (E37, E38).
+	URL string `json:"url"`
+	// When it runs out, in 60 seconds. Ask here for a fresh one.
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+// Where the bytes of a file go, by the tus protocol 1.0 (https://tus.io/protocols/resumable-upload).
+type FileUpload struct {
+	// An address for `HEAD`, `PATCH` and `DELETE`, a path at the server that answers this. It works for the viewer only, with
+	// their bearer token. A broken upload goes on where it is; ask for a fresh address here if this one has run out.
+	URL string `json:"url"`
+	// When it runs out, in 15 minutes. What is under way then is finished.
+	ExpiresAt time.Time `json:"expiresAt"`
+	// How many bytes are safe.
+	ReceivedSize int `json:"receivedSize"`
 }
 
 // What `leaveGroup` did.

@@ -20,6 +20,7 @@ const (
 	Participant  = "participant"
 	Message      = "message"
 	WaitingRoom  = "waiting_room"
+	File         = "file"
 )
 
 // maxID is longer than any id.
@@ -118,4 +119,13 @@ func MarshalWaitingRoomID(id chat.WaitingRoomID) graphql.Marshaler {
 func UnmarshalWaitingRoomID(v any) (chat.WaitingRoomID, error) {
 	id, err := read(WaitingRoom, v)
 	return chat.WaitingRoomID{UUID: id}, err
+}
+
+// MarshalFileID writes the id of a file.
+func MarshalFileID(id chat.FileID) graphql.Marshaler { return write(File, id.UUID) }
+
+// UnmarshalFileID reads the id of a file.
+func UnmarshalFileID(v any) (chat.FileID, error) {
+	id, err := read(File, v)
+	return chat.FileID{UUID: id}, err
 }

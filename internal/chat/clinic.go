@@ -48,6 +48,8 @@ type Policy struct {
 	RetentionDays int `db:"retention_days"`
 	// LegalHold stops all purging (E22).
 	LegalHold bool `db:"legal_hold"`
+	// FileQuota is how many megabytes of files the clinic may have; 0 is none at all.
+	FileQuota int `db:"file_quota"`
 	// SupportContact is whom people turn to for help (S63).
 	SupportContact string `db:"support_contact"`
 }
@@ -57,7 +59,7 @@ const clinicColumns = `clinics.id AS "clinic.id", clinics.name AS "clinic.name",
 	history_choice AS "clinic.history_choice", strict_direct AS "clinic.strict_direct",
 	remove_on_room_exit AS "clinic.remove_on_room_exit", keep_archived AS "clinic.keep_archived",
 	group_size_limit AS "clinic.group_size_limit", retention_days AS "clinic.retention_days",
-	legal_hold AS "clinic.legal_hold", support_contact AS "clinic.support_contact"`
+	legal_hold AS "clinic.legal_hold", file_quota AS "clinic.file_quota", support_contact AS "clinic.support_contact"`
 
 // Clinics returns all clinics by name. It is for operators: it has no actor.
 func (s *Service) Clinics(ctx context.Context) ([]Clinic, error) {
@@ -129,7 +131,7 @@ func (s *Service) SetPolicy(ctx context.Context, clinic string, change func(*Pol
 				history_choice = :history_choice, strict_direct = :strict_direct,
 				remove_on_room_exit = :remove_on_room_exit, keep_archived = :keep_archived,
 				group_size_limit = :group_size_limit, retention_days = :retention_days,
-				legal_hold = :legal_hold, support_contact = :support_contact
+				legal_hold = :legal_hold, file_quota = :file_quota, support_contact = :support_contact
 			WHERE id = :id`
 		if _, err := tx.NamedExecContext(ctx, query, found); err != nil {
 			return fmt.Errorf("set the policy: %w", err)
@@ -139,6 +141,9 @@ func (s *Service) SetPolicy(ctx context.Context, clinic string, change func(*Pol
 	})
 	return changed, err
 }
+
+// maxFileQuota is in megabytes.
+const maxFileQuota = 100_000_000
 
 func (p Policy) valid() error {
 	for field, who := range map[string]Who{"manageParticipants": p.ManageParticipants, "renameGroup": p.RenameGroup} {
@@ -151,6 +156,9 @@ func (p Policy) valid() error {
 	}
 	if p.RetentionDays < 0 || p.RetentionDays > 36500 {
 		return invalid("retentionDays", "Deleted groups are kept from 0 to 36500 days.")
+	}
+	if p.FileQuota < 0 || p.FileQuota > maxFileQuota {
+		return invalid("fileQuota", "A clinic has from 0 to %d megabytes of files.", maxFileQuota)
 	}
 	if _, err := clean("supportContact", p.SupportContact, MaxName, ""); err != nil {
 		return err
@@ -186,6 +194,8 @@ func (s *Service) Purge(ctx context.Context) (purged int64, err error) {
 			UPDATE participants SET left_name = '' WHERE conversation_id IN (SELECT id FROM due) AND left_name IS NOT NULL
 		), erased AS (
 			DELETE FROM messages WHERE conversation_id IN (SELECT id FROM due) RETURNING sender_id, client_key
+		), unfiled AS (
+			UPDATE files SET state = 'REMOVED' WHERE conversation_id IN (SELECT id FROM due) AND state <> 'REMOVED'
 		), unkeyed AS (
 			-- What was sent could be guessed from its hash. The key stays used.
 			UPDATE client_keys SET fingerprint = '' FROM erased

@@ -31,6 +31,23 @@ const (
 	CodeMessageRecalled        ErrorCode = "MESSAGE_RECALLED"
 	CodeRateLimited            ErrorCode = "RATE_LIMITED"
 	CodeTooManySubscriptions   ErrorCode = "TOO_MANY_SUBSCRIPTIONS"
+	CodeFileEmpty              ErrorCode = "FILE_EMPTY"
+	CodeFileTooLarge           ErrorCode = "FILE_TOO_LARGE"
+	CodeFileNotAllowed         ErrorCode = "FILE_NOT_ALLOWED"
+	CodeFileDigestMismatch     ErrorCode = "FILE_DIGEST_MISMATCH"
+	CodeFileQuota              ErrorCode = "FILE_QUOTA"
+	CodeTooManyUploads         ErrorCode = "TOO_MANY_UPLOADS"
+	CodeFileNotReady           ErrorCode = "FILE_NOT_READY"
+	CodeFileAlreadySent        ErrorCode = "FILE_ALREADY_SENT"
+	CodeFileInfected           ErrorCode = "FILE_INFECTED"
+	CodeFileNotScanned         ErrorCode = "FILE_NOT_SCANNED"
+)
+
+// The codes of what an upload can run into besides.
+const (
+	CodeUploadMoved      ErrorCode = "UPLOAD_MOVED"
+	CodeFileSizeMismatch ErrorCode = "FILE_SIZE_MISMATCH"
+	CodeTooManyPieces    ErrorCode = "TOO_MANY_PIECES"
 )
 
 // Error is a failure that the caller can do something about. Any other error of this package is

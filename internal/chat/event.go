@@ -11,8 +11,8 @@ import (
 )
 
 // The kinds of events in the log. On the stream of a conversation: kindLine, kindMessageChanged,
-// kindDirectStarted, kindGroupDeleted. On a person's own stream: kindSettings, kindGroupDeleted and
-// kindMessageChanged for groups that they left, kindSignedOut. On the stream of a waiting room:
+// kindFileChanged, kindDirectStarted, kindGroupDeleted. On a person's own stream: kindSettings, kindGroupDeleted and
+// kindMessageChanged for groups that they left, kindFileChanged for files that they did not send yet, kindSignedOut. On the stream of a waiting room:
 // kindRoomJoined, kindRoomLeft, kindUserChanged.
 const (
 	kindLine           = "line"
@@ -20,6 +20,7 @@ const (
 	kindDirectStarted  = "direct_started"
 	kindGroupDeleted   = "group_deleted"
 	kindSettings       = "settings"
+	kindFileChanged    = "file_changed"
 	kindSignedOut      = "signed_out"
 	kindRoomJoined     = "room_joined"
 	kindRoomLeft       = "room_left"
@@ -52,6 +53,14 @@ type (
 	// MessageChanged is a message that was edited or recalled.
 	MessageChanged struct {
 		Moment
+		ConversationID ConversationID
+		MessageID      MessageID
+		Sight
+	}
+	// FileChanged is a file in which malware was looked for.
+	FileChanged struct {
+		Moment
+		FileID         FileID
 		ConversationID ConversationID
 		MessageID      MessageID
 		Sight
@@ -210,6 +219,13 @@ func (s *Stream) translate(ctx context.Context, delivery eventlog.Delivery) (Eve
 			return nil, err
 		}
 		return MessageChanged{moment, conversation, message, unseen}, nil
+	case kindFileChanged:
+		file := FileID{happened.Subject}
+		found, err := s.service.FilesByID(ctx, s.actor, []FileID{file})
+		if len(found) == 0 || err != nil {
+			return nil, err
+		}
+		return FileChanged{moment, file, conversation, message, unseen}, nil
 	case kindDirectStarted:
 		// To the other person a conversation without a message is nothing yet.
 		if happened.Actor == me {

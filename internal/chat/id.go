@@ -17,6 +17,8 @@ type (
 	ParticipantID struct{ uuid.UUID }
 	// MessageID names a message or a system line.
 	MessageID struct{ uuid.UUID }
+	// FileID names a file, from its announcement on.
+	FileID struct{ uuid.UUID }
 )
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }

@@ -45,8 +45,11 @@ type Message struct {
 	SentAt     time.Time  `db:"sent_at"`
 	EditedAt   *time.Time `db:"edited_at"`
 	RecalledAt *time.Time `db:"recalled_at"`
+	// FileCount is how many files were sent with it.
+	FileCount int `db:"file_count"`
 
-	sender *User // if that is known already
+	sender *User  // if that is known already
+	files  []File // if they are known already
 }
 
 // IsNode makes a message a node in GraphQL.
@@ -54,6 +57,9 @@ func (Message) IsNode() {}
 
 // KnownSender is who wrote or did it, if that was looked up with the message.
 func (m Message) KnownSender() *User { return m.sender }
+
+// KnownFiles are its files, if they were looked up with the message.
+func (m Message) KnownFiles() []File { return m.files }
 
 // Cursor is the message's place in its conversation.
 func (m Message) Cursor() string { return Cursor(m.Position()) }
@@ -121,6 +127,7 @@ const messageColumns = `
 	END AS body,
 	CASE WHEN messages.sender_id = $1 THEN messages.client_key END AS client_key,
 	messages.text_count, messages.sent_at, messages.recalled_at,
+	CASE WHEN recalled_at IS NULL THEN messages.file_count ELSE 0 END AS file_count,
 	CASE WHEN edited_seq IS NOT NULL THEN (
 		SELECT CASE WHEN revision.seq > messages.seq THEN revision.made_at END FROM message_revisions AS revision
 		WHERE message_id = messages.id AND EXISTS (
@@ -269,6 +276,7 @@ type line struct {
 	subject       UserID
 	body          string
 	clientKey     *string
+	fileCount     int
 	opens, closes []UserID
 	revealFrom    int64
 }
@@ -302,12 +310,12 @@ func (tx *transaction) lines(ctx context.Context, conversation *ConversationView
 	}
 	texts := 0
 	ids, seqs := make([]uuid.UUID, n), make([]int64, n)
-	kinds, subjects, bodies, keys := make([]string, n), make([]*UserID, n), make([]string, n), make([]*string, n)
+	kinds, subjects, bodies, keys, files := make([]string, n), make([]*UserID, n), make([]string, n), make([]*string, n), make([]int, n)
 	for i, l := range lines {
 		if l.kind == Text {
 			texts++
 		}
-		ids[i], seqs[i], kinds[i], bodies[i], keys[i] = events[i].Object, events[i].Seq, string(l.kind), l.body, l.clientKey
+		ids[i], seqs[i], kinds[i], bodies[i], keys[i], files[i] = events[i].Object, events[i].Seq, string(l.kind), l.body, l.clientKey, l.fileCount
 		if l.subject != (UserID{}) {
 			subjects[i] = &lines[i].subject
 		}
@@ -318,14 +326,14 @@ func (tx *transaction) lines(ctx context.Context, conversation *ConversationView
 			UPDATE conversations SET last_seq = $3, last_activity_at = now(), text_count = text_count + $4
 			WHERE id = $1 RETURNING text_count
 		)
-		INSERT INTO messages (id, conversation_id, seq, kind, sender_id, subject_id, body, client_key, text_count)
-		SELECT id, $1, seq, kind, $2, subject_id, body, client_key, text_count
-		FROM counted, unnest($5::uuid[], $6::bigint[], $7::text[], $8::uuid[], $9::text[], $10::text[])
-			AS given (id, seq, kind, subject_id, body, client_key)
+		INSERT INTO messages (id, conversation_id, seq, kind, sender_id, subject_id, body, client_key, file_count, text_count)
+		SELECT id, $1, seq, kind, $2, subject_id, body, client_key, file_count, text_count
+		FROM counted, unnest($5::uuid[], $6::bigint[], $7::text[], $8::uuid[], $9::text[], $10::text[], $11::integer[])
+			AS given (id, seq, kind, subject_id, body, client_key, file_count)
 		RETURNING text_count, sent_at`
 	last := Message{ConversationID: conversation.ID, Seq: events[n-1].Seq}
 	if err := tx.GetContext(ctx, &last, write, conversation.ID, tx.by(), last.Seq, texts, array(ids), array(seqs),
-		array(kinds), array(subjects), array(bodies), array(keys)); err != nil {
+		array(kinds), array(subjects), array(bodies), array(keys), array(files)); err != nil {
 		return Message{}, fmt.Errorf("write the lines: %w", err)
 	}
 	last.ID = MessageID{ids[n-1]}
@@ -345,15 +353,20 @@ type SendMessageInput struct {
 	ClientKey      string
 	ConversationID ConversationID
 	Body           string
+	// FileIDs are files that the actor uploaded.
+	FileIDs []FileID `json:",omitempty"`
 }
 
 // SendMessage sends a message. When it returns, the message is on disk and will reach everybody
 // who may see it. Sending reads what came before, and brings back a conversation that was
 // archived, for the others too unless they muted it (S23, E14, E36).
 func (s *Service) SendMessage(ctx context.Context, actor Actor, in SendMessageInput) (*Message, error) {
-	body, err := validBody(in.Body)
+	body, err := validBody(in.Body, len(in.FileIDs) > 0)
 	if err != nil {
 		return nil, err
+	}
+	if refused := validFiles(in.FileIDs); refused != nil {
+		return nil, refused
 	}
 	id := MessageID{newID()}
 	var sent *Message
@@ -366,11 +379,14 @@ func (s *Service) SendMessage(ctx context.Context, actor Actor, in SendMessageIn
 		if err := conversation.may(Send, "conversationId"); err != nil {
 			return err
 		}
-		written, err := tx.line(ctx, conversation, line{id: id, kind: Text, body: body, clientKey: &in.ClientKey})
+		if err := tx.attach(ctx, conversation, id, in.FileIDs); err != nil {
+			return err
+		}
+		written, err := tx.line(ctx, conversation, line{id: id, kind: Text, body: body, clientKey: &in.ClientKey, fileCount: len(in.FileIDs)})
 		if err != nil {
 			return err
 		}
-		written.Kind, written.SenderID, written.Body, written.ClientKey = Text, &actor.User.ID, body, &in.ClientKey
+		written.Kind, written.SenderID, written.Body, written.ClientKey, written.FileCount = Text, &actor.User.ID, body, &in.ClientKey, len(in.FileIDs)
 		sent = &written
 		tx.sent = append(tx.sent, addedLine{Message: written, ConversationKind: conversation.Kind})
 		return noteSent(ctx, tx, conversation, written)
@@ -447,7 +463,7 @@ type EditMessageInput struct {
 // EditMessage changes the text of a message of the actor's. Who left before keeps the text they
 // knew (E11).
 func (s *Service) EditMessage(ctx context.Context, actor Actor, in EditMessageInput) (*Message, error) {
-	body, err := validBody(in.Body)
+	body, err := validBody(in.Body, true)
 	if err != nil {
 		return nil, err
 	}
@@ -461,6 +477,9 @@ func (s *Service) EditMessage(ctx context.Context, actor Actor, in EditMessageIn
 		}
 		if message.RecalledAt != nil {
 			return MessageID{}, refuse(CodeMessageRecalled, "This message was recalled.").of("messageId")
+		}
+		if _, err := validBody(body, message.FileCount > 0); err != nil {
+			return MessageID{}, err
 		}
 		if message.Body == body {
 			return message.ID, nil

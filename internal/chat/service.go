@@ -39,6 +39,7 @@ type Service struct {
 	db      *sqlx.DB
 	replica *postgres.Replica // nil if there is none
 	log     *eventlog.Log
+	files   *files // nil in commands, which have to do with none
 	logger  *slog.Logger
 	// writers bounds how many changes run at once: more only wait for each other in Postgres, and
 	// must leave connections for those who read.

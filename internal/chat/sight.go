@@ -33,7 +33,7 @@ func (s Sight) Notify() *Notify {
 
 // Wanted says what of a Sight is needed.
 type Wanted struct {
-	Message, Sender bool
+	Message, Sender, Files bool
 	// Conversation is all of it, ConversationID only which one and of what kind.
 	Conversation, ConversationID bool
 }
@@ -48,6 +48,9 @@ func (s *Service) Look(ctx context.Context, actor Actor, event Event, wanted Wan
 		e.Sight, err = s.lookAtLine(ctx, actor, e, wanted)
 		return e, err
 	case MessageChanged:
+		e.Sight, err = s.look(ctx, actor, e.Sight, e.ConversationID, e.MessageID, wanted)
+		return e, err
+	case FileChanged:
 		e.Sight, err = s.look(ctx, actor, e.Sight, e.ConversationID, e.MessageID, wanted)
 		return e, err
 	case ConversationLeft:
@@ -85,7 +88,23 @@ func (s *Service) look(ctx context.Context, actor Actor, of Sight, conversation 
 	if of.Message, err = messages.answer(ctx, messageOf); err != nil {
 		return Sight{}, err
 	}
+	if err := s.knowFiles(ctx, actor, of.Message, wanted); err != nil {
+		return Sight{}, err
+	}
 	return of, of.knowSender(ctx, actor, sender)
+}
+
+// knowFiles lets a message know its files.
+func (s *Service) knowFiles(ctx context.Context, actor Actor, message *Message, wanted Wanted) error {
+	if !wanted.Files || message == nil || message.FileCount == 0 {
+		return nil
+	}
+	filesOf := messageSeen{actor.User.ID, message.ID}
+	files, err := s.seen.files.ask(filesOf).answer(ctx, filesOf)
+	if files != nil {
+		message.files = *files
+	}
+	return err
 }
 
 // lookAtLine is look for a line that was just added. The log brings it to nobody who may not see it, so it is
@@ -110,6 +129,9 @@ func (s *Service) lookAtLine(ctx context.Context, actor Actor, event MessageAdde
 	}
 	if wanted.Message {
 		of.Message = added.as(actor.User.ID)
+	}
+	if err := s.knowFiles(ctx, actor, of.Message, wanted); err != nil {
+		return Sight{}, err
 	}
 	view, err := conversations.answer(ctx, conversationOf)
 	switch {
@@ -180,6 +202,7 @@ type seen struct {
 	lines         gathering[MessageID, addedLine]
 	conversations gathering[conversationSeen, ConversationView]
 	messages      gathering[messageSeen, Message]
+	files         gathering[messageSeen, []File]
 	users         gathering[userSeen, User]
 }
 
@@ -189,6 +212,7 @@ func newSeen(s *Service) *seen {
 		lines:         gathering[MessageID, addedLine]{fetch: s.linesAdded},
 		conversations: gathering[conversationSeen, ConversationView]{fetch: s.conversationsSeen},
 		messages:      gathering[messageSeen, Message]{fetch: s.messagesSeen},
+		files:         gathering[messageSeen, []File]{fetch: s.filesSeen},
 		users:         gathering[userSeen, User]{fetch: s.usersSeen},
 	}
 }
@@ -206,13 +230,17 @@ var (
 	messagesSeen = `
 		SELECT wanted.reader, seen.* FROM unnest($1::uuid[], $2::uuid[]) AS wanted (reader, id)
 		` + forEach(`SELECT `+messageColumns+` FROM messages`+mayRead, "messages.id")
+	filesSeen = `
+		SELECT wanted.reader, seen.* FROM unnest($1::uuid[], $2::uuid[]) AS wanted (reader, id)
+		` + forEach(`SELECT `+fileColumnsSeen+`, files.position`+fileSeen, "files.message_id") + `
+		ORDER BY seen.position`
 )
 
 func (s *Service) linesAdded(ctx context.Context, wanted []MessageID) (map[MessageID]addedLine, error) {
 	const query = `
 		SELECT messages.id, conversation_id, seq, messages.kind, sender_id, subject_id,
 			CASE WHEN recalled_at IS NULL THEN body ELSE '' END AS body, client_key, messages.text_count, sent_at, recalled_at,
-			edited_seq IS NOT NULL AS is_edited, conversations.kind AS conversation_kind
+			CASE WHEN recalled_at IS NULL THEN file_count ELSE 0 END AS file_count, edited_seq IS NOT NULL AS is_edited, conversations.kind AS conversation_kind
 		FROM messages JOIN conversations ON conversations.id = conversation_id AND deleted_at IS NULL
 		WHERE messages.id = ANY ($1)`
 	var lines []addedLine
@@ -256,6 +284,28 @@ func (s *Service) messagesSeen(ctx context.Context, wanted []messageSeen) (map[m
 	found := make(map[messageSeen]Message, len(rows))
 	for _, row := range rows {
 		found[messageSeen{row.Reader, row.ID}] = row.Message
+	}
+	return found, nil
+}
+
+func (s *Service) filesSeen(ctx context.Context, wanted []messageSeen) (map[messageSeen][]File, error) {
+	readers, ids := make([]UserID, len(wanted)), make([]MessageID, len(wanted))
+	for i, w := range wanted {
+		readers[i], ids[i] = w.reader, w.id
+	}
+	var rows []struct {
+		Reader   UserID `db:"reader"`
+		Position int    `db:"position"`
+		File
+	}
+	if err := s.db.SelectContext(ctx, &rows, filesSeen, array(readers), array(ids)); err != nil {
+		return nil, fmt.Errorf("files of events: %w", err)
+	}
+	found := map[messageSeen][]File{}
+	for _, row := range rows {
+		of := messageSeen{row.Reader, *row.MessageID}
+		row.scanned = s.files.scans()
+		found[of] = append(found[of], row.File)
 	}
 	return found, nil
 }

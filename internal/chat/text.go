@@ -43,13 +43,13 @@ func clean(field, text string, limit int, allowed string) (string, *Error) {
 	return text, nil
 }
 
-// validBody is what a message may say: lines of text with something in them.
-func validBody(text string) (string, error) {
+// validBody is what a message may say: lines of text with something in them, or nothing beside files.
+func validBody(text string, besideFiles bool) (string, error) {
 	body, err := clean("body", strings.ReplaceAll(text, "\r\n", "\n"), MaxMessage, "\n\t\u2028\u2029")
 	if err != nil {
 		return "", err
 	}
-	if blank(body) {
+	if blank(body) && !besideFiles {
 		return "", invalid("body", "The message is empty.")
 	}
 	return body, nil

@@ -39,7 +39,7 @@ func FuzzText(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		body, err := validBody(text)
+		body, err := validBody(text, false)
 		if err != nil {
 			return
 		}
@@ -47,7 +47,7 @@ func FuzzText(f *testing.F) {
 			utf8.RuneCountInString(body) > MaxMessage {
 			t.Errorf("%q passed as %q", text, body)
 		}
-		if again, err := validBody(body); err != nil || again != body {
+		if again, err := validBody(body, false); err != nil || again != body {
 			t.Errorf("%q does not pass again: %q, %v", body, again, err)
 		}
 		fold(text)

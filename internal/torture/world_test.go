@@ -77,6 +77,7 @@ type world struct {
 	postgres      *pgtest.Server
 	db            *sqlx.DB
 	key           *auth.Key
+	files         string
 	instances     []*instance
 	people        []*person
 	conversations []*conversation
@@ -122,7 +123,7 @@ const (
 
 func newWorld(t testing.TB, s settings) *world {
 	t.Helper()
-	w := &world{t: t, postgres: pgtest.NewServer(t, map[string]string{"autovacuum": "on", "autovacuum_naptime": "2s"})}
+	w := &world{t: t, files: t.TempDir(), postgres: pgtest.NewServer(t, map[string]string{"autovacuum": "on", "autovacuum_naptime": "2s"})}
 	w.db = w.postgres.Open()
 	w.db.SetMaxOpenConns(8)
 	var err error
@@ -136,7 +137,7 @@ func newWorld(t testing.TB, s settings) *world {
 	for range s.instances {
 		w.instances = append(w.instances, newInstance(t, append([]string{
 			"DATABASE_URL=" + w.postgres.URL, "CORRIDOR_TOKEN_KEY=" + secret, "CORRIDOR_LOG_LEVEL=error", "CORRIDOR_DEMO=false",
-			"CORRIDOR_DRAIN_TIME=5s",
+			"CORRIDOR_DRAIN_TIME=5s", "CORRIDOR_FILES=" + w.files,
 		}, s.environment...)))
 	}
 	for _, i := range w.instances {

@@ -1,4 +1,4 @@
-package graph
+package auth
 
 import (
 	"fmt"
@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// allowedOrigin tells which pages may talk to this server: those of its own
+// AllowedOrigin tells which pages may talk to this server: those of its own
 // host, and those whose origin matches a pattern, as in "https://chat.example.org"
 // or "https://*.example.org". Who is no browser sends no origin, and is let in.
-func allowedOrigin(patterns []string) (func(*http.Request) bool, error) {
+func AllowedOrigin(patterns []string) (func(*http.Request) bool, error) {
 	lower := make([]string, len(patterns))
 	for i, pattern := range patterns {
 		lower[i] = strings.ToLower(pattern)
