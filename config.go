@@ -216,6 +216,9 @@ func (f *fileSettings) check(d databaseSettings) (err error) {
 	if err := blob.Check(f.Files); err != nil {
 		return wrong("CORRIDOR_FILES (--files): %w", err)
 	}
+	if info, err := os.Stat(f.Files); err == nil && !info.IsDir() {
+		return wrong("CORRIDOR_FILES (--files) is %s, which is no directory: name another", f.Files)
+	}
 	if f.FileSize < 1 || f.FileSize > 2000 {
 		return wrong("CORRIDOR_FILE_SIZE (--file-size) is %d: it must be from 1 to 2000 megabytes", f.FileSize)
 	}

@@ -369,12 +369,19 @@ func TestWrongSettingsAreRefusedWithWhatToDo(t *testing.T) {
 			settings: []string{"DATABASE_URL=mysql://user:mellon-mellon@host/x", "CORRIDOR_TOKEN_KEY=" + someKey},
 			says:     []string{"DATABASE_URL", "postgres://user:password@host:5432/name"},
 		},
-		"a token for a moment":  {arguments: []string{"token", "--email", ann, "--ttl", "1ms"}, says: []string{"--ttl"}},
-		"a token for nobody":    {arguments: []string{"token"}, says: []string{"--email"}},
-		"an unknown flag":       {arguments: []string{"--lissten", ":1"}, says: []string{"--lissten", "--help"}},
-		"an unknown command":    {arguments: []string{"surf"}, says: []string{"surf", "--help"}},
-		"a number that is none": {arguments: []string{"clinic", "set", "East", "--group-size-limit", "many"}, says: []string{"--group-size-limit", "corridor clinic set --help"}},
-		"nothing to set":        {arguments: []string{"clinic", "set", "Lakeside Clinic"}, says: []string{"nothing to set", "--help"}},
+		"a file for files":            {settings: []string{"CORRIDOR_FILES=" + file}, says: []string{"CORRIDOR_FILES", "directory"}},
+		"S3 with its keys in the URL": {settings: []string{"CORRIDOR_FILES=s3://key:mellon-mellon@bucket/x"}, says: []string{"CORRIDOR_FILES", "AWS_ACCESS_KEY_ID"}},
+		"S3 without a bucket":         {settings: []string{"CORRIDOR_FILES=s3:///x"}, says: []string{"CORRIDOR_FILES", "bucket"}},
+		"S3 with another setting":     {settings: []string{"CORRIDOR_FILES=s3://bucket/?retion=x"}, says: []string{"CORRIDOR_FILES", "retion"}},
+		"files of no size":            {settings: []string{"CORRIDOR_FILE_SIZE=0"}, says: []string{"CORRIDOR_FILE_SIZE", "1 to 2000"}},
+		"files of no type":            {settings: []string{"CORRIDOR_FILE_TYPES=image/jpeg,application/x-nonsense"}, says: []string{"CORRIDOR_FILE_TYPES", "application/x-nonsense", "application/pdf"}},
+		"ClamAV nowhere":              {settings: []string{"CORRIDOR_CLAMAV=clamav.example"}, says: []string{"CORRIDOR_CLAMAV", "tcp://127.0.0.1:3310"}},
+		"a token for a moment":        {arguments: []string{"token", "--email", ann, "--ttl", "1ms"}, says: []string{"--ttl"}},
+		"a token for nobody":          {arguments: []string{"token"}, says: []string{"--email"}},
+		"an unknown flag":             {arguments: []string{"--lissten", ":1"}, says: []string{"--lissten", "--help"}},
+		"an unknown command":          {arguments: []string{"surf"}, says: []string{"surf", "--help"}},
+		"a number that is none":       {arguments: []string{"clinic", "set", "East", "--group-size-limit", "many"}, says: []string{"--group-size-limit", "corridor clinic set --help"}},
+		"nothing to set":              {arguments: []string{"clinic", "set", "Lakeside Clinic"}, says: []string{"nothing to set", "--help"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -438,12 +445,13 @@ func TestHelpTellsOfEveryFlag(t *testing.T) {
 	for command, words := range map[string][]string{
 		"": {"serve", "token", "roster import", "clinic show", "clinic set", "migrate", "follow"},
 		"serve": append(database, "--listen", "$CORRIDOR_LISTEN", "--token-key", "$CORRIDOR_TOKEN_KEY", "--origins", "$CORRIDOR_ORIGINS",
-			"--log-level", "$CORRIDOR_LOG_LEVEL", "--drain-time", "$CORRIDOR_DRAIN_TIME", "demo", "$CORRIDOR_DEMO"),
+			"--files", "$CORRIDOR_FILES", "--file-size", "$CORRIDOR_FILE_SIZE", "--file-types", "$CORRIDOR_FILE_TYPES", "--clamav", "$CORRIDOR_CLAMAV",
+			"--new-files", "$CORRIDOR_NEW_FILES", "--log-level", "$CORRIDOR_LOG_LEVEL", "--drain-time", "$CORRIDOR_DRAIN_TIME", "demo", "$CORRIDOR_DEMO"),
 		"token":         append(database, "--email", "--clinic", "--ttl", "12h", "--token-key"),
 		"roster import": append(database, "email,name,role,waiting_rooms", "--clinic", "--dry-run"),
 		"clinic show":   database,
 		"clinic set": append(database, "--manage-participants", "--rename-group", "history-choice", "strict-direct", "remove-on-room-exit",
-			"keep-archived", "--group-size-limit", "--retention-days", "legal-hold", "--support-contact"),
+			"keep-archived", "--group-size-limit", "--retention-days", "legal-hold", "--file-quota", "--support-contact"),
 		"migrate": database,
 		"follow":  {"--token", "$CORRIDOR_TOKEN", "--url", "--after"},
 	} {
@@ -492,6 +500,19 @@ func TestLogsHoldNothingOfPeople(t *testing.T) {
 			response.Body.Close()
 		}
 	}
+	// Nor what files are called and hold, whether they are taken or not; nor addresses, though no other person has any use for them.
+	var urls []string
+	for _, name := range []string{"xylophone.wav", "xylophone.jpeg"} {
+		content := append(recording(2<<20), "xylophone"...)
+		id, url := server.announcesAs(annsToken, name, len(content))
+		_, _ = server.patches(annsToken, url, 0, bytes.NewReader(content), len(content)) // one of them is refused
+		_, _ = server.patches(marias, url, 0, bytes.NewReader(content), len(content))
+		urls = append(urls, url)
+		if file := server.file(annsToken, id); file.Download != nil {
+			server.downloadsUntil(annsToken, id, 1000, func() {})
+			urls = append(urls, file.Download.URL)
+		}
+	}
 	// Nor what happens in the database while it is away.
 	former := postmaster(t, server.dir)
 	if err := syscall.Kill(former, syscall.SIGKILL); err != nil {
@@ -512,9 +533,9 @@ func TestLogsHoldNothingOfPeople(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, log := range map[string]string{"the server": server.output.String(), "PostgreSQL": string(databaseLog)} {
-		for _, secret := range []string{
+		for _, secret := range append(urls,
 			"xylophone", "Ann Lee", "María", "Lakeside", "lakeside", "Front desk", annsToken, marias, marias[:len(marias)-10], strings.TrimSpace(string(key)),
-		} {
+		) {
 			if strings.Contains(log, secret) {
 				t.Errorf("the log of %s holds %q:\n%s", name, secret, log)
 			}

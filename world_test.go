@@ -179,8 +179,13 @@ func (o *output) String() string {
 // starts starts a server and waits until it is ready.
 func starts(t *testing.T, dir string, settings ...string) *process {
 	t.Helper()
+	return startsProgram(t, binary, dir, settings...)
+}
+
+func startsProgram(t *testing.T, program, dir string, settings ...string) *process {
+	t.Helper()
 	p := &process{t: t, dir: dir, ended: make(chan struct{}), output: &output{}}
-	p.command = exec.Command(binary)
+	p.command = exec.Command(program)
 	p.command.Env = environment(append([]string{"CORRIDOR_DATA_DIR=" + dir, "CORRIDOR_LISTEN=127.0.0.1:0"}, settings...)...)
 	p.command.Stderr = p.output
 	// Killed, it closes this end and not that of a shell.

@@ -829,16 +829,16 @@ func TestOfTwoMessagesWithOneFileOneIsSent(t *testing.T) {
 }
 
 // inS3 keeps the files of a world in an S3 server of its own.
-func inS3(options string) func(*world) {
-	return func(w *world) {
-		server := s3test.Server(w.t)
-		w.files, w.credentials = server.Location+options, blob.Credentials{AccessKey: server.AccessKey, SecretKey: server.SecretKey}
-	}
+func inS3(w *world, options string) *s3test.S3 {
+	w.t.Helper()
+	server := s3test.Server(w.t)
+	w.files, w.credentials = server.Location+options, blob.Credentials{AccessKey: server.AccessKey, SecretKey: server.SecretKey}
+	return server
 }
 
 func TestS24FilesInS3ServeManyInstances(t *testing.T) {
 	t.Parallel()
-	w := newWorldIn(t, pgtest.New(t), nil, inS3(""))
+	w := newWorldIn(t, pgtest.New(t), nil, func(w *world) { inS3(w, "") })
 	people := w.people("Desk", "Ann", "Bob")
 	ann, bob := people[0], people[1]
 	bob.at = w.instance()
@@ -878,9 +878,38 @@ func TestS24FilesInS3ServeManyInstances(t *testing.T) {
 	check(t, "after the end", bob.downloads(kept).status, http.StatusNotFound)
 }
 
+func TestAnS3ThatIsAwayHoldsUploadsUpAndLosesNothing(t *testing.T) {
+	t.Parallel()
+	var server *s3test.S3
+	w := newWorldIn(t, pgtest.New(t), nil, func(w *world) { server = inS3(w, "&presign=false") })
+	ann := w.people("Desk", "Ann", "Bob")[0]
+	content := bytes.Repeat([]byte("a line of a long report\n"), 100_000)
+	id, url := ann.announces("report.txt", "text/plain", len(content))
+	check(t, "a piece", ann.patches(url, 0, content[:1<<20]).status, http.StatusNoContent)
+
+	server.Stop()
+	for what, got := range map[string]answered{
+		"the next piece": ann.patches(url, 1<<20, content[1<<20:2<<20]),
+		"the rest":       ann.patches(url, 1<<20, content[1<<20:]),
+	} {
+		if got.status != http.StatusServiceUnavailable || got.code() != "INTERNAL" || got.header.Get("Retry-After") == "" || strings.Contains(got.body, "127.0.0.1") {
+			t.Errorf("%s: %d %s", what, got.status, got.body)
+		}
+	}
+	check(t, "it is at", ann.isAt(url), 1<<20)
+	server.Start()
+	ann.resumes(url, content)
+
+	check(t, "the file", ann.downloads(ann.address(id)).body == string(content), true)
+	server.Stop()
+	if got := ann.downloads(ann.address(id)); got.status != http.StatusServiceUnavailable || got.code() != "INTERNAL" {
+		t.Errorf("a download: %d %s", got.status, got.body)
+	}
+}
+
 func TestS24S3MayBeReachedByTheServerAlone(t *testing.T) {
 	t.Parallel()
-	w := newWorldIn(t, pgtest.New(t), nil, inS3("&presign=false"))
+	w := newWorldIn(t, pgtest.New(t), nil, func(w *world) { inS3(w, "&presign=false") })
 	ann := w.people("Desk", "Ann", "Bob")[0]
 	id := ann.uploads("note.txt", "text/plain", []byte(note))
 
@@ -989,6 +1018,40 @@ func TestE22FilesGoWithTheirMessageAndAfterTheirTime(t *testing.T) {
 	check(t, "the clinic has", w.usage(), chat.FileUsage{Files: 1, Bytes: int64(len("sent"))})
 	check(t, "what is sent", bob.downloads(bob.address(files["sent"])).body, "sent")
 	check(t, "again", w.sweeps(), 0)
+}
+
+// A file that is sent at the moment at which its day is over is either sent and kept, or gone.
+func TestASweepAndASendDoNotBothHaveAFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Desk", "Ann", "Bob")
+	ann, bob := people[0], people[1]
+	group := ann.group("Beds", bob)
+	sent, gone := 0, 0
+	for range 20 {
+		id := ann.uploads("note.txt", "text/plain", []byte(note))
+		w.passes(2)
+		var both sync.WaitGroup
+		var code string
+		both.Go(func() {
+			code = ann.does("sendMessage", vars{"conversationId": group, "fileIds": []string{id}}, "").text("userErrors.0.code")
+		})
+		both.Go(func() { w.sweeps() })
+		both.Wait()
+		w.sweeps()
+		switch code {
+		case "":
+			sent++
+			check(t, "what was sent", bob.downloads(bob.address(id)).body, note)
+		case "NOT_FOUND":
+			gone++
+			check(t, "what is gone is kept", w.isKept(id), false)
+		default:
+			t.Errorf("it was answered %s", code)
+		}
+	}
+	t.Logf("%d were sent, %d were gone", sent, gone)
+	check(t, "the clinic has", w.usage().Files, int64(sent))
 }
 
 func TestBytesOfWhichNoFileKnowsAreSweptAway(t *testing.T) {

@@ -82,7 +82,7 @@ const (
 	// finishAtOnce bounds how many uploads this process puts together at a time: each is read and looked at.
 	finishAtOnce = 4
 	// finishTime bounds how long that takes.
-	finishTime = 45 * time.Second
+	finishTime = 55 * time.Second
 )
 
 type files struct {

@@ -10,7 +10,7 @@
 //     Its pixels are untouched, unless it had to be turned.
 //   - Other files go as they are; those that can be read as two kinds of file don't go at all.
 //   - Memory does not grow with the size of a file. Only decoding a picture takes more: one picture at a
-//     time, at most about 256 MB, judged by its header before anything is decoded, and ten seconds.
+//     time, at most about 256 MB, judged by its header before anything is decoded, and 20 seconds.
 package media
 
 import (

@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -33,7 +34,12 @@ const (
 	maxFrames      = 10_000        // of an animation
 	maxFramePixels = 1_000_000_000 // of all frames together
 	maxProfile     = 4 << 20       // bytes of its colour profile
-	patience       = 10 * time.Second
+	patience       = 20 * time.Second
+
+	// heavy is a picture whose memory is given back at once, so that the next one finds no garbage beside it.
+	heavy = 16 << 20
+	// copied is the most that is turned in a copy, which is faster than pixel by pixel.
+	copied = 40 << 20
 )
 
 const (
@@ -132,7 +138,11 @@ func (f *File) draw(in *reader, format format, scratch func() (*os.File, error))
 			return in.ctx.Err()
 		}
 		defer func() { <-decoding }()
-		if err := f.decode(in.ctx, p, format, out); err != nil {
+		err := f.decode(in.ctx, p, format, out)
+		if p.working > heavy {
+			debug.FreeOSMemory()
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -213,6 +223,10 @@ func writeTurned(out io.Writer, pixels image.Image, p *picture, mediaType string
 		upright = gray
 	case *image.CMYK: // goes as YCbCr, for which its profile isn't made
 		profile = nil
+	case *image.YCbCr:
+		if copied := turnPlanes(pixels, p); copied != nil {
+			upright = copied
+		}
 	}
 	buffered := bufio.NewWriterSize(out, 64<<10)
 	var err error
@@ -223,6 +237,46 @@ func writeTurned(out io.Writer, pixels image.Image, p *picture, mediaType string
 		err = encoder.Encode(&inserter{out: buffered, after: len(pngSignature) + 25, insert: profile}, upright)
 	}
 	return errors.Join(err, buffered.Flush())
+}
+
+// turnPlanes copies the pixels of a photo as they are shown, or returns nil if it is too large for a copy or its
+// colours can't be moved in whole blocks.
+func turnPlanes(pixels *image.YCbCr, p *picture) *image.YCbCr {
+	size := pixels.Rect.Size()
+	across, down := 1, 1 // pixels that share a colour
+	switch pixels.SubsampleRatio {
+	case image.YCbCrSubsampleRatio444:
+	case image.YCbCrSubsampleRatio420:
+		across, down = 2, 2
+	default:
+		return nil
+	}
+	if p.decoded > copied || pixels.Rect.Min != (image.Point{}) || size.X%across != 0 || size.Y%down != 0 {
+		return nil
+	}
+	upright := image.NewYCbCr(turned{pixels, p.orientation}.Bounds(), pixels.SubsampleRatio)
+	turnPlane(upright.Y, upright.YStride, pixels.Y, pixels.YStride, size, p.orientation)
+	colours := image.Point{X: size.X / across, Y: size.Y / down}
+	turnPlane(upright.Cb, upright.CStride, pixels.Cb, pixels.CStride, colours, p.orientation)
+	turnPlane(upright.Cr, upright.CStride, pixels.Cr, pixels.CStride, colours, p.orientation)
+	return upright
+}
+
+// turnPlane copies the samples of a plane of a size to where they are shown.
+func turnPlane(to []uint8, toStride int, from []uint8, fromStride int, size image.Point, orientation int) {
+	places := turned{&image.Alpha{Rect: image.Rectangle{Max: size}}, orientation}
+	shown := places.Bounds()
+	for y := range shown.Dy() {
+		// Along a line of what is shown, the stored samples are a fixed step apart.
+		x0, y0 := places.from(0, y)
+		x1, y1 := places.from(1, y)
+		at, step := y0*fromStride+x0, (y1-y0)*fromStride+x1-x0
+		line := to[y*toStride : y*toStride+shown.Dx()]
+		for x := range line {
+			line[x] = from[at]
+			at += step
+		}
+	}
 }
 
 // inserter puts bytes behind the first ones of what is written.

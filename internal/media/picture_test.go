@@ -84,6 +84,38 @@ func TestAPictureOfEveryOrientationIsShownUpright(t *testing.T) {
 	}
 }
 
+// Photos are turned in whole planes where their colours can be moved so, and pixel by pixel elsewhere.
+func TestAPhotoIsTurnedTheSameWayByPlanesAndByPixels(t *testing.T) {
+	t.Parallel()
+	for _, ratio := range []image.YCbCrSubsampleRatio{image.YCbCrSubsampleRatio444, image.YCbCrSubsampleRatio420} {
+		stored := image.NewYCbCr(image.Rect(0, 0, 34, 22), ratio)
+		for i := range stored.Y {
+			stored.Y[i] = byte(i * 7)
+		}
+		for i := range stored.Cb {
+			stored.Cb[i], stored.Cr[i] = byte(i*3), byte(i*5)
+		}
+		for orientation := 2; orientation <= 8; orientation++ {
+			got := turnPlanes(stored, &picture{orientation: orientation})
+			if got == nil || !samePixels(got, turned{stored, orientation}) {
+				t.Errorf("%v with orientation %d is turned differently", ratio, orientation)
+			}
+		}
+	}
+	for name, stored := range map[string]*image.YCbCr{
+		"an odd width":  image.NewYCbCr(image.Rect(0, 0, 33, 22), image.YCbCrSubsampleRatio420),
+		"an odd height": image.NewYCbCr(image.Rect(0, 0, 34, 21), image.YCbCrSubsampleRatio420),
+		"4:2:2":         image.NewYCbCr(image.Rect(0, 0, 34, 22), image.YCbCrSubsampleRatio422),
+	} {
+		if turnPlanes(stored, &picture{orientation: 6}) != nil {
+			t.Errorf("%s is turned by planes", name)
+		}
+	}
+	if turnPlanes(image.NewYCbCr(image.Rect(0, 0, 34, 22), image.YCbCrSubsampleRatio444), &picture{orientation: 6, decoded: copied + 1}) != nil {
+		t.Error("a large photo is turned in a copy")
+	}
+}
+
 func TestATurnedWebPHasTheNameOfWhatItBecame(t *testing.T) {
 	t.Parallel()
 	f := passes(t, sticker(t, scene(64, 48), 6), "my.sticker.webp", webpType)
