@@ -21,8 +21,9 @@ import (
 // everything is the stream of a person with what a terminal has room for.
 const everything = `subscription ($after: Cursor) { events(after: $after) {
   __typename cursor
-  ... on MessageAdded { conversation { id } message { id kind text sender { name } } notify { popup sound } }
+  ... on MessageAdded { conversation { id } message { id kind files { id name } text sender { name } } notify { popup sound } }
   ... on MessageChanged { message { id text recalledAt } }
+  ... on FileChanged { file { id name scan } message { id } }
   ... on ConversationAdded { conversation { id ... on GroupConversation { name } } }
   ... on ConversationLeft { reason conversation { id } message { text } }
   ... on ConversationChanged { conversation { id unreadCount viewerSettings { isMuted archivedAt } } }

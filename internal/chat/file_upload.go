@@ -191,7 +191,7 @@ func (s *Service) ReceivePiece(ctx context.Context, actor Actor, id FileID, at i
 	case at+int64(len(piece)) > upload.Length:
 		return refuse(CodeFileSizeMismatch, "More bytes came than the %d that were announced.", upload.Length)
 	case at+int64(len(piece)) == upload.Length:
-		return s.finish(ctx, actor, upload, piece)
+		return s.finishOnce(ctx, actor, upload, piece)
 	case upload.Pieces >= maxPieces:
 		return refuse(CodeTooManyPieces, "The upload came in %d pieces already: send more at a time.", maxPieces)
 	}
@@ -232,6 +232,18 @@ func (s *Service) moveUpload(ctx context.Context, query string, arguments ...any
 	}
 	moved, err := result.RowsAffected()
 	if err == nil && moved == 0 {
+		return ErrUploadMoved
+	}
+	return err
+}
+
+// finishOnce finishes an upload, unless somebody else does so at the same time: under the slower one its pieces vanish.
+func (s *Service) finishOnce(ctx context.Context, actor Actor, upload *Upload, last []byte) error {
+	err := s.finish(ctx, actor, upload, last)
+	if refused := new(Error); err == nil || errors.As(err, &refused) {
+		return err
+	}
+	if now, looked := s.UploadOf(ctx, actor, upload.ID); looked == nil && (now.State != upload.State || now.Received != upload.Received) {
 		return ErrUploadMoved
 	}
 	return err
