@@ -241,6 +241,7 @@ func TestS56S57S58S59S60E23E24ADeletedGroupIsGoneForEverybody(t *testing.T) {
 	online, second, leaver := bob.follows(), bob.follows(), cy.follows()
 	only := bob.subscribes(bob.token, `subscription { groupDeleted { conversationId } }`, nil)
 	ofGroup := bob.subscribes(bob.token, `subscription ($id: ID!) { messageAdded(conversationId: $id) { message { text } } }`, vars{"id": group})
+	bob.at.streamsAre(w, 5)
 
 	check(t, "others may not", fmt.Sprint(bob.looksAt(group, "viewerCanDelete").yes("viewerCanDelete"), ann.looksAt(group, "viewerCanDelete").yes("viewerCanDelete")), "false true")
 	check(t, "a participant", bob.isRefused("NOT_GROUP_OWNER", "deleteGroup", vars{"conversationId": group}), "Only the group owner can delete a group chat.")

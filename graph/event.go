@@ -18,14 +18,15 @@ const expiryNotice = 5 * time.Second
 
 // Events is everything that happens for the viewer.
 func (r *subscriptionResolver) Events(ctx context.Context, after *string) (<-chan chat.Event, error) {
-	return follow(ctx, r.resolver, after, func(chat.Event) step { return deliver }, func(event chat.Event) chat.Event { return event })
+	return follow(ctx, r.resolver, after, theirs, func(chat.Event) step { return deliver }, func(event chat.Event) chat.Event { return event })
 }
 
 // MessageAdded is the new lines of one conversation, up to the one that ends the viewer's
 // membership.
 func (r *subscriptionResolver) MessageAdded(ctx context.Context, of scalar.NodeID, after *string) (<-chan *chat.MessageAdded, error) {
 	id := chat.ConversationID{UUID: of.ID}
-	if err := r.chat.MayFollow(ctx, actor(ctx), id); err != nil {
+	may := func() error { return r.chat.MayFollow(ctx, actor(ctx), id) }
+	if err := may(); err != nil {
 		return nil, err
 	}
 	pick := func(event chat.Event) step {
@@ -47,7 +48,8 @@ func (r *subscriptionResolver) MessageAdded(ctx context.Context, of scalar.NodeI
 		}
 		return pass
 	}
-	return follow(ctx, r.resolver, after, pick, func(event chat.Event) *chat.MessageAdded {
+	// Again once the stream has begun: who was removed before that would wait in vain for the line that says so.
+	return follow(ctx, r.resolver, after, may, pick, func(event chat.Event) *chat.MessageAdded {
 		if left, ok := event.(chat.ConversationLeft); ok {
 			return &chat.MessageAdded{Moment: left.Moment, ConversationID: id, MessageID: left.MessageID, Sight: left.Sight}
 		}
@@ -67,7 +69,7 @@ func (r *subscriptionResolver) GroupDeleted(ctx context.Context, after *string) 
 		}
 		return pass
 	}
-	return follow(ctx, r.resolver, after, pick, func(event chat.Event) *chat.GroupDeleted {
+	return follow(ctx, r.resolver, after, theirs, pick, func(event chat.Event) *chat.GroupDeleted {
 		deleted := event.(chat.GroupDeleted)
 		return &deleted
 	})
@@ -85,12 +87,19 @@ const (
 	lost
 )
 
+// theirs asks nothing: what a person follows there is theirs.
+func theirs() error { return nil }
+
 // follow feeds a subscription from the viewer's stream with the events that are picked, until its context
-// ends.
-func follow[E any](ctx context.Context, r *resolver, after *string, pick func(chat.Event) step, as func(chat.Event) E) (<-chan E, error) {
+// ends. Whether it may is asked when the stream has begun.
+func follow[E any](ctx context.Context, r *resolver, after *string, may func() error, pick func(chat.Event) step, as func(chat.Event) E) (<-chan E, error) {
 	from := sourceOf(ctx)
 	stream, err := r.chat.Follow(ctx, actor(ctx), after, from.bell)
 	if err != nil {
+		return nil, err
+	}
+	if err := may(); err != nil {
+		stream.Close()
 		return nil, err
 	}
 	events := make(chan E, 1)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 
 	"corridor/internal/chat"
@@ -61,6 +62,7 @@ func TestS36S37S38E4E8E9E34ARemovedPersonHearsNothingMore(t *testing.T) {
 	group := ann.group("Case", bob, cy)
 	stream := cy.follows()
 	ofGroup := cy.subscribes(cy.token, `subscription ($id: ID!) { messageAdded(conversationId: $id) { message { text kind } } }`, vars{"id": group})
+	cy.at.streamsAre(w, 2)
 
 	can := bob.looksAtGroup(group, "participants { nodes { user { name } viewerCanRemove } }")
 	check(t, "whom Bob may remove", can.texts("participants.nodes", "viewerCanRemove"), "false, false, true")
@@ -85,6 +87,27 @@ func TestS36S37S38E4E8E9E34ARemovedPersonHearsNothingMore(t *testing.T) {
 	again := cy.subscribes(cy.token, `subscription ($id: ID!) { messageAdded(conversationId: $id) { message { text } } }`, vars{"id": group})
 	again.ends()
 	check(t, "a new stream of the group", again.failed.text("extensions.code"), "NOT_A_PARTICIPANT")
+}
+
+// A stream of the group that begins at the moment of the removal ends too: with the line that says so, or refused.
+func TestE34AStreamThatBeginsWithTheRemovalEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy", "Cy Fall")
+	ann, cy := people[0], people[2]
+	for range 30 {
+		group := ann.group("Case", people[1], cy)
+		var removed sync.WaitGroup
+		removed.Go(func() { ann.removes(group, cy) })
+		stream := cy.subscribes(cy.token, `subscription ($id: ID!) { messageAdded(conversationId: $id) { message { text } } }`, vars{"id": group})
+		removed.Wait()
+
+		left := stream.ends()
+
+		if code := stream.failed.text("extensions.code"); (code == "NOT_A_PARTICIPANT") != (left == 0) || left > 1 {
+			t.Errorf("%d events came, and it ended with %q", left, code)
+		}
+	}
 }
 
 func TestS49S50S51S52S54WhoLeftKeepsAFrozenTranscript(t *testing.T) {

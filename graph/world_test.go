@@ -21,6 +21,7 @@ import (
 	"github.com/coder/websocket/wsjson"
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"corridor/graph"
 	"corridor/internal/auth"
@@ -54,6 +55,7 @@ type world struct {
 // instance is one server process, as far as the others can tell.
 type instance struct {
 	chat    *chat.Service
+	metrics *prometheus.Registry
 	replica *postgres.Replica
 	handler *graph.Handler
 	// all is the API with the files.
@@ -140,7 +142,9 @@ func (w *world) instance() *instance {
 		defer close(scanned)
 		_ = service.ScanFiles(ctx)
 	}()
-	i := &instance{chat: service, replica: replica, handler: handler, all: all, server: httptest.NewServer(all)}
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(events)
+	i := &instance{chat: service, metrics: metrics, replica: replica, handler: handler, all: all, server: httptest.NewServer(all)}
 	stopped := false
 	i.stop = func() {
 		if stopped {
@@ -611,6 +615,23 @@ func (p *person) followsFrom(cursor string) *stream {
 	s := p.subscribes(p.token, eventsDocument, variables)
 	s.cursor = s.next("events").text("cursor")
 	return s
+}
+
+// streamsAre waits until so many streams are open at an instance: those that say nothing at first have begun then.
+func (i *instance) streamsAre(w *world, n int) {
+	w.t.Helper()
+	w.eventually("the streams are open", func() bool {
+		families, err := i.metrics.Gather()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, family := range families {
+			if family.GetName() == "corridor_streams" {
+				return int(family.GetMetric()[0].GetGauge().GetValue()) == n
+			}
+		}
+		return false
+	})
 }
 
 // subscribes opens any subscription.
