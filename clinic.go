@@ -68,7 +68,11 @@ func noClinic(name string, clinics []chat.Clinic) error {
 
 // showClinic shows a clinic's policy in the words that clinic set takes, and what files it has.
 func showClinic(to io.Writer, clinic chat.Clinic, has chat.FileUsage) {
-	fmt.Fprintf(to, "%s (%d files, %s)\n", clinic.Name, has.Files, chat.Megabytes(has.Bytes))
+	noun := "files"
+	if has.Files == 1 {
+		noun = "file"
+	}
+	fmt.Fprintf(to, "%s (%d %s, %s)\n", clinic.Name, has.Files, noun, chat.Megabytes(has.Bytes))
 	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	defer table.Flush()
 	policy := clinic.Policy
@@ -101,7 +105,7 @@ type clinicSet struct {
 	GroupSizeLimit     *int    `placeholder:"N" help:"How many people a group holds, 2 to 1000."`
 	RetentionDays      *int    `placeholder:"DAYS" help:"How long the content of deleted groups is kept before it is erased, 0 to 36500."`
 	LegalHold          *bool   `negatable:"" help:"Erase nothing, however old."`
-	FileQuota          *int    `placeholder:"MB" help:"How many megabytes of files it may have, 0 to 100000000."`
+	FileQuota          *int    `placeholder:"MB" help:"How many megabytes (of 1,048,576 bytes) of files it may have, 0 to 100000000. With less than it has, nothing goes and nothing comes."`
 	SupportContact     *string `placeholder:"TEXT" help:"Whom people turn to for help."`
 
 	databaseSettings

@@ -196,7 +196,7 @@ type fileSettings struct {
 	FileTypes string `env:"CORRIDOR_FILE_TYPES" placeholder:"TYPE,…" help:"Media types of files to take, instead of the usual documents, pictures, scans, recordings and films."`
 	ClamAV    string `name:"clamav" env:"CORRIDOR_CLAMAV" placeholder:"ADDRESS" help:"ClamAV daemon that searches files for malware before anybody gets them: unix:///run/clamav/clamd.ctl or tcp://127.0.0.1:3310."`
 
-	NewFiles bool `env:"CORRIDOR_NEW_FILES" help:"Begin with an empty place for files although this database had another one: its files are lost."`
+	NewFiles bool `env:"CORRIDOR_NEW_FILES" help:"Take an empty place for files, or one from before, although this database has files in another one: these are lost to it until that is taken back."`
 
 	types   media.Types
 	scanner *clamav.Daemon
@@ -215,6 +215,9 @@ func (f *fileSettings) check(d databaseSettings) (err error) {
 	}
 	if err := blob.Check(f.Files); err != nil {
 		return wrong("CORRIDOR_FILES (--files): %w", err)
+	}
+	if strings.HasPrefix(f.Files, "~") {
+		return wrong("CORRIDOR_FILES (--files) is %s: write the home directory in full, which a shell has not put in here", f.Files)
 	}
 	if info, err := os.Stat(f.Files); err == nil && !info.IsDir() {
 		return wrong("CORRIDOR_FILES (--files) is %s, which is no directory: name another", f.Files)

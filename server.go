@@ -356,16 +356,19 @@ func (s *server) openFiles(ctx context.Context, service *chat.Service) error {
 		return fmt.Errorf("CORRIDOR_FILES (--files): %w", err)
 	}
 	service.UseFiles(chat.Files{Store: store, MaxSize: int64(s.settings.FileSize) * chat.Megabyte, Types: s.settings.types, Scanner: s.settings.scanner})
-	if err := service.ClaimFiles(ctx, s.settings.NewFiles); errors.Is(err, chat.ErrAnotherStore) {
-		return wrong("CORRIDOR_FILES (--files) is %s, which is not where the files of this database are: correct one of the two. If that place is lost for good, start once with CORRIDOR_NEW_FILES (--new-files) and an empty one", s.settings.Files)
-	} else if err != nil {
+	switch err := service.ClaimFiles(ctx, s.settings.NewFiles); {
+	case errors.Is(err, chat.ErrAnotherStore):
+		return wrong("CORRIDOR_FILES (--files) is %s, which has the files of another database: name an empty place, or the one of this database", s.settings.Files)
+	case errors.Is(err, chat.ErrFilesElsewhere):
+		return wrong("CORRIDOR_FILES (--files) is %s, but the files of this database are in another place: name that. If they were moved here, corridor.identity must be moved with them; if they are lost for good, or this is their place from before, start once with CORRIDOR_NEW_FILES=true (--new-files)", s.settings.Files)
+	case err != nil:
 		return fmt.Errorf("CORRIDOR_FILES (--files): %w", err)
 	}
 	if s.settings.scanner != nil {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		if err := s.settings.scanner.Ping(ctx); err != nil {
-			s.logger.Warn("the ClamAV daemon does not answer: until it does nobody gets new files", "error", err)
+			s.logger.Warn("the ClamAV daemon does not answer: until it does nobody gets a file that it has not searched", "error", err)
 		}
 	}
 	return nil

@@ -171,6 +171,7 @@ File.thumbnail                                      sees       sees       sees  
 File.refusal                                        null       null       null       null       null       unknown   unknown   unknown   401       401
 File.upload                                         null       null       null       null       null       unknown   unknown   unknown   401       401
 File.upload@awaited-file                            0          unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
+File.upload@unsent-file                              6          unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
 File.download@awaited-file                          null       unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
 File.download@unsent-file                           sees       unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
 File.download@gap-file                              sees       sees       unknown    unknown    unknown    unknown   unknown   unknown   401       401

@@ -26,10 +26,10 @@ func (r *messageResolver) Files(ctx context.Context, message *chat.Message) ([]*
 	return pointers(*files), nil
 }
 
-// Upload is where the bytes of a file go that the viewer announced.
+// Upload is where the bytes of a file go that the viewer announced, and where it is given up.
 func (r *fileResolver) Upload(ctx context.Context, file *chat.File) (*generated.FileUpload, error) {
 	viewer := actor(ctx).User.ID
-	if file.State != chat.FileUploading || file.UploaderID != viewer {
+	if file.MessageID != nil || file.State == chat.FileRefused || file.UploaderID != viewer {
 		return nil, nil
 	}
 	url, until := r.links.Upload(viewer, file.ID)

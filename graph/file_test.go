@@ -572,6 +572,9 @@ func TestDownloadsComeInRangesAndRunNothing(t *testing.T) {
 	check(t, "a part's status", part.status, http.StatusPartialContent)
 	check(t, "the last bytes", last.body, note[len(note)-4:])
 	check(t, "behind the end", behind.status, http.StatusRequestedRangeNotSatisfiable)
+	check(t, "behind the end, why", behind.code(), "RANGE_NOT_SATISFIABLE")
+	check(t, "behind the end, its size", behind.header.Get("Content-Range"), "bytes */"+strconv.Itoa(len(note)))
+	check(t, "sent there", ann.transfers(http.MethodPost, url, strings.NewReader("x")).code(), "METHOD_NOT_ALLOWED")
 	check(t, "of another file", stale.body, note)
 	check(t, "what is known", same.status, http.StatusNotModified)
 }
@@ -674,7 +677,8 @@ func TestS24WhatIsWrongWithAFileIsSaid(t *testing.T) {
 		{vars{"size": 2 << 30}, "FILE_TOO_LARGE", "size"},
 		{vars{"size": 100<<20 + 1}, "FILE_TOO_LARGE", "size"},
 		{vars{"size": 100 << 20}, "", ""},
-		{vars{"mediaType": "text/html"}, "", ""}, // texts go by many names; the bytes decide
+		{vars{"mediaType": "text/html"}, "FILE_NOT_ALLOWED", "mediaType"},
+		{vars{"mediaType": "text/markdown"}, "", ""}, // texts go by many names; the bytes decide
 		{vars{"mediaType": "application/x-msdownload"}, "FILE_NOT_ALLOWED", "mediaType"},
 		{vars{"mediaType": "image/svg+xml"}, "FILE_NOT_ALLOWED", "mediaType"},
 		{vars{"mediaType": "picture"}, "INVALID", "mediaType"},
@@ -702,13 +706,28 @@ func TestS24WhatIsWrongWithAFileIsSaid(t *testing.T) {
 		"a program that says it is a picture": {"cat.jpeg", "image/jpeg", append([]byte("MZ"), make([]byte, 200)...), "FILE_NOT_ALLOWED"},
 		"a picture of another kind":           {"cat.png", "image/png", picture(8, 8), "FILE_TYPE_MISMATCH"},
 		"a page that says it is a text":       {"note.txt", "text/plain", []byte("<!DOCTYPE html><html><script>alert(1)</script></html>"), "FILE_NOT_ALLOWED"},
-		"a page":                              {"note.html", "text/html", []byte("<!DOCTYPE html><html></html>"), "FILE_NOT_ALLOWED"},
+		"a page of no announced type":         {"note.html", "", []byte("<!DOCTYPE html><html></html>"), "FILE_NOT_ALLOWED"},
 		"half a picture":                      {"cat.jpeg", "image/jpeg", picture(80, 80)[:400], "FILE_DAMAGED"},
 		"a picture of 281 billion pixels":     {"bomb.png", "image/png", png, ""},
 	} {
 		code := ann.uploadsInVain(name, test.mediaType, test.content)
 		if code != test.code && test.code != "" || !strings.HasPrefix(code, "FILE_") {
 			t.Errorf("%s: got %s, want %s", name, code, test.code)
+		}
+	}
+	for name, test := range map[string]struct{ name, mediaType, content, becomes, presented string }{
+		"a CSV as Windows calls it":   {"beds.csv", "application/vnd.ms-excel", "room;beds\n1;2\n", "text/csv", "text/csv; charset=utf-8"},
+		"a CSV of an older program":   {"beds.csv", "text/csv", "Z\xfcrich;2\n", "text/csv", "text/csv"},
+		"a text by another name":      {"beds.md", "text/markdown", "# Beds\n", "text/plain", "text/plain; charset=utf-8"},
+		"what the client can't tell":  {"beds", "", "Beds\n", "text/plain", "text/plain; charset=utf-8"},
+		"letters over the end of one": {"beds.txt", "text/plain", strings.Repeat("é", 40_000), "text/plain", "text/plain; charset=utf-8"},
+	} {
+		id := ann.uploads(test.name, test.mediaType, []byte(test.content))
+		if got := ann.file(id, "mediaType").text("mediaType"); got != test.becomes {
+			t.Errorf("%s becomes %s", name, got)
+		}
+		if got := ann.downloads(ann.address(id)).header.Get("Content-Type"); got != test.presented {
+			t.Errorf("%s is presented as %s", name, got)
 		}
 	}
 	wrong := sha256.Sum256([]byte("something else"))
@@ -763,6 +782,11 @@ func TestS24GivingAnUploadUpMakesRoom(t *testing.T) {
 	got := ann.transfers(http.MethodDelete, url, nil, "Tus-Resumable", "1.0.0")
 
 	check(t, "it is given up", got.status, http.StatusNoContent)
+	whole := ann.uploads("whole.txt", "text/plain", []byte(note))
+	up := ann.file(whole, "upload { url receivedSize }").at("upload")
+	check(t, "what is whole is at", up.number("receivedSize"), len(note))
+	check(t, "what is whole is given up", ann.transfers(http.MethodDelete, up.text("url"), nil, "Tus-Resumable", "1.0.0").status, http.StatusNoContent)
+	check(t, "what can be done", ann.transfers(http.MethodOptions, url, nil).header.Get("Tus-Extension"), "termination")
 	if file := ann.file(id, "id"); file.value != nil {
 		t.Errorf("it is still there: %v", file.value)
 	}
@@ -1097,6 +1121,22 @@ func TestBytesOfWhichNoFileKnowsAreSweptAway(t *testing.T) {
 	check(t, "the half", ann.isAt(url), 1<<20)
 }
 
+func TestLostBytesAreSaidToBeLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann := w.people("Desk", "Ann", "Bob")[0]
+	id := ann.uploads("note.txt", "text/plain", []byte(note))
+	if err := os.RemoveAll(filepath.Join(w.files, fileID(t, id).String())); err != nil {
+		t.Fatal(err)
+	}
+
+	got := ann.downloads(ann.address(id))
+
+	if got.status != http.StatusNotFound || got.code() != "FILE_LOST" || got.header.Get("ETag")+got.header.Get("Content-Disposition") != "" {
+		t.Errorf("it answers %d %s with %v", got.status, got.body, got.header)
+	}
+}
+
 func TestTheFilesOfAnotherDatabaseAreNotTaken(t *testing.T) {
 	t.Parallel()
 	w, other := newWorld(t), newWorld(t)
@@ -1121,7 +1161,7 @@ func TestTheFilesOfAnotherDatabaseAreNotTaken(t *testing.T) {
 		"its own again":                      {claims(w, w.files, false), nil},
 		"those of another":                   {claims(other, w.files, false), chat.ErrAnotherStore},
 		"those of another, although":         {claims(other, w.files, true), chat.ErrAnotherStore},
-		"an empty place for files":           {claims(w, empty, false), chat.ErrAnotherStore},
+		"an empty place for files":           {claims(w, empty, false), chat.ErrFilesElsewhere},
 		"an empty place for none":            {claims(other, empty, false), nil},
 		"an empty place for files, although": {claims(w, t.TempDir(), true), nil},
 	} {
@@ -1133,6 +1173,11 @@ func TestTheFilesOfAnotherDatabaseAreNotTaken(t *testing.T) {
 	if got := ann.asks(`mutation { createUpload(input: {clientKey: "k", name: "n.txt", size: 1}) { file { id } } }`, nil); got.code() != "INTERNAL" {
 		t.Errorf("it answers %s", got.body)
 	}
+	// The way back is as wide as the way there.
+	check(t, "the place from before", errors.Is(claims(w, w.files, false), chat.ErrFilesElsewhere), true)
+	check(t, "the place from before, although", claims(w, w.files, true), nil)
+	check(t, "its own again", claims(w, w.files, false), nil)
+	check(t, "then it is taken", ann.uploads("note.txt", "text/plain", []byte(note)) != "", true)
 }
 
 // scanned has files searched by a daemon of the world's own.

@@ -22,6 +22,7 @@ CREATE TABLE files (
     width integer NOT NULL DEFAULT 0,
     height integer NOT NULL DEFAULT 0,
     page_count integer NOT NULL DEFAULT 0,
+    charset text NOT NULL DEFAULT '',
     -- The blobs.
     content text,
     thumbnail text,
@@ -95,6 +96,8 @@ ALTER TABLE clinics ADD COLUMN file_quota integer NOT NULL DEFAULT 100000 CHECK 
 -- Which place has the bytes (the identity of a blob.Store): another one's would be swept away.
 CREATE TABLE file_store (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    identity text
+    identity text,
+    -- Those that had them before, to which one may go back.
+    former text[] NOT NULL DEFAULT '{}'
 );
 INSERT INTO file_store DEFAULT VALUES;

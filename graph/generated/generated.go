@@ -3163,7 +3163,8 @@ type Message implements Node {
   subject: User
   """
   What it says to the viewer: the text that was sent, or a sentence about what happened, such as "Ann Lee
-  added you.", "You left the group." (S51) or "You were removed from the group." (E9). Empty if it was recalled.
+  added you.", "You left the group." (S51) or "You were removed from the group." (E9). Empty if it was recalled, and if only files
+  were sent: ask for ` + "`" + `files` + "`" + ` too, also in lists.
   """
   text: String!
   "When the server took it. Order messages by ` + "`" + `seq` + "`" + `, not by this (E43)."
@@ -3187,11 +3188,11 @@ type File implements Node {
   id: ID!
   "Its name, without anything that could be a path or mislead a reader, and with an extension that fits its type."
   name: String!
-  "What it is: as announced, and once it is ready as its bytes say."
+  "What it is: as announced, and once it is ready as its bytes say. A WebP that had to be turned upright becomes a PNG or JPEG."
   mediaType: String!
   """
   Bytes: as announced, and once it is ready those of a download. Pictures are kept without the data that
-  cameras add (place, device), so they may get smaller.
+  cameras add (place, device) and upright, so they may get smaller or larger.
   """
   size: Int!
   "The SHA-256 of what a download gives, in hexadecimal digits. Null until it is ready."
@@ -3200,9 +3201,12 @@ type File implements Node {
   state: FileState!
   "Why the server refused it. Null unless its state is ` + "`" + `REFUSED` + "`" + `. One of the ` + "`" + `FILE_…` + "`" + ` codes."
   refusal: UserError
-  "Where its bytes go. Null to everybody but who announced it, and once it is ready or refused."
+  """
+  Where its bytes go, and where it can be given up (` + "`" + `DELETE` + "`" + `) until it is sent. Null to everybody but who announced it, and once it
+  is sent or refused.
+  """
   upload: FileUpload
-  "What a search for malware found. Null where none is made."
+  "What a search for malware found. Null where none is made, and until the file is ready."
   scan: FileScan
   "The width of a picture in pixels, as it is shown. Null if it is none."
   width: Int
@@ -3769,7 +3773,10 @@ input CreateUploadInput {
   name: String!
   "How many bytes will be sent: 1 to the clinic's ` + "`" + `fileSizeLimit` + "`" + `."
   size: Int!
-  "What it is, as ` + "`" + `image/jpeg` + "`" + `. The bytes must be that; empty or ` + "`" + `application/octet-stream` + "`" + ` if the client can't tell."
+  """
+  What it is, as ` + "`" + `image/jpeg` + "`" + `, such as a browser's ` + "`" + `File.type` + "`" + `. The bytes must be that; empty or ` + "`" + `application/octet-stream` + "`" + ` if the
+  client can't tell.
+  """
   mediaType: String! = ""
   "The SHA-256 of what will be sent, in hexadecimal digits. What arrives must have it."
   sha256: String
@@ -8477,7 +8484,7 @@ func (ec *executionContext) _File_scan(ctx context.Context, field graphql.Collec
 			return ec.fieldContext_File_scan(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Scan, nil
+			return obj.Scan(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *chat.FileScan) graphql.Marshaler {
@@ -8488,7 +8495,7 @@ func (ec *executionContext) _File_scan(ctx context.Context, field graphql.Collec
 	)
 }
 func (ec *executionContext) fieldContext_File_scan(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("File", field, false, false, errors.New("field of type FileScan does not have child fields"))
+	return graphql.NewScalarFieldContext("File", field, true, false, errors.New("field of type FileScan does not have child fields"))
 }
 
 func (ec *executionContext) _File_width(ctx context.Context, field graphql.CollectedField, obj *chat.File) (ret graphql.Marshaler) {

@@ -48,6 +48,7 @@ const (
 	CodeUploadMoved      ErrorCode = "UPLOAD_MOVED"
 	CodeFileSizeMismatch ErrorCode = "FILE_SIZE_MISMATCH"
 	CodeTooManyPieces    ErrorCode = "TOO_MANY_PIECES"
+	CodeFileLost         ErrorCode = "FILE_LOST"
 )
 
 // Error is a failure that the caller can do something about. Any other error of this package is

@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"corridor/internal/blob"
 	"corridor/internal/media"
 )
 
@@ -64,14 +67,14 @@ type File struct {
 	Pages           int       `db:"page_count"`
 	ThumbnailWidth  int       `db:"thumbnail_width"`
 	ThumbnailHeight int       `db:"thumbnail_height"`
-	Scan            *FileScan `db:"scan"`
+	Scanned         *FileScan `db:"scan"`
 	// MessageID is the message that it was sent with, if it was.
 	MessageID *MessageID `db:"message_id"`
 	// Sight is by what the actor sees it.
 	Sight FileSight `db:"sight"`
 
-	// scanned says that only what was found clean is given to anybody.
-	scanned bool
+	// searched says that only what was found clean is given to anybody.
+	searched bool
 }
 
 // IsNode makes a file a node in GraphQL.
@@ -102,6 +105,20 @@ func positive(n int) *int {
 	return &n
 }
 
+// Scan is what a search for malware found, nil where none is made.
+func (f File) Scan() *FileScan {
+	switch {
+	case f.State != FileReady:
+		return nil
+	case f.searched && f.Scanned == nil:
+		pending := ScanPending // it came before there was a scanner
+		return &pending
+	case !f.searched && f.Scanned != nil && *f.Scanned == ScanPending:
+		return nil
+	}
+	return f.Scanned
+}
+
 // Refusal is why the server refused the file, if it did.
 func (f File) Refusal() *Error {
 	if f.State != FileRefused {
@@ -117,14 +134,17 @@ func (f File) Unavailable() *Error {
 		return f.Refusal()
 	case f.State != FileReady:
 		return refuse(CodeFileNotReady, "The file is not uploaded yet.")
-	case f.Scan != nil && *f.Scan == ScanInfected:
-		return refuse(CodeFileInfected, "Malware was found in this file.")
-	case f.Scan != nil && *f.Scan == ScanFailed:
-		return refuse(CodeFileNotScanned, "This file could not be searched for malware.")
-	case f.scanned && (f.Scan == nil || *f.Scan != ScanClean):
-		return refuse(CodeFileNotReady, "The file is still being searched for malware.")
 	}
-	return nil
+	scan := f.Scan()
+	switch {
+	case scan == nil || *scan == ScanClean:
+		return nil
+	case *scan == ScanInfected:
+		return refuse(CodeFileInfected, "Malware was found in this file.")
+	case *scan == ScanFailed:
+		return refuse(CodeFileNotScanned, "This file could not be searched for malware.")
+	}
+	return refuse(CodeFileNotReady, "The file is still being searched for malware.")
 }
 
 // HasThumbnail tells whether there is a small picture of it.
@@ -163,7 +183,7 @@ func (s *Service) FilesByID(ctx context.Context, actor Actor, ids []FileID) (map
 	if err := s.find(ctx, &rows, query, actor.User.ID, array(ids)); err != nil {
 		return nil, fmt.Errorf("files: %w", err)
 	}
-	return byKey(s.files.scannedIfNeeded(rows), func(f File) FileID { return f.ID }), nil
+	return byKey(s.files.searched(rows), func(f File) FileID { return f.ID }), nil
 }
 
 // FilesOfMessages returns the files of those of the messages that the actor may see, in the order in which they
@@ -179,7 +199,7 @@ func (s *Service) FilesOfMessages(ctx context.Context, actor Actor, ids []Messag
 
 func (s *Service) byMessage(rows []File) map[MessageID][]File {
 	of := map[MessageID][]File{}
-	for _, file := range s.files.scannedIfNeeded(rows) {
+	for _, file := range s.files.searched(rows) {
 		of[*file.MessageID] = append(of[*file.MessageID], file)
 	}
 	return of
@@ -246,7 +266,7 @@ func (s *Service) CreateUpload(ctx context.Context, actor Actor, in CreateUpload
 		}
 		switch {
 		case found.Full:
-			return refuse(CodeFileQuota, "There is no room for more files at your clinic. Please tell whoever looks after Corridor.").of("size")
+			return noRoom(actor.Clinic).of("size")
 		case found.Uploads > MaxUploads:
 			return refuse(CodeTooManyUploads, "You have %d files that were not sent yet: send some, or wait a day.", MaxUploads)
 		}
@@ -256,6 +276,14 @@ func (s *Service) CreateUpload(ctx context.Context, actor Actor, in CreateUpload
 		return nil, err
 	}
 	return s.ownFile(ctx, actor, id)
+}
+
+func noRoom(clinic Clinic) *Error {
+	whom := clinic.SupportContact
+	if whom == "" {
+		whom = "whoever runs this chat for you"
+	}
+	return refuse(CodeFileQuota, "Your clinic has no room for more files. Please tell %s.", whom)
 }
 
 // ownFile is a file that the actor just made, or made with the same call before.
@@ -320,20 +348,26 @@ func (tx *transaction) attach(ctx context.Context, conversation *ConversationVie
 	}
 	const why = `
 		SELECT ` + fileColumns + ` FROM files
-		WHERE uploader_id = $1 AND state <> 'REMOVED' AND id = ANY ($2) AND message_id IS DISTINCT FROM $3`
+		WHERE uploader_id = $1 AND state <> 'REMOVED' AND id = ANY ($2)`
 	var found []File
-	if err := tx.SelectContext(ctx, &found, why, tx.actor.User.ID, array(ids), message); err != nil {
+	if err := tx.SelectContext(ctx, &found, why, tx.actor.User.ID, array(ids)); err != nil {
 		return fmt.Errorf("look why files are not attached: %w", err)
 	}
-	for _, file := range found {
-		if file.MessageID != nil {
-			return refuse(CodeFileAlreadySent, "The file was sent before: upload it again to send it again.").of("fileIds")
-		}
-		if unavailable := file.Unavailable(); unavailable != nil {
-			return unavailable.of("fileIds")
+	known := byKey(found, func(f File) FileID { return f.ID })
+	for i, id := range ids {
+		file, ok := known[id]
+		field := []string{"fileIds", strconv.Itoa(i)}
+		switch {
+		case !ok:
+			return notFound("file", "fileIds").of(field...)
+		case file.MessageID != nil && *file.MessageID == message:
+		case file.MessageID != nil:
+			return refuse(CodeFileAlreadySent, "The file was sent before: upload it again to send it again.").of(field...)
+		case file.Unavailable() != nil:
+			return file.Unavailable().of(field...)
 		}
 	}
-	return notFound("file", "fileIds")
+	return fmt.Errorf("attach the files: %d of %d", attached, len(ids)) // they changed meanwhile
 }
 
 // validFiles is what a message may refer to.
@@ -364,11 +398,14 @@ const (
 type Content struct {
 	Name, MediaType string
 	Size            int64
+	// Charset is that of a text, empty if it is not known.
+	Charset string
 	// Tag changes when the bytes do.
 	Tag string
 
-	files *files
-	blob  string
+	files  *files
+	logger *slog.Logger
+	blob   string
 }
 
 // OpenFile returns what the actor may get of a file at this moment. It is asked anew for each download, and of
@@ -377,9 +414,10 @@ func (s *Service) OpenFile(ctx context.Context, actor Actor, id FileID, part Fil
 	if s.files == nil {
 		return nil, errNoFiles
 	}
-	const query = `SELECT ` + fileColumnsSeen + `, files.content, files.thumbnail, files.thumbnail_media_type, files.thumbnail_size` + fileSeen + ` AND files.id = $2`
+	const query = `SELECT ` + fileColumnsSeen + `, files.charset, files.content, files.thumbnail, files.thumbnail_media_type, files.thumbnail_size` + fileSeen + ` AND files.id = $2`
 	var found struct {
 		File
+		Charset            string  `db:"charset"`
 		Content            *string `db:"content"`
 		Thumbnail          *string `db:"thumbnail"`
 		ThumbnailMediaType *string `db:"thumbnail_media_type"`
@@ -392,11 +430,11 @@ func (s *Service) OpenFile(ctx context.Context, actor Actor, id FileID, part Fil
 	if err != nil {
 		return nil, fmt.Errorf("find the file: %w", err)
 	}
-	found.scanned = s.files.scans()
+	found.searched = s.files.scans()
 	if unavailable := found.Unavailable(); unavailable != nil {
 		return nil, unavailable
 	}
-	content := &Content{Name: found.Name, MediaType: found.MediaType, Size: found.Size, Tag: hex.EncodeToString(found.Digest), files: s.files}
+	content := &Content{Name: found.Name, MediaType: found.MediaType, Size: found.Size, Charset: found.Charset, Tag: hex.EncodeToString(found.Digest), files: s.files, logger: s.logger}
 	if part == FileContent {
 		content.blob = blobName(id, *found.Content)
 		return content, nil
@@ -411,7 +449,12 @@ func (s *Service) OpenFile(ctx context.Context, actor Actor, id FileID, part Fil
 
 // Open reads it from a place on.
 func (c *Content) Open(ctx context.Context, from int64) (io.ReadCloser, error) {
-	return c.files.Store.Open(ctx, c.blob, from)
+	bytes, err := c.files.Store.Open(ctx, c.blob, from)
+	if errors.Is(err, blob.ErrNotFound) {
+		c.logger.ErrorContext(ctx, "the bytes of a file are lost", "blob", c.blob)
+		return nil, refuse(CodeFileLost, "The bytes of this file are lost. Please tell whoever runs this chat for you.")
+	}
+	return bytes, err
 }
 
 // Address is where it can be fetched without us, empty if it can't. It says what the answer's headers shall be.

@@ -34,12 +34,17 @@ func (s *Service) UseFiles(options Files) {
 	s.files = &files{Files: options, finishing: make(chan struct{}, finishAtOnce), toScan: make(chan struct{}, 1)}
 }
 
-// ErrAnotherStore says that the store is not where the files of this database are.
-var ErrAnotherStore = errors.New("the store has the files of another database")
+// Why a store is not taken.
+var (
+	// ErrAnotherStore says that it has the files of another database.
+	ErrAnotherStore = errors.New("the store has the files of another database")
+	// ErrFilesElsewhere says that the files of this database are in another one.
+	ErrFilesElsewhere = errors.New("the files of this database are in another store")
+)
 
 // ClaimFiles makes sure that the store is the one of this database, and makes it that if it is empty and there are
-// no files yet: of another one's files all would be swept away as nobody's. With anew it may be an empty one also
-// in place of one that is lost.
+// no files yet: of another one's files all would be swept away as nobody's. With anew it may also be an empty one
+// in place of one that is lost, or one that this database had before.
 func (s *Service) ClaimFiles(ctx context.Context, anew bool) error {
 	identity, err := s.files.Store.Identity(ctx)
 	if err != nil {
@@ -47,28 +52,36 @@ func (s *Service) ClaimFiles(ctx context.Context, anew bool) error {
 	}
 	s.files.identity = identity
 	const query = `
-		SELECT COALESCE(identity, '') AS identity, EXISTS (SELECT FROM files WHERE state IN ('UPLOADING', 'READY')) AS used
+		SELECT COALESCE(identity = $1, false) AS ours, $1 = ANY (former) AS was_ours,
+			EXISTS (SELECT FROM files WHERE state IN ('UPLOADING', 'READY')) AS used
 		FROM file_store`
-	var ours struct {
-		Identity string
-		Used     bool
+	var store struct {
+		Ours    bool
+		WasOurs bool `db:"was_ours"`
+		Used    bool
 	}
-	if err := s.db.GetContext(ctx, &ours, query); err != nil {
+	if err := s.db.GetContext(ctx, &store, query, identity); err != nil {
 		return fmt.Errorf("read which store is ours: %w", err)
 	}
-	if ours.Identity == identity {
+	if store.Ours {
 		return nil
 	}
-	if ours.Used && !anew {
-		return ErrAnotherStore
-	}
 	for _, err := range s.files.Store.Folders(ctx) {
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case !store.WasOurs:
+			return ErrAnotherStore
 		}
-		return ErrAnotherStore
+		break
 	}
-	if _, err := s.db.ExecContext(ctx, `UPDATE file_store SET identity = $1`, identity); err != nil {
+	if store.Used && !anew {
+		return ErrFilesElsewhere
+	}
+	const claim = `
+		UPDATE file_store SET identity = $1,
+			former = array_remove(CASE WHEN identity IS NULL THEN former ELSE array_append(former, identity) END, $1)`
+	if _, err := s.db.ExecContext(ctx, claim, identity); err != nil {
 		return fmt.Errorf("write down which store is ours: %w", err)
 	}
 	return nil
@@ -98,9 +111,10 @@ var errNoFiles = errors.New("there is no place for files")
 // scans tells whether files are searched for malware.
 func (f *files) scans() bool { return f != nil && f.Scanner != nil }
 
-func (f *files) scannedIfNeeded(rows []File) []File {
+// searched notes whether files are searched for malware.
+func (f *files) searched(rows []File) []File {
 	for i := range rows {
-		rows[i].scanned = f.scans()
+		rows[i].searched = f.scans()
 	}
 	return rows
 }
@@ -118,9 +132,8 @@ func (f *files) announced(mediaType string) (string, *Error) {
 	if err != nil || len(plain) > 127 || strings.Count(plain, "/") != 1 {
 		return "", invalid("mediaType", "A media type looks like image/jpeg.")
 	}
-	// Texts go by many names.
-	if !f.Types.Allow(plain) && plain != "application/octet-stream" && !strings.HasPrefix(plain, "text/") {
-		return "", refuse(CodeFileNotAllowed, "Files of the type %s are not taken here.", plain).of("mediaType")
+	if refused := f.Types.Accept(plain); refused != nil {
+		return "", refusedFile(refused).of("mediaType")
 	}
 	return plain, nil
 }
@@ -347,13 +360,13 @@ func (s *Service) keepFile(ctx context.Context, actor Actor, upload *Upload, fou
 		scan = &pending
 	}
 	const query = `
-		UPDATE files SET state = 'READY', name = $4, media_type = $5, size = $6, stored = $6::bigint + $7::bigint, received = received + $8, sha256 = $9,
+		UPDATE files SET state = 'READY', charset = $19, name = $4, media_type = $5, size = $6, stored = $6::bigint + $7::bigint, received = received + $8, sha256 = $9,
 			width = $10, height = $11, page_count = $12, content = $13, thumbnail = $14, thumbnail_media_type = $15,
 			thumbnail_size = $7, thumbnail_width = $16, thumbnail_height = $17, scan = $18, scan_at = now()
 		WHERE id = $1 AND state = 'UPLOADING' AND received = $3 AND ` + uploaderIsActive
 	if err := s.moveUpload(ctx, query, upload.ID, actor.User.ID, upload.Received, found.Name, found.MediaType, size,
 		len(small.Bytes), last, hash.Sum(nil), found.Width, found.Height, found.Pages, content, thumbnailName, thumbnailType,
-		small.Width, small.Height, scan); errors.Is(err, ErrUploadMoved) {
+		small.Width, small.Height, scan, found.Charset); errors.Is(err, ErrUploadMoved) {
 		s.drop(ctx, blobName(upload.ID, content), blobName(upload.ID, thumbnail))
 		return err
 	} else if err != nil {

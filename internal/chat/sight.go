@@ -304,7 +304,7 @@ func (s *Service) filesSeen(ctx context.Context, wanted []messageSeen) (map[mess
 	found := map[messageSeen][]File{}
 	for _, row := range rows {
 		of := messageSeen{row.Reader, *row.MessageID}
-		row.scanned = s.files.scans()
+		row.searched = s.files.scans()
 		found[of] = append(found[of], row.File)
 	}
 	return found, nil

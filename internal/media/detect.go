@@ -9,6 +9,7 @@ import (
 	"path"
 	"strings"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/gabriel-vasile/mimetype"
 )
@@ -65,7 +66,7 @@ func isA(found *mimetype.MIME, mediaType string) bool {
 }
 
 // readsAsText tells whether all of a file is text: UTF-16 if it says so, else UTF-8 or one of the
-// eight-bit alphabets, in which every byte is a letter but for the control characters.
+// eight-bit alphabets, in which every byte is a letter but for the control characters. It notes the charset.
 func readsAsText(in *reader) (bool, error) {
 	r := bufio.NewReaderSize(in.all(), 64<<10)
 	mark, err := r.Peek(2)
@@ -81,6 +82,7 @@ func readsAsText(in *reader) (bool, error) {
 	}
 	b := make([]byte, 32<<10)
 	high := false // after the first half of a pair of surrogates
+	letters := utf8Reader{}
 	for {
 		n, err := io.ReadFull(r, b)
 		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -89,6 +91,7 @@ func readsAsText(in *reader) (bool, error) {
 		if order != nil && n%2 == 1 {
 			return false, nil
 		}
+		letters.read(b[:n])
 		for i := 0; i < n; i++ {
 			unit := uint16(b[i])
 			if order != nil {
@@ -105,10 +108,50 @@ func readsAsText(in *reader) (bool, error) {
 			}
 		}
 		if err != nil {
+			switch {
+			case order != nil:
+				in.charset = "utf-16"
+			case letters.valid():
+				in.charset = "utf-8"
+			}
 			return !high, nil
 		}
 	}
 }
+
+// utf8Reader tells whether what it reads piece by piece is UTF-8.
+type utf8Reader struct {
+	rest    []byte // of a letter that goes on in the next piece
+	invalid bool
+}
+
+func (u *utf8Reader) read(piece []byte) {
+	if u.invalid {
+		return
+	}
+	if len(u.rest) > 0 {
+		for len(piece) > 0 && !utf8.FullRune(u.rest) {
+			u.rest, piece = append(u.rest, piece[0]), piece[1:]
+		}
+		if !utf8.FullRune(u.rest) {
+			return
+		}
+		u.invalid, u.rest = !utf8.Valid(u.rest), nil
+	}
+	end := len(piece)
+	for back := 1; back < utf8.UTFMax && back <= len(piece); back++ {
+		if utf8.RuneStart(piece[len(piece)-back]) {
+			if !utf8.FullRune(piece[len(piece)-back:]) {
+				end = len(piece) - back
+			}
+			break
+		}
+	}
+	u.invalid = u.invalid || !utf8.Valid(piece[:end])
+	u.rest = append(u.rest, piece[end:]...)
+}
+
+func (u *utf8Reader) valid() bool { return !u.invalid && len(u.rest) == 0 }
 
 const (
 	zipEntry     = "PK\x01\x02"

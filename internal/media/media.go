@@ -68,6 +68,8 @@ type File struct {
 
 	// Width and Height are those of a picture as it is shown, or 0.
 	Width, Height int
+	// Charset is that of a text as far as it can be told: utf-8, utf-16, or empty.
+	Charset string
 	// Pages are those of a PDF, or 0 if they can't be told.
 	Pages int
 
@@ -122,6 +124,7 @@ func Inspect(ctx context.Context, source io.ReaderAt, size int64, given Given, t
 	if err := unambiguous(in, mediaType); err != nil {
 		return nil, in.verdict(err, mediaType)
 	}
+	file.Charset = in.charset
 	if mediaType == pdfType {
 		file.Pages = countPages(in)
 		if err := in.fault(); err != nil {
@@ -138,6 +141,8 @@ type reader struct {
 	source io.ReaderAt
 	size   int64
 	failed error
+	// charset is that of a text, once it was read as one.
+	charset string
 }
 
 func newReader(ctx context.Context, source io.ReaderAt, size int64) *reader {

@@ -54,6 +54,7 @@ type picture struct {
 	frames        int
 	framePixels   int64
 
+	gray             bool  // has no colours
 	decoded, working int64 // bytes that decoding takes, see maxDecoded and maxWorking
 	undecodable      bool  // by the decoder that is known here, though it may be sound
 
@@ -97,13 +98,13 @@ func (p *picture) bounded() error {
 	case p.width <= 0 || p.height <= 0:
 		return errDamaged
 	case p.width > MaxSide || p.height > MaxSide:
-		return refuse(PictureTooLarge, "A side of the picture has more than %d pixels.", MaxSide)
+		return refuse(PictureTooLarge, "The picture is too large: its sides may have %d pixels. Send a smaller one.", MaxSide)
 	case int64(p.width)*int64(p.height) > MaxPixels:
-		return refuse(PictureTooLarge, "The picture has more than %d megapixels.", MaxPixels/1_000_000)
+		return refuse(PictureTooLarge, "The picture is too large: it may have %d megapixels. Send a smaller one.", MaxPixels/1_000_000)
 	case p.decoded > maxDecoded || p.working > maxWorking:
-		return refuse(PictureTooLarge, "The picture takes more than %d MB of memory.", maxDecoded>>20)
+		return refuse(PictureTooLarge, "The picture is too large: showing it may take %d MB of memory. Send a smaller one.", maxDecoded>>20)
 	case p.frames > maxFrames || p.framePixels > maxFramePixels:
-		return refuse(PictureTooLarge, "The animation has more than %d frames or %d megapixels in all.", maxFrames, maxFramePixels/1_000_000)
+		return refuse(PictureTooLarge, "The animation is too large: it may have %d frames and %d megapixels in all.", maxFrames, maxFramePixels/1_000_000)
 	}
 	return nil
 }
@@ -157,7 +158,7 @@ func (f *File) decode(ctx context.Context, p *picture, format format, out *outpu
 	in := newReader(hurried, out.file, out.size)
 	verdict := func(err error) error {
 		if ctx.Err() == nil && hurried.Err() != nil {
-			return refuse(PictureTooLarge, "The picture takes more than %d seconds to decode.", int(patience.Seconds()))
+			return refuse(PictureTooLarge, "The picture takes more than %d seconds to decode. Send a smaller or simpler one.", int(patience.Seconds()))
 		}
 		return out.verdict(in, err, format.mediaType)
 	}

@@ -8,9 +8,11 @@ import (
 	"image"
 	"image/color"
 	"image/gif"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -353,6 +355,26 @@ func TestAPictureThatWouldFillMemoryIsRefusedByItsHeader(t *testing.T) {
 		_, err := inspects(t, c.upload, "a", "")
 		if refused := (*Refused)(nil); !errors.As(err, &refused) || refused.Code != c.want {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
+		}
+	}
+}
+
+// A gray scan takes a byte for a pixel, unless something of it is transparent.
+func TestAGrayScanMayHaveMorePixelsThanAColouredOne(t *testing.T) {
+	t.Parallel()
+	scan := func(colour byte, chunks ...string) error {
+		head := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, 8000), 6000)
+		file := pngSignature + string(chunk("IHDR", append(head, 8, colour, 0, 0, 0))) + strings.Join(chunks, "") + string(chunk("IEND", nil))
+		_, err := cleanPNG(newReader(t.Context(), strings.NewReader(file), int64(len(file))), io.Discard)
+		return err
+	}
+	if err := scan(0); err != nil {
+		t.Errorf("a gray one is refused: %v", err)
+	}
+	for name, err := range map[string]error{"a coloured one": scan(2), "a transparent one": scan(0, string(chunk("tRNS", []byte{0, 0})))} {
+		refused := new(Refused)
+		if !errors.As(err, &refused) || refused.Code != PictureTooLarge {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -110,7 +110,7 @@ func copyChunk(r io.Reader, out io.Writer, head []byte, length int64) error {
 }
 
 // readChunk reads the size of the picture, and how much memory decoding takes: four bytes for a
-// pixel, or eight if it has sixteen bits of a colour, and the passes of an interlaced one once more.
+// pixel, one if it is gray, or twice that if it has sixteen bits of a colour, and the passes of an interlaced one once more.
 func (p *picture) readChunk(kind string, body []byte) error {
 	switch kind {
 	case "IHDR":
@@ -126,6 +126,8 @@ func (p *picture) readChunk(kind string, body []byte) error {
 		switch depth, colour := body[8], body[9]; {
 		case colour == 3:
 			bytes = 1
+		case colour == 0:
+			bytes, p.gray = int64(max(1, depth/8)), true
 		case depth == 16:
 			bytes = 8
 		}
@@ -136,6 +138,11 @@ func (p *picture) readChunk(kind string, body []byte) error {
 		p.working = p.decoded
 		if body[12] != 0 {
 			p.working += p.decoded
+		}
+		return p.bounded()
+	case "tRNS":
+		if p.gray { // with transparency it is held as colours
+			p.decoded, p.working, p.gray = 4*p.decoded, 4*p.working, false
 		}
 		return p.bounded()
 	case "fcTL":

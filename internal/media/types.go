@@ -20,6 +20,7 @@ const (
 	unknown = "application/octet-stream"
 	plain   = "text/plain"
 	script  = "text/x-shellscript"
+	csvType = "text/csv"
 
 	jpegType = "image/jpeg"
 	pngType  = "image/png"
@@ -82,7 +83,7 @@ var kinds = []kind{
 
 	// The extensions of plain text are few: none of them is run by anything.
 	{name: plain, extensions: []string{".txt", ".csv", ".md", ".log", ".text"}, standard: true, plain: true},
-	{name: "text/csv", aliases: []string{"application/csv", "text/x-csv"}, extensions: []string{".csv", ".txt"}, standard: true, plain: true},
+	{name: csvType, aliases: []string{"application/csv", "text/x-csv"}, extensions: []string{".csv", ".txt"}, standard: true, plain: true},
 
 	{name: "text/markdown", aliases: []string{"text/x-markdown"}, extensions: []string{".md", ".txt"}, plain: true},
 	{name: "text/tab-separated-values", extensions: []string{".tsv", ".txt"}, plain: true},
@@ -191,6 +192,15 @@ func (t Types) Allow(mediaType string) bool {
 	return found
 }
 
+// Accept refuses a type that was announced if no file of it will be taken, whatever its bytes are.
+func (t Types) Accept(announced string) *Refused {
+	name := canonical(announced)
+	if name == "" || t.Allow(name) || kindOf[name].plain && t.Allow(plain) {
+		return nil
+	}
+	return notAllowed(named(name))
+}
+
 // List are the types in alphabetical order.
 func (t Types) List() []string { return slices.Clone(t.names) }
 
@@ -207,10 +217,16 @@ func (t Types) settle(found, announced string) (string, *Refused) {
 	if found == unknown && announced != "" {
 		return "", refuse(TypeMismatch, "The file was announced as %s, but is none.", named(announced))
 	}
+	if announced == xlsType && kindOf[found].plain {
+		announced = csvType // as browsers on Windows call it
+	}
 	if announced != "" && announced != found {
-		tellsNothing := kindOf[found].plain && kindOf[announced].plain || sameContainer[announced] == found
-		if tellsNothing && t.Allow(announced) {
+		bothPlain := kindOf[found].plain && kindOf[announced].plain
+		switch {
+		case (bothPlain || sameContainer[announced] == found) && t.Allow(announced):
 			return announced, nil
+		case bothPlain && t.Allow(plain):
+			return plain, nil
 		}
 	}
 	if !t.Allow(found) {
@@ -234,8 +250,8 @@ func named(mediaType string) string {
 }
 
 func notAllowed(found string) *Refused {
-	if found == unknown {
-		return refuse(NotAllowed, "Files of this kind are not accepted: their type is unknown.")
+	if _, known := kindOf[found]; !known {
+		return refuse(NotAllowed, "Files of this kind can't be sent here.")
 	}
-	return refuse(NotAllowed, "Files of the type %s are not accepted.", found)
+	return refuse(NotAllowed, "Files of the type %s can't be sent here.", found)
 }

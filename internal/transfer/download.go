@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"corridor/internal/chat"
@@ -41,13 +42,6 @@ func (t *transfers) download(w http.ResponseWriter, r *http.Request, as visit, p
 		http.Redirect(w, r, address, http.StatusFound)
 		return
 	}
-	w.Header().Set("Content-Type", mediaType)
-	w.Header().Set("Content-Disposition", disposition)
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; sandbox")
-	w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
-	w.Header().Set("Referrer-Policy", "no-referrer")
-	w.Header().Set("ETag", `"`+content.Tag+`"`)
 	reader := &reader{ctx: r.Context(), content: content, sight: t.Patience.Sight, asked: time.Now(), again: func(ctx context.Context) error {
 		if err := as.again(ctx); err != nil {
 			return err
@@ -61,10 +55,17 @@ func (t *transfers) download(w http.ResponseWriter, r *http.Request, as visit, p
 		t.fail(w, r, err)
 		return
 	}
-	http.ServeContent(patient{w, http.NewResponseController(w), t.Patience.Write}, r, "", time.Time{}, reader)
+	w.Header().Set("Content-Type", mediaType)
+	w.Header().Set("Content-Disposition", disposition)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	w.Header().Set("ETag", `"`+content.Tag+`"`)
+	http.ServeContent(&patient{w, http.NewResponseController(w), t.Patience.Write, false}, r, "", time.Time{}, reader)
 	if reader.failed != nil && r.Context().Err() == nil {
 		if failure := new(chat.Error); !errors.As(reader.failed, &failure) {
-			t.Logger.ErrorContext(r.Context(), "a download broke off", "error", chat.Describe(reader.failed))
+			t.Logger.ErrorContext(r.Context(), "a download broke off", "file", as.file, "error", chat.Describe(reader.failed))
 		}
 		panic(http.ErrAbortHandler) // the client must see that it is not whole
 	}
@@ -79,8 +80,8 @@ func presented(content *chat.Content) (mediaType, disposition string) {
 	case slices.Contains(inline, mediaType):
 		kind = "inline"
 	}
-	if mediaType == "text/plain" || mediaType == "text/csv" {
-		mediaType += "; charset=utf-8"
+	if content.Charset != "" && strings.HasPrefix(mediaType, "text/") {
+		mediaType += "; charset=" + content.Charset
 	}
 	return mediaType, mime.FormatMediaType(kind, map[string]string{"filename": content.Name})
 }
@@ -160,9 +161,25 @@ type patient struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	time    time.Duration
+	refused bool
 }
 
-func (w patient) Write(from []byte) (int, error) {
+// WriteHeader gives the one failure that http.ServeContent has the form of the API.
+func (w *patient) WriteHeader(status int) {
+	if w.refused = status == http.StatusRequestedRangeNotSatisfiable; !w.refused {
+		w.ResponseWriter.WriteHeader(status)
+		return
+	}
+	for _, header := range []string{"Content-Disposition", "Content-Length", "ETag"} {
+		w.Header().Del(header)
+	}
+	Refuse(w.ResponseWriter, status, "RANGE_NOT_SATISFIABLE", "The file has no such bytes.")
+}
+
+func (w *patient) Write(from []byte) (int, error) {
+	if w.refused {
+		return len(from), nil
+	}
 	_ = w.control.SetWriteDeadline(time.Now().Add(w.time)) // without, the server's own stays
 	return w.ResponseWriter.Write(from)
 }

@@ -20,9 +20,9 @@ func TestWhatCouldRunIsNeverShownInAPage(t *testing.T) {
 		"application/javascript": "application/octet-stream",
 		"application/zip":        "application/zip",
 		"application/msword":     "application/msword",
-		"text/csv":               "text/csv; charset=utf-8",
+		"text/csv":               "text/csv; charset=utf-16",
 	} {
-		mediaType, disposition := presented(&chat.Content{Name: "a.b", MediaType: given})
+		mediaType, disposition := presented(&chat.Content{Name: "a.b", MediaType: given, Charset: "utf-16"})
 		if mediaType != want || !strings.HasPrefix(disposition, "attachment;") {
 			t.Errorf("%s is presented as %s, %s", given, mediaType, disposition)
 		}
@@ -32,7 +32,7 @@ func TestWhatCouldRunIsNeverShownInAPage(t *testing.T) {
 func TestPicturesAndTextsAreShown(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{
-		"image/jpeg": "image/jpeg", "image/png": "image/png", "application/pdf": "application/pdf", "text/plain": "text/plain; charset=utf-8",
+		"image/jpeg": "image/jpeg", "image/png": "image/png", "application/pdf": "application/pdf", "text/plain": "text/plain",
 	} {
 		mediaType, disposition := presented(&chat.Content{Name: "\" é.b", MediaType: given})
 		if mediaType != want || disposition != `inline; filename*=utf-8''%22%20%C3%A9.b` {

@@ -101,7 +101,13 @@ func NewHandler(options Options) (http.Handler, error) {
 	const signed = "/{expires}/{signature}"
 	mux := http.NewServeMux()
 	for _, part := range []chat.FilePart{chat.FileContent, chat.FileThumbnail} {
-		mux.HandleFunc("GET "+Path+"{file}/"+string(part)+"/{sight}"+signed, t.admit(func(w http.ResponseWriter, r *http.Request, as visit) { t.download(w, r, as, part) }))
+		mux.HandleFunc(Path+"{file}/"+string(part)+"/{sight}"+signed, t.admit(func(w http.ResponseWriter, r *http.Request, as visit) {
+			if r.Method != http.MethodGet && r.Method != http.MethodHead {
+				refuseMethod(w, "GET, HEAD", "Fetch the bytes with GET.")
+				return
+			}
+			t.download(w, r, as, part)
+		}))
 	}
 	mux.HandleFunc(Path+"{file}/upload"+signed, t.admit(t.uploads.serve))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuseUnknown(w) })
@@ -179,6 +185,7 @@ var statuses = map[chat.ErrorCode]int{
 	chat.CodeFileInfected:    http.StatusForbidden,
 	chat.CodeFileNotScanned:  http.StatusForbidden,
 	chat.CodeFileTooLarge:    http.StatusRequestEntityTooLarge,
+	chat.CodeFileLost:        http.StatusNotFound,
 	tooSlow.Code:             http.StatusRequestTimeout,
 }
 
@@ -210,6 +217,11 @@ func (t *transfers) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	Refuse(w, status, code, message)
+}
+
+func refuseMethod(w http.ResponseWriter, allowed, instead string) {
+	w.Header().Set("Allow", allowed)
+	Refuse(w, http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", instead)
 }
 
 // refuseUnknown is the one answer for what does not exist and for what is not for whoever asks.

@@ -71,8 +71,7 @@ func (u *uploads) serve(w http.ResponseWriter, r *http.Request, as visit) {
 		defer u.busy.leave(as.actor.User.ID)
 	case http.MethodHead, http.MethodDelete, http.MethodOptions:
 	default:
-		w.Header().Set("Allow", "HEAD, PATCH, DELETE, OPTIONS")
-		Refuse(w, http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "Send the bytes with PATCH, by the tus protocol.")
+		refuseMethod(w, "HEAD, PATCH, DELETE, OPTIONS", "Send the bytes with PATCH, by the tus protocol.")
 		return
 	}
 	// The library takes the path for the id.
@@ -98,6 +97,9 @@ var said = map[string]*chat.Error{
 var tooSlow = &chat.Error{Code: "TOO_SLOW", Message: "The upload is too slow. What came is kept: go on from there."}
 
 func (w *formed) WriteHeader(status int) {
+	if w.Header().Get("Tus-Extension") != "" {
+		w.Header().Set("Tus-Extension", "termination") // uploads are created elsewhere
+	}
 	if status >= http.StatusBadRequest {
 		closing(w)
 	}

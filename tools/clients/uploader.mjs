@@ -60,6 +60,8 @@ const bring = (url) =>
       chunkSize: 4 << 20,
       headers,
       retryDelays: Array(60).fill(200),
+      // By itself the library takes 408 (too slow) for an end.
+      onShouldRetry: (error) => ![401, 403, 404, 410, 422].includes(error.originalResponse?.getStatus()),
       onProgress: (sent) => console.log(`sent ${sent}`),
       onSuccess: resolve,
       onError: reject,
