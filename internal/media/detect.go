@@ -25,7 +25,7 @@ func detect(in *reader) (string, error) {
 	if err != nil {
 		return unknown, err
 	}
-	found := mimetype.Detect(header)
+	found := mimetype.Detect(bytes.TrimPrefix(header, byteOrderMark))
 	switch {
 	case found.Is(pdfType):
 		// Readers of PDF look for its header in the first kilobyte: what has another start is two files.
@@ -201,7 +201,7 @@ func detectInZip(in *reader, found string) (string, error) {
 		return found, errDamaged
 	}
 	r := bufio.NewReader(io.NewSectionReader(in, d.offset, d.size))
-	office, macros, contentTypes := "", false, false
+	var office, macros, contentTypes = "", false, false
 	for left := d.size; left > 0; {
 		var entry [zipEntrySize]byte
 		if _, err := io.ReadFull(r, entry[:]); err != nil || string(entry[:4]) != zipEntry {

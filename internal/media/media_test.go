@@ -189,6 +189,7 @@ func TestWhatIsDangerousOrLiesIsRefused(t *testing.T) {
 		"HTML as a text":                  {html, plain, NotAllowed},
 		"HTML as a picture":               {html, jpegType, NotAllowed},
 		"SVG as a text":                   {[]byte(`<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>`), plain, NotAllowed},
+		"SVG behind a mark as a text":     {[]byte("\xef\xbb\xbf<svg xmlns='http://www.w3.org/2000/svg'/>"), plain, NotAllowed},
 		"XML as a text":                   {[]byte(`<?xml version="1.0"?><a/>`), plain, NotAllowed},
 		"a script as a text":              {[]byte("#!/opt/anything\necho hello\n"), plain, NotAllowed},
 		"PHP as a text":                   {[]byte("<?php system($_GET['x']);"), plain, NotAllowed},

@@ -139,7 +139,7 @@ func (f *File) draw(in *reader, format format, scratch func() (*os.File, error))
 			return in.ctx.Err()
 		}
 		defer func() { <-decoding }()
-		err := f.decode(in.ctx, p, format, out)
+		err := f.decode(in, p, format, out)
 		if p.working > heavy {
 			debug.FreeOSMemory()
 		}
@@ -151,32 +151,22 @@ func (f *File) draw(in *reader, format format, scratch func() (*os.File, error))
 	return nil
 }
 
-// decode decodes the clean picture in out, so that it is what others get that is known to be sound.
-func (f *File) decode(ctx context.Context, p *picture, format format, out *output) error {
-	hurried, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	in := newReader(hurried, out.file, out.size)
-	verdict := func(err error) error {
-		if ctx.Err() == nil && hurried.Err() != nil {
-			return refuse(PictureTooLarge, "The picture takes more than %d seconds to decode. Send a smaller or simpler one.", int(patience.Seconds()))
-		}
-		return out.verdict(in, err, format.mediaType)
-	}
-	pixels, err := safely(format.decode, in.all())
+// decode makes a thumbnail of the clean picture in out, and writes it anew if it has to be turned.
+func (f *File) decode(in *reader, p *picture, format format, out *output) error {
+	pixels, err := decodeWithin(in.ctx, patience, format, out)
 	if unsupported := tiff.UnsupportedError(""); errors.As(err, &unsupported) {
 		return nil
 	}
 	if err != nil {
-		return verdict(err)
+		return err
 	}
-	size := pixels.Bounds()
 	canvas := image.Rect(0, 0, p.width, p.height)
-	if !size.In(canvas) || format.mediaType != gifType && size.Size() != canvas.Size() {
-		return verdict(errDamaged)
+	if size := pixels.Bounds(); !size.In(canvas) || format.mediaType != gifType && size != canvas {
+		return damaged(format.mediaType)
 	}
-	small, err := shrink(hurried, pixels, canvas)
+	small, err := shrink(in.ctx, pixels, canvas)
 	if err != nil {
-		return verdict(err)
+		return err
 	}
 	if f.Thumbnail, err = thumbnail(turned{small, p.orientation}); err != nil {
 		return fmt.Errorf("make a thumbnail: %w", err)
@@ -184,8 +174,7 @@ func (f *File) decode(ctx context.Context, p *picture, format format, out *outpu
 	if !p.turns() || format.mediaType == tiffType {
 		return nil
 	}
-
-	if err := out.again(hurried); err != nil {
+	if err := out.again(); err != nil {
 		return err
 	}
 	f.MediaType = format.mediaType
@@ -194,9 +183,25 @@ func (f *File) decode(ctx context.Context, p *picture, format format, out *outpu
 		f.Name = fitName(strings.TrimSuffix(f.Name, path.Ext(f.Name)), f.MediaType)
 	}
 	if err := writeTurned(out, pixels, p, f.MediaType); err != nil {
-		return verdict(err)
+		return out.verdict(in, err, format.mediaType)
 	}
 	return nil
+}
+
+// decodeWithin decodes the clean picture in out, so that it is what others get that is known to be sound. It is
+// the one step whose time depends on more than the size of a picture: thousands of scans may draw the same pixels.
+func decodeWithin(ctx context.Context, patience time.Duration, format format, out *output) (image.Image, error) {
+	hurried, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	in := newReader(hurried, out.file, out.size)
+	pixels, err := safely(format.decode, in.all())
+	if unsupported := tiff.UnsupportedError(""); err == nil || errors.As(err, &unsupported) {
+		return pixels, err
+	}
+	if ctx.Err() == nil && hurried.Err() != nil {
+		return nil, refuse(PictureTooLarge, "The picture takes more than %d seconds to decode. Send a smaller or simpler one.", int(patience.Seconds()))
+	}
+	return nil, in.verdict(err, format.mediaType)
 }
 
 // safely turns a panic of a decoder, all of which are fed with what strangers made, into an error.
@@ -212,22 +217,12 @@ func safely(decode func(io.Reader) (image.Image, error), r io.Reader) (m image.I
 // writeTurned writes the pixels as they are shown.
 func writeTurned(out io.Writer, pixels image.Image, p *picture, mediaType string) error {
 	var upright image.Image = turned{pixels, p.orientation}
+	if _, isGray := pixels.(*image.Gray); isGray || p.decoded <= copied {
+		upright = turn(pixels, p.orientation)
+	}
 	profile := p.profile
-	switch pixels := pixels.(type) {
-	case *image.Gray: // a profile of grays fits only grays
-		gray := image.NewGray(upright.Bounds())
-		for y := range gray.Rect.Dy() {
-			for x := range gray.Rect.Dx() {
-				gray.SetGray(x, y, pixels.GrayAt(turned{pixels, p.orientation}.from(x, y)))
-			}
-		}
-		upright = gray
-	case *image.CMYK: // goes as YCbCr, for which its profile isn't made
-		profile = nil
-	case *image.YCbCr:
-		if copied := turnPlanes(pixels, p); copied != nil {
-			upright = copied
-		}
+	if _, isCMYK := pixels.(*image.CMYK); isCMYK {
+		profile = nil // goes as YCbCr, for which its profile isn't made
 	}
 	buffered := bufio.NewWriterSize(out, 64<<10)
 	var err error
@@ -238,46 +233,6 @@ func writeTurned(out io.Writer, pixels image.Image, p *picture, mediaType string
 		err = encoder.Encode(&inserter{out: buffered, after: len(pngSignature) + 25, insert: profile}, upright)
 	}
 	return errors.Join(err, buffered.Flush())
-}
-
-// turnPlanes copies the pixels of a photo as they are shown, or returns nil if it is too large for a copy or its
-// colours can't be moved in whole blocks.
-func turnPlanes(pixels *image.YCbCr, p *picture) *image.YCbCr {
-	size := pixels.Rect.Size()
-	across, down := 1, 1 // pixels that share a colour
-	switch pixels.SubsampleRatio {
-	case image.YCbCrSubsampleRatio444:
-	case image.YCbCrSubsampleRatio420:
-		across, down = 2, 2
-	default:
-		return nil
-	}
-	if p.decoded > copied || pixels.Rect.Min != (image.Point{}) || size.X%across != 0 || size.Y%down != 0 {
-		return nil
-	}
-	upright := image.NewYCbCr(turned{pixels, p.orientation}.Bounds(), pixels.SubsampleRatio)
-	turnPlane(upright.Y, upright.YStride, pixels.Y, pixels.YStride, size, p.orientation)
-	colours := image.Point{X: size.X / across, Y: size.Y / down}
-	turnPlane(upright.Cb, upright.CStride, pixels.Cb, pixels.CStride, colours, p.orientation)
-	turnPlane(upright.Cr, upright.CStride, pixels.Cr, pixels.CStride, colours, p.orientation)
-	return upright
-}
-
-// turnPlane copies the samples of a plane of a size to where they are shown.
-func turnPlane(to []uint8, toStride int, from []uint8, fromStride int, size image.Point, orientation int) {
-	places := turned{&image.Alpha{Rect: image.Rectangle{Max: size}}, orientation}
-	shown := places.Bounds()
-	for y := range shown.Dy() {
-		// Along a line of what is shown, the stored samples are a fixed step apart.
-		x0, y0 := places.from(0, y)
-		x1, y1 := places.from(1, y)
-		at, step := y0*fromStride+x0, (y1-y0)*fromStride+x1-x0
-		line := to[y*toStride : y*toStride+shown.Dx()]
-		for x := range line {
-			line[x] = from[at]
-			at += step
-		}
-	}
 }
 
 // inserter puts bytes behind the first ones of what is written.
@@ -298,6 +253,55 @@ func (w *inserter) Write(b []byte) (int, error) {
 	w.insert = nil
 	rest, err := w.out.Write(b[n:])
 	return n + rest, err
+}
+
+// turn turns a picture. Those of cameras and scanners are turned plane by plane, for which encoders are many times
+// faster, and which keeps grays gray. All others are turned while they are encoded.
+func turn(pixels image.Image, orientation int) image.Image {
+	t := turned{pixels, orientation}
+	size := t.Bounds()
+	switch m := pixels.(type) {
+	case *image.Gray:
+		return &image.Gray{Pix: turnPlane(m.Pix, m.Stride, m.Rect, orientation), Stride: size.Dx(), Rect: size}
+	case *image.YCbCr:
+		isHalved := m.SubsampleRatio == image.YCbCrSubsampleRatio420
+		// A pixel more on one side than in pairs would move the colours by half a pair.
+		if m.SubsampleRatio != image.YCbCrSubsampleRatio444 && !isHalved || m.Rect.Dx()%2+m.Rect.Dy()%2 > 0 {
+			return t
+		}
+		colours, across := m.Rect, size.Dx()
+		if isHalved {
+			colours.Max, across = colours.Max.Div(2), across/2
+		}
+		return &image.YCbCr{
+			Y:              turnPlane(m.Y, m.YStride, m.Rect, orientation),
+			Cb:             turnPlane(m.Cb, m.CStride, colours, orientation),
+			Cr:             turnPlane(m.Cr, m.CStride, colours, orientation),
+			YStride:        size.Dx(),
+			CStride:        across,
+			SubsampleRatio: m.SubsampleRatio,
+			Rect:           size,
+		}
+	}
+	return t
+}
+
+// turnPlane turns one value of each pixel.
+func turnPlane(plane []uint8, stride int, size image.Rectangle, orientation int) []uint8 {
+	t := turned{&image.Gray{Pix: plane, Stride: stride, Rect: size}, orientation}
+	upright := t.Bounds()
+	values := make([]uint8, 0, upright.Dx()*upright.Dy())
+	for y := range upright.Dy() {
+		// Along a row of what is shown, one walks through what is stored in steps of the same length.
+		x0, y0 := t.from(0, y)
+		x1, y1 := t.from(1, y)
+		at, step := y0*stride+x0, (y1-y0)*stride+x1-x0
+		for range upright.Dx() {
+			values = append(values, plane[at])
+			at += step
+		}
+	}
+	return values
 }
 
 // turned shows a picture upright, as its orientation says, without a copy of its pixels.
@@ -435,8 +439,8 @@ func (o *output) Write(b []byte) (int, error) {
 }
 
 // again forgets what was written.
-func (o *output) again(ctx context.Context) error {
-	o.ctx, o.size = ctx, 0
+func (o *output) again() error {
+	o.size = 0
 	if err := o.file.Truncate(0); err != nil {
 		return fmt.Errorf("empty the scratch file: %w", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func decoded(t testing.TB, b []byte) image.Image {
@@ -86,38 +87,6 @@ func TestAPictureOfEveryOrientationIsShownUpright(t *testing.T) {
 	}
 }
 
-// Photos are turned in whole planes where their colours can be moved so, and pixel by pixel elsewhere.
-func TestAPhotoIsTurnedTheSameWayByPlanesAndByPixels(t *testing.T) {
-	t.Parallel()
-	for _, ratio := range []image.YCbCrSubsampleRatio{image.YCbCrSubsampleRatio444, image.YCbCrSubsampleRatio420} {
-		stored := image.NewYCbCr(image.Rect(0, 0, 34, 22), ratio)
-		for i := range stored.Y {
-			stored.Y[i] = byte(i * 7)
-		}
-		for i := range stored.Cb {
-			stored.Cb[i], stored.Cr[i] = byte(i*3), byte(i*5)
-		}
-		for orientation := 2; orientation <= 8; orientation++ {
-			got := turnPlanes(stored, &picture{orientation: orientation})
-			if got == nil || !samePixels(got, turned{stored, orientation}) {
-				t.Errorf("%v with orientation %d is turned differently", ratio, orientation)
-			}
-		}
-	}
-	for name, stored := range map[string]*image.YCbCr{
-		"an odd width":  image.NewYCbCr(image.Rect(0, 0, 33, 22), image.YCbCrSubsampleRatio420),
-		"an odd height": image.NewYCbCr(image.Rect(0, 0, 34, 21), image.YCbCrSubsampleRatio420),
-		"4:2:2":         image.NewYCbCr(image.Rect(0, 0, 34, 22), image.YCbCrSubsampleRatio422),
-	} {
-		if turnPlanes(stored, &picture{orientation: 6}) != nil {
-			t.Errorf("%s is turned by planes", name)
-		}
-	}
-	if turnPlanes(image.NewYCbCr(image.Rect(0, 0, 34, 22), image.YCbCrSubsampleRatio444), &picture{orientation: 6, decoded: copied + 1}) != nil {
-		t.Error("a large photo is turned in a copy")
-	}
-}
-
 func TestATurnedWebPHasTheNameOfWhatItBecame(t *testing.T) {
 	t.Parallel()
 	f := passes(t, sticker(t, scene(64, 48), 6), "my.sticker.webp", webpType)
@@ -160,6 +129,30 @@ func TestTheColourProfileIsKept(t *testing.T) {
 		}
 		if f := passes(t, screenshot(t, scene(64, 48), o), "a.png", pngType); bytes.Count(f.content, []byte("gAMA")) != 1 {
 			t.Errorf("a PNG of orientation %d lost its gamma", o)
+		}
+	}
+}
+
+func TestAPhotoIsTurnedTheSameByPlanesAsByPixels(t *testing.T) {
+	t.Parallel()
+	for _, ratio := range []image.YCbCrSubsampleRatio{
+		image.YCbCrSubsampleRatio444, image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420, image.YCbCrSubsampleRatio440,
+		image.YCbCrSubsampleRatio411, image.YCbCrSubsampleRatio410,
+	} {
+		for _, size := range []image.Point{{8, 6}, {7, 6}, {8, 5}, {7, 5}} {
+			whole := image.NewYCbCr(image.Rect(0, 0, 16, 16), ratio)
+			for i := range whole.Y {
+				whole.Y[i] = uint8(17 * i)
+			}
+			for i := range whole.Cb {
+				whole.Cb[i], whole.Cr[i] = uint8(31*i), uint8(57*i)
+			}
+			stored := whole.SubImage(image.Rectangle{Max: size})
+			for o := 1; o <= 8; o++ {
+				if !samePixels(turn(stored, o), turned{stored, o}) {
+					t.Errorf("%v of %v with orientation %d is another picture", ratio, size, o)
+				}
+			}
 		}
 	}
 }
@@ -414,6 +407,55 @@ func TestAMovingWebPIsRefused(t *testing.T) {
 	features[0] = webpAnimated
 	_, err := inspects(t, riff(riffOf("VP8X", features), riffOf("ANIM", make([]byte, 6))), "a.webp", webpType)
 	isRefused(t, err, NotAllowed)
+}
+
+// drawnOverAndOver is a small JPEG of many scans, each of a few bytes that say that all pixels stay as they are.
+func drawnOverAndOver(scans int) []byte {
+	scan := slices.Concat(segment(jpegSOS, []byte{1, 1, 0, 1, 63, 0}), []byte{0, 1})
+	return slices.Concat([]byte{0xFF, jpegSOI}, segment(jpegSOF2, []byte{8, 3, 0xE8, 3, 0xE8, 1, 1, 0x11, 0}),
+		segment(jpegDHT, append([]byte{0x10, 1}, append(make([]byte, 15), 0xE0)...)), bytes.Repeat(scan, scans), []byte{0xFF, jpegEOI})
+}
+
+func TestAPictureThatTakesForeverIsGivenUp(t *testing.T) {
+	t.Parallel()
+	file, err := os.Create(filepath.Join(t.TempDir(), "scratch"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	out := &output{ctx: t.Context(), file: file}
+	if _, err := out.Write(drawnOverAndOver(200_000)); err != nil {
+		t.Fatal(err)
+	}
+
+	_, err = decodeWithin(t.Context(), 50*time.Millisecond, formats[jpegType], out)
+
+	isRefused(t, err, PictureTooLarge)
+	passes(t, drawnOverAndOver(3), "a.jpg", jpegType)
+}
+
+func TestWhoWaitsForAnotherPictureMayLeave(t *testing.T) {
+	t.Parallel()
+	decoding <- struct{}{}
+	defer func() { <-decoding }()
+	ctx, leave := context.WithCancel(t.Context())
+	started, ended := make(chan struct{}), make(chan error)
+	b := aJPEG(t, scene(9, 9))
+	scratch := func() (*os.File, error) {
+		close(started)
+		return os.Create(filepath.Join(t.TempDir(), "scratch"))
+	}
+	go func() {
+		_, err := Inspect(ctx, bytes.NewReader(b), int64(len(b)), Given{}, DefaultTypes(), scratch)
+		ended <- err
+	}()
+	<-started
+
+	leave()
+
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestACancelledInspectionSaysSo(t *testing.T) {
