@@ -192,7 +192,7 @@ func makeKey(name string) error {
 // fileSettings say where files are kept, and which are taken.
 type fileSettings struct {
 	Files     string `env:"CORRIDOR_FILES" placeholder:"PLACE" help:"Where files are kept: a directory, or s3://bucket/prefix?endpoint=https://s3.example.org&region=us-east-1 with the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. All instances must have the same. By default it is the folder files in the data directory."`
-	FileSize  int    `env:"CORRIDOR_FILE_SIZE" default:"100" placeholder:"MB" help:"How many megabytes a file may have, 1 to 2000 (${default})."`
+	FileSize  int    `env:"CORRIDOR_FILE_SIZE" default:"100" placeholder:"MB" help:"How many megabytes a file may have, 1 to 500 (${default})."`
 	FileTypes string `env:"CORRIDOR_FILE_TYPES" placeholder:"TYPE,…" help:"Media types of files to take, instead of the usual documents, pictures, scans, recordings and films."`
 	ClamAV    string `name:"clamav" env:"CORRIDOR_CLAMAV" placeholder:"ADDRESS" help:"ClamAV daemon that searches files for malware before anybody gets them: unix:///run/clamav/clamd.ctl or tcp://127.0.0.1:3310."`
 
@@ -222,8 +222,8 @@ func (f *fileSettings) check(d databaseSettings) (err error) {
 	if info, err := os.Stat(f.Files); err == nil && !info.IsDir() {
 		return wrong("CORRIDOR_FILES (--files) is %s, which is no directory: name another", f.Files)
 	}
-	if f.FileSize < 1 || f.FileSize > 2000 {
-		return wrong("CORRIDOR_FILE_SIZE (--file-size) is %d: it must be from 1 to 2000 megabytes", f.FileSize)
+	if f.FileSize < 1 || f.FileSize > 500 {
+		return wrong("CORRIDOR_FILE_SIZE (--file-size) is %d: it must be from 1 to 500 megabytes", f.FileSize)
 	}
 	f.types = media.DefaultTypes()
 	if f.FileTypes != "" {

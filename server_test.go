@@ -373,7 +373,7 @@ func TestWrongSettingsAreRefusedWithWhatToDo(t *testing.T) {
 		"S3 with its keys in the URL": {settings: []string{"CORRIDOR_FILES=s3://key:mellon-mellon@bucket/x"}, says: []string{"CORRIDOR_FILES", "AWS_ACCESS_KEY_ID"}},
 		"S3 without a bucket":         {settings: []string{"CORRIDOR_FILES=s3:///x"}, says: []string{"CORRIDOR_FILES", "bucket"}},
 		"S3 with another setting":     {settings: []string{"CORRIDOR_FILES=s3://bucket/?retion=x"}, says: []string{"CORRIDOR_FILES", "retion"}},
-		"files of no size":            {settings: []string{"CORRIDOR_FILE_SIZE=0"}, says: []string{"CORRIDOR_FILE_SIZE", "1 to 2000"}},
+		"files of no size":            {settings: []string{"CORRIDOR_FILE_SIZE=0"}, says: []string{"CORRIDOR_FILE_SIZE", "1 to 500"}},
 		"files of no type":            {settings: []string{"CORRIDOR_FILE_TYPES=image/jpeg,application/x-nonsense"}, says: []string{"CORRIDOR_FILE_TYPES", "application/x-nonsense", "application/pdf"}},
 		"ClamAV nowhere":              {settings: []string{"CORRIDOR_CLAMAV=clamav.example"}, says: []string{"CORRIDOR_CLAMAV", "tcp://127.0.0.1:3310"}},
 		"a token for a moment":        {arguments: []string{"token", "--email", ann, "--ttl", "1ms"}, says: []string{"--ttl"}},

@@ -630,26 +630,19 @@ func TestE37AccessToBytes(t *testing.T) {
 		for _, kind := range kinds[:8] {
 			p := d.who[kind]
 			sees := links[file][kind] != ""
-			url, _ := transfer.NewLinks(d.key.Derive("file link")).Download(p.userID, &chat.File{ID: id, Sight: "9223372036854775807"}, chat.FileContent)
-			if got := p.downloads(url); got.status == http.StatusOK && !sees {
-				t.Errorf("%s: %s got it", file, kind)
+			for _, sight := range []chat.FileSight{"unsent", d.sight(d.who["owner"], d.ids["group"])} {
+				url, _ := transfer.NewLinks(d.key.Derive("file link")).Download(p.userID, &chat.File{ID: id, Sight: sight}, chat.FileContent)
+				if got := p.downloads(url); got.status == http.StatusOK && !sees {
+					t.Errorf("%s: %s got it", file, kind)
+				}
 			}
 			upload, _ := transfer.NewLinks(d.key.Derive("file link")).Upload(p.userID, id)
 			got := p.transfers(http.MethodHead, upload, nil, "Tus-Resumable", "1.0.0")
-			if mine := d.uploader(file) == p.userID && table["Query.node@"+file][kind] != unknown; (got.status == http.StatusOK) != (mine || d.uploader(file) == p.userID) {
+			if unsent := file == "unsent-file" || file == "awaited-file"; (got.status == http.StatusOK) != (unsent && kind == "owner") {
 				t.Errorf("%s: %s asked how far the upload is: %d", file, kind, got.status)
 			}
 		}
 	}
-}
-
-// uploader is who uploaded a file.
-func (d *drama) uploader(file string) (id chat.UserID) {
-	d.t.Helper()
-	if err := d.db.Get(&id, `SELECT uploader_id FROM files WHERE id = $1`, fileID(d.t, d.ids[file])); err != nil {
-		d.t.Fatal(err)
-	}
-	return id
 }
 
 func TestS24WhatIsWrongWithAFileIsSaid(t *testing.T) {
@@ -801,6 +794,39 @@ func TestS24GivingAnUploadUpMakesRoom(t *testing.T) {
 	for _, usage := range usages {
 		check(t, "the clinic has", usage, chat.FileUsage{Files: 1, Bytes: int64(len(half))})
 	}
+}
+
+func TestWhatIsSentIsNotGivenUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Desk", "Ann", "Bob")
+	ann, bob := people[0], people[1]
+	id, url := ann.announces("note.txt", "text/plain", len(note))
+	ann.patches(url, 0, []byte(note))
+	ann.sendsFile(ann.group("Beds", bob), "", id)
+
+	for _, method := range []string{http.MethodDelete, http.MethodHead} {
+		check(t, method, ann.transfers(method, url, nil, "Tus-Resumable", "1.0.0").status, http.StatusNotFound)
+	}
+	check(t, "the file", bob.downloads(bob.address(id)).body, note)
+}
+
+func TestAPersonMayHaveAHundredFilesThatAreNotSent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Desk", "Ann", "Bob")
+	ann, bob := people[0], people[1]
+	var last string
+	for range chat.MaxUploads {
+		_, last = ann.announces("note.txt", "text/plain", 1)
+	}
+
+	ann.does("createUpload", vars{"name": "note.txt", "size": 1}, "")
+
+	check(t, "one more", ann.does("createUpload", vars{"name": "note.txt", "size": 1}, "").text("userErrors.0.code"), "TOO_MANY_UPLOADS")
+	bob.announces("note.txt", "text/plain", 1)
+	ann.transfers(http.MethodDelete, last, nil, "Tus-Resumable", "1.0.0")
+	ann.announces("note.txt", "text/plain", 1)
 }
 
 func TestACallWhoseAnswerWasLostAnnouncesOneFile(t *testing.T) {
@@ -1091,6 +1117,7 @@ func TestBytesOfWhichNoFileKnowsAreSweptAway(t *testing.T) {
 		folders["somebody's "+name] = true
 	}
 	made, err := filepath.Glob(filepath.Join(w.files, "*-*-*-*"))
+	made = slices.DeleteFunc(made, func(path string) bool { return filepath.Base(path) == uuid.Nil.String() }) // whose place it is
 	if err != nil || len(made) != 2 {
 		t.Fatalf("there are %q (%v)", made, err)
 	}
@@ -1137,33 +1164,36 @@ func TestLostBytesAreSaidToBeLost(t *testing.T) {
 	}
 }
 
+// claims is what comes of starting a server with the files of a place.
+func claims(t *testing.T, of *world, place string, anew bool) error {
+	t.Helper()
+	store, err := blob.Open(t.Context(), place, blob.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := chat.New(of.database.Open(), nil, slog.New(slog.DiscardHandler))
+	service.UseFiles(chat.Files{Store: store, MaxSize: 1, Types: media.DefaultTypes()})
+	return service.ClaimFiles(t.Context(), anew)
+}
+
 func TestTheFilesOfAnotherDatabaseAreNotTaken(t *testing.T) {
 	t.Parallel()
 	w, other := newWorld(t), newWorld(t)
 	ann := w.people("Desk", "Ann", "Bob")[0]
+	check(t, "an empty place of another", claims(t, other, w.files, false), chat.ErrAnotherStore)
 	ann.uploads("note.txt", "text/plain", []byte(note))
-	claims := func(of *world, place string, anew bool) error {
-		t.Helper()
-		store, err := blob.Open(t.Context(), place, blob.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		service := chat.New(of.database.Open(), nil, slog.New(slog.DiscardHandler))
-		service.UseFiles(chat.Files{Store: store, MaxSize: 1, Types: media.DefaultTypes()})
-		return service.ClaimFiles(t.Context(), anew)
-	}
 	empty := t.TempDir()
 
 	for name, test := range map[string]struct {
 		err  error
 		want error
 	}{
-		"its own again":                      {claims(w, w.files, false), nil},
-		"those of another":                   {claims(other, w.files, false), chat.ErrAnotherStore},
-		"those of another, although":         {claims(other, w.files, true), chat.ErrAnotherStore},
-		"an empty place for files":           {claims(w, empty, false), chat.ErrFilesElsewhere},
-		"an empty place for none":            {claims(other, empty, false), nil},
-		"an empty place for files, although": {claims(w, t.TempDir(), true), nil},
+		"its own again":                      {claims(t, w, w.files, false), nil},
+		"those of another":                   {claims(t, other, w.files, false), chat.ErrAnotherStore},
+		"those of another, although":         {claims(t, other, w.files, true), chat.ErrAnotherStore},
+		"an empty place for files":           {claims(t, w, empty, false), chat.ErrFilesElsewhere},
+		"an empty place for none":            {claims(t, other, empty, false), nil},
+		"an empty place for files, although": {claims(t, w, t.TempDir(), true), nil},
 	} {
 		if !errors.Is(test.err, test.want) || test.want == nil && test.err != nil {
 			t.Errorf("%s: %v, want %v", name, test.err, test.want)
@@ -1174,9 +1204,9 @@ func TestTheFilesOfAnotherDatabaseAreNotTaken(t *testing.T) {
 		t.Errorf("it answers %s", got.body)
 	}
 	// The way back is as wide as the way there.
-	check(t, "the place from before", errors.Is(claims(w, w.files, false), chat.ErrFilesElsewhere), true)
-	check(t, "the place from before, although", claims(w, w.files, true), nil)
-	check(t, "its own again", claims(w, w.files, false), nil)
+	check(t, "the place from before", errors.Is(claims(t, w, w.files, false), chat.ErrFilesElsewhere), true)
+	check(t, "the place from before, although", claims(t, w, w.files, true), nil)
+	check(t, "its own again", claims(t, w, w.files, false), nil)
 	check(t, "then it is taken", ann.uploads("note.txt", "text/plain", []byte(note)) != "", true)
 }
 
@@ -1211,7 +1241,7 @@ func TestUntilItIsFoundCleanNobodyGetsAFile(t *testing.T) {
 			t.Errorf("%s sees %v", s.person.name, got.value)
 		}
 	}
-	forged, _ := transfer.NewLinks(w.key.Derive("file link")).Download(bob.userID, &chat.File{ID: fileID(t, id), Sight: "9223372036854775807"}, chat.FileContent)
+	forged, _ := transfer.NewLinks(w.key.Derive("file link")).Download(bob.userID, &chat.File{ID: fileID(t, id), Sight: w.sight(bob, group)}, chat.FileContent)
 	if got := bob.downloads(forged); got.status != http.StatusConflict || got.code() != "FILE_NOT_READY" {
 		t.Errorf("by force: %d %s", got.status, got.body)
 	}
@@ -1266,7 +1296,7 @@ func TestWhatIsInfectedIsRemoved(t *testing.T) {
 		}
 	}
 	check(t, "bob's address", bob.address(sent), "")
-	forged, _ := transfer.NewLinks(w.key.Derive("file link")).Download(bob.userID, &chat.File{ID: fileID(t, sent), Sight: "9223372036854775807"}, chat.FileContent)
+	forged, _ := transfer.NewLinks(w.key.Derive("file link")).Download(bob.userID, &chat.File{ID: fileID(t, sent), Sight: w.sight(bob, group)}, chat.FileContent)
 	if got := bob.downloads(forged); got.status != http.StatusForbidden || got.code() != "FILE_INFECTED" {
 		t.Errorf("by force: %d %s", got.status, got.body)
 	}
@@ -1322,6 +1352,24 @@ func TestFilesFromBeforeTheScannerAreSearchedToo(t *testing.T) {
 	release()
 	w.eventually("it is searched", func() bool { return bob.file(id, "scan").text("scan") == "CLEAN" })
 	check(t, "afterwards", bob.downloads(url).status, http.StatusOK)
+}
+
+// sight is by what somebody sees the files of a conversation that they have been in once.
+func (w *world) sight(p *person, conversation string) (sight chat.FileSight) {
+	w.t.Helper()
+	db := w.database.Open()
+	defer db.Close()
+	var of scalar.NodeID
+	if err := of.UnmarshalGQL(conversation); err != nil {
+		w.t.Fatal(err)
+	}
+	const query = `
+		SELECT opened_seq || '-' || to_seq FROM spans JOIN conversations ON conversations.stream = spans.stream
+		WHERE reader = $1 AND conversations.id = $2`
+	if err := db.Get(&sight, query, p.userID, of.ID); err != nil {
+		w.t.Fatal(err)
+	}
+	return sight
 }
 
 func fileID(t *testing.T, id string) chat.FileID {

@@ -97,6 +97,12 @@ func newWorldIn(t *testing.T, database *pgtest.Database, standby *pgtest.Server,
 	for _, prepare := range prepare {
 		prepare(w)
 	}
+	// Databases of tests are copies of one, which has an id.
+	db := database.Open()
+	defer db.Close()
+	if _, err := db.Exec(`UPDATE file_store SET id = gen_random_uuid()`); err != nil {
+		t.Fatal(err)
+	}
 	w.instance()
 	return w
 }

@@ -46,6 +46,7 @@ CREATE UNIQUE INDEX files_message ON files (message_id, position) WHERE message_
 CREATE INDEX files_conversation ON files (conversation_id) WHERE conversation_id IS NOT NULL;
 CREATE INDEX files_unattached ON files (uploader_id, created_at) WHERE message_id IS NULL;
 CREATE INDEX files_removed ON files (id) WHERE state = 'REMOVED';
+CREATE INDEX files_infected ON files (id) WHERE scan = 'INFECTED' AND content IS NOT NULL;
 CREATE INDEX files_unscanned ON files (scan_at) WHERE state = 'READY' AND (scan IS NULL OR scan = 'PENDING');
 
 -- What has come of an upload, until the file is whole.
@@ -96,6 +97,8 @@ ALTER TABLE clinics ADD COLUMN file_quota integer NOT NULL DEFAULT 100000 CHECK 
 -- Which place has the bytes (the identity of a blob.Store): another one's would be swept away.
 CREATE TABLE file_store (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    -- Of this database, which stands in the place too.
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
     identity text,
     -- Those that had them before, to which one may go back.
     former text[] NOT NULL DEFAULT '{}'

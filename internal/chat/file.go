@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -113,8 +114,6 @@ func (f File) Scan() *FileScan {
 	case f.searched && f.Scanned == nil:
 		pending := ScanPending // it came before there was a scanner
 		return &pending
-	case !f.searched && f.Scanned != nil && *f.Scanned == ScanPending:
-		return nil
 	}
 	return f.Scanned
 }
@@ -160,8 +159,8 @@ const fileColumns = `files.id, files.uploader_id, files.state, files.name, files
 
 // fileColumnsSeen are a file as fileSeen finds it.
 const fileColumnsSeen = fileColumns + `,
-	COALESCE((SELECT max(to_seq) FROM spans WHERE reader = $1 AND spans.stream = conversations.stream
-		AND messages.seq BETWEEN from_seq AND to_seq)::text, 'unsent') AS sight`
+	COALESCE((SELECT opened_seq || '-' || to_seq FROM spans WHERE reader = $1 AND spans.stream = conversations.stream
+		AND messages.seq BETWEEN from_seq AND to_seq ORDER BY to_seq DESC, opened_seq DESC LIMIT 1), 'unsent') AS sight`
 
 // fileSeen keeps what the person $1 may see: their own files until they are sent, and those of messages that
 // they may see now (E37).
@@ -299,9 +298,12 @@ func (s *Service) ownFile(ctx context.Context, actor Actor, id FileID) (*File, e
 	return &file, nil
 }
 
+// maxFileName is how many characters of a name are read; media keeps fewer of them.
+const maxFileName = 1000
+
 // validFileName is a name that no system takes for anything else.
 func validFileName(name string) (string, *Error) {
-	if len(name) > 4*1000 {
+	if len(name) > 4*maxFileName || utf8.RuneCountInString(name) > maxFileName {
 		return "", invalid("name", "The name of the file has more than 1000 characters.")
 	}
 	cleaned, err := media.CleanName(name)

@@ -30,11 +30,14 @@ func (s *Service) SweepFiles(ctx context.Context) (removed int, err error) {
 	if s.files == nil {
 		return 0, nil
 	}
+	if owner, err := s.files.owner(ctx); err != nil || owner != s.files.database {
+		return 0, errors.Join(err, ErrAnotherStore)
+	}
 	for {
 		n, err := s.sweepFiles(ctx)
 		removed += n
 		if err != nil || n < sweepAtOnce {
-			return removed, errors.Join(err, s.sweepOrphans(ctx))
+			return removed, errors.Join(err, s.sweepLeftovers(ctx), s.sweepOrphans(ctx))
 		}
 	}
 }
@@ -84,6 +87,20 @@ func (s *Service) removeFiles(ctx context.Context, ids []FileID) error {
 		return fmt.Errorf("remove files: %w", err)
 	}
 	return nil
+}
+
+// sweepLeftovers does what processes that ended at a bad moment have left to do.
+func (s *Service) sweepLeftovers(ctx context.Context) error {
+	var infected []FileID
+	const query = `SELECT id FROM files WHERE scan = 'INFECTED' AND content IS NOT NULL LIMIT $1`
+	if err := s.db.SelectContext(ctx, &infected, query, sweepAtOnce); err != nil {
+		return fmt.Errorf("find infected files: %w", err)
+	}
+	const pieces = `DELETE FROM file_pieces USING files WHERE files.id = file_id AND state <> 'UPLOADING'`
+	if _, err := s.db.ExecContext(ctx, pieces); err != nil {
+		return fmt.Errorf("forget the pieces of whole files: %w", err)
+	}
+	return s.removeInfected(ctx, infected)
 }
 
 // sweepOrphans removes bytes that no file needs, as of a process that ended at a bad moment.

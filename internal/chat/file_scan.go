@@ -146,7 +146,21 @@ func (s *Service) scanned(ctx context.Context, id FileID, found FileScan) error 
 		return err
 	})
 	if err == nil && infected {
-		err = s.files.Store.RemoveAll(ctx, id.String())
+		err = s.removeInfected(ctx, []FileID{id})
 	}
 	return err
+}
+
+// removeInfected removes the bytes of infected files.
+func (s *Service) removeInfected(ctx context.Context, ids []FileID) error {
+	for _, id := range ids {
+		if err := s.files.Store.RemoveAll(ctx, id.String()); err != nil {
+			return fmt.Errorf("remove the bytes of an infected file: %w", err)
+		}
+	}
+	const query = `UPDATE files SET content = NULL, thumbnail = NULL WHERE id = ANY ($1) AND scan = 'INFECTED'`
+	if _, err := s.db.ExecContext(ctx, query, array(ids)); err != nil {
+		return fmt.Errorf("write down that the bytes of infected files are gone: %w", err)
+	}
+	return nil
 }

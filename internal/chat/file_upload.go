@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"corridor/internal/blob"
 	"corridor/internal/clamav"
@@ -52,10 +55,11 @@ func (s *Service) ClaimFiles(ctx context.Context, anew bool) error {
 	}
 	s.files.identity = identity
 	const query = `
-		SELECT COALESCE(identity = $1, false) AS ours, $1 = ANY (former) AS was_ours,
+		SELECT id, COALESCE(identity = $1, false) AS ours, $1 = ANY (former) AS was_ours,
 			EXISTS (SELECT FROM files WHERE state IN ('UPLOADING', 'READY')) AS used
 		FROM file_store`
 	var store struct {
+		ID      string
 		Ours    bool
 		WasOurs bool `db:"was_ours"`
 		Used    bool
@@ -63,20 +67,22 @@ func (s *Service) ClaimFiles(ctx context.Context, anew bool) error {
 	if err := s.db.GetContext(ctx, &store, query, identity); err != nil {
 		return fmt.Errorf("read which store is ours: %w", err)
 	}
-	if store.Ours {
+	s.files.database = store.ID
+	owner, err := s.files.owner(ctx)
+	switch {
+	case err != nil:
+		return err
+	case owner != "" && owner != store.ID:
+		return ErrAnotherStore
+	case store.Ours && owner != "":
 		return nil
-	}
-	for _, err := range s.files.Store.Folders(ctx) {
-		switch {
-		case err != nil:
-			return err
-		case !store.WasOurs:
-			return ErrAnotherStore
-		}
-		break
-	}
-	if store.Used && !anew {
+	case store.Used && !store.Ours && !anew:
 		return ErrFilesElsewhere
+	}
+	if owner == "" {
+		if err := s.files.own(ctx); err != nil {
+			return err
+		}
 	}
 	const claim = `
 		UPDATE file_store SET identity = $1,
@@ -91,7 +97,7 @@ const (
 	// MaxPiece is how many bytes of an upload are taken at a time.
 	MaxPiece = 1 << 20
 	// maxPieces bounds what an upload comes in, however small its pieces are.
-	maxPieces = 2000
+	maxPieces = 4000
 	// finishAtOnce bounds how many uploads this process puts together at a time: each is read and looked at.
 	finishAtOnce = 4
 	// finishTime bounds how long that takes.
@@ -100,13 +106,43 @@ const (
 
 type files struct {
 	Files
-	identity  string
+	identity  string // of the store
+	database  string // the id of the database whose files are in it
 	finishing chan struct{}
 	toScan    chan struct{}
 }
 
 // errNoFiles is a fault: whoever runs this process did not say where files are kept.
 var errNoFiles = errors.New("there is no place for files")
+
+// ownerBlob says in the store whose files are in it: the sweep of another database would take all for nobody's. Its
+// folder is that of no file.
+var ownerBlob = uuid.Nil.String() + "/database"
+
+// owner is the id of the database whose files are in the store, empty if it is nobody's yet.
+func (f *files) owner(ctx context.Context) (string, error) {
+	said, err := f.Store.Open(ctx, ownerBlob, 0)
+	if errors.Is(err, blob.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer said.Close()
+	id, err := io.ReadAll(io.LimitReader(said, 100))
+	return string(id), err
+}
+
+// own makes the store this database's, if there is nothing in it.
+func (f *files) own(ctx context.Context) error {
+	for _, err := range f.Store.Folders(ctx) {
+		if err != nil {
+			return err
+		}
+		return ErrAnotherStore
+	}
+	return f.Store.Put(ctx, ownerBlob, strings.NewReader(f.database), int64(len(f.database)))
+}
 
 // scans tells whether files are searched for malware.
 func (f *files) scans() bool { return f != nil && f.Scanner != nil }
@@ -172,7 +208,7 @@ func (s *Service) UploadOf(ctx context.Context, actor Actor, id FileID) (*Upload
 	const query = `
 		SELECT ` + fileColumns + `, CASE WHEN state = 'UPLOADING' THEN size ELSE received END AS length, announced_sha256,
 			(SELECT count(*) FROM file_pieces WHERE file_id = files.id) AS pieces
-		FROM files WHERE uploader_id = $1 AND id = $2 AND state <> 'REMOVED'`
+		FROM files WHERE uploader_id = $1 AND id = $2 AND state <> 'REMOVED' AND message_id IS NULL`
 	var found struct {
 		Upload
 		Announced []byte `db:"announced_sha256"`
@@ -292,7 +328,7 @@ func (s *Service) finish(ctx context.Context, actor Actor, upload *Upload, last 
 	if err != nil {
 		return fmt.Errorf("look at a file: %w", err)
 	}
-	return s.keepFile(ctx, actor, upload, found, int64(len(last)))
+	return s.keepFile(ctx, actor, upload, found, digest, int64(len(last)))
 }
 
 // spool writes what came of an upload into a scratch file and returns it with its digest.
@@ -338,8 +374,9 @@ func (s *Service) copyBlob(ctx context.Context, to io.Writer, name string) (int6
 }
 
 // keepFile stores what others get of a file, and makes it ready.
-func (s *Service) keepFile(ctx context.Context, actor Actor, upload *Upload, found *media.File, last int64) error {
-	content, thumbnail := newBlob("content"), newBlob("thumbnail")
+func (s *Service) keepFile(ctx context.Context, actor Actor, upload *Upload, found *media.File, digest []byte, last int64) error {
+	// Named by what came: if this is cut short, the next try writes the same again and leaves nothing behind.
+	content, thumbnail := "content-"+hex.EncodeToString(digest), "thumbnail-"+hex.EncodeToString(digest)
 	hash := sha256.New()
 	size := found.Content.Size()
 	if err := s.files.Store.Put(ctx, blobName(upload.ID, content), io.TeeReader(found.Content, hash), size); err != nil {
@@ -367,7 +404,11 @@ func (s *Service) keepFile(ctx context.Context, actor Actor, upload *Upload, fou
 	if err := s.moveUpload(ctx, query, upload.ID, actor.User.ID, upload.Received, found.Name, found.MediaType, size,
 		len(small.Bytes), last, hash.Sum(nil), found.Width, found.Height, found.Pages, content, thumbnailName, thumbnailType,
 		small.Width, small.Height, scan, found.Charset); errors.Is(err, ErrUploadMoved) {
-		s.drop(ctx, blobName(upload.ID, content), blobName(upload.ID, thumbnail))
+		var kept *string
+		const query = `SELECT content FROM files WHERE id = $1`
+		if looked := s.db.GetContext(ctx, &kept, query, upload.ID); looked == nil && (kept == nil || *kept != content) {
+			s.drop(ctx, blobName(upload.ID, content), blobName(upload.ID, thumbnail))
+		}
 		return err
 	} else if err != nil {
 		return err

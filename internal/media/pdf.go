@@ -13,11 +13,13 @@ import (
 const (
 	pdfTail        = 2048     // where its end is looked for
 	pdfObject      = 64 << 10 // of an object
+	pdfTrailer     = 8 << 10  // of what says where objects stand, all of which is kept
 	pdfObjectFile  = 4 << 20  // of a stream of objects, inflated
 	pdfInflated    = 64 << 20 // of all that is inflated
 	pdfSections    = 64       // updates, each with a list of what changed
 	pdfSubsections = 1_000    // of such a list
 	pdfDepth       = 20       // of values in values
+	pdfValues      = 50_000   // of an object, each of which takes many times the memory of its letters
 )
 
 // countPages says how many pages a PDF has, as its catalogue says, or 0 if it doesn't in a way that is understood
@@ -94,12 +96,12 @@ func (p *pdf) readSections(offset int64) bool {
 }
 
 func (p *pdf) readSection(offset int64) (pdfSection, bool) {
-	l, ok := p.at(offset)
+	l, ok := p.at(offset, pdfTrailer)
 	if !ok {
 		return pdfSection{}, false
 	}
 	if l.value(0) != pdfWord("xref") {
-		dict, stream := p.stream(offset)
+		dict, stream := p.stream(offset, pdfTrailer)
 		if dict["Type"] != pdfName("XRef") {
 			return pdfSection{}, false
 		}
@@ -119,7 +121,7 @@ func (p *pdf) readSection(offset int64) (pdfSection, bool) {
 	}
 	var section pdfSection
 	for offset += int64(l.at); len(section.subsections) < pdfSubsections; {
-		if l, ok = p.at(offset); !ok {
+		if l, ok = p.at(offset, pdfTrailer); !ok {
 			return section, false
 		}
 		first := l.value(0)
@@ -163,21 +165,21 @@ func (p *pdf) object(number int64) any {
 				kind, place, ok := p.entry(section, sub.offset+number-sub.first)
 				switch {
 				case ok && kind == 1:
-					value, _ := p.objectAt(place)
+					value, _ := p.objectAt(place, pdfObject)
 					return value
 				case ok && kind == 2:
 					return p.objectIn(place, number)
 				}
 				continue
 			}
-			line, ok := p.at(sub.offset + (number-sub.first)*pdfLine)
+			line, ok := p.at(sub.offset+(number-sub.first)*pdfLine, pdfLine)
 			if !ok {
 				return nil
 			}
 			offset, isOffset := line.value(0).(int64)
 			line.value(0)
 			if isOffset && line.value(0) == pdfWord("n") {
-				value, _ := p.objectAt(offset)
+				value, _ := p.objectAt(offset, pdfObject)
 				return value
 			}
 		}
@@ -262,8 +264,8 @@ func unpredict(row, line []byte) bool {
 }
 
 // objectAt reads an object at an offset. It returns the length of what it read as well.
-func (p *pdf) objectAt(offset int64) (any, int) {
-	l, ok := p.at(offset)
+func (p *pdf) objectAt(offset int64, limit int) (any, int) {
+	l, ok := p.at(offset, limit)
 	if !ok {
 		return nil, 0
 	}
@@ -277,13 +279,13 @@ func (p *pdf) objectAt(offset int64) (any, int) {
 }
 
 // stream reads the dictionary of a stream, and where its bytes stand.
-func (p *pdf) stream(offset int64) (map[string]any, int64) {
-	value, length := p.objectAt(offset)
+func (p *pdf) stream(offset int64, limit int) (map[string]any, int64) {
+	value, length := p.objectAt(offset, limit)
 	dict, ok := value.(map[string]any)
 	if !ok {
 		return nil, 0
 	}
-	l, ok := p.at(offset + int64(length))
+	l, ok := p.at(offset+int64(length), pdfLine)
 	if !ok || l.value(0) != pdfWord("stream") {
 		return nil, 0
 	}
@@ -341,7 +343,7 @@ func (p *pdf) objectIn(container, number int64) any {
 			if !ok || kind != 1 {
 				continue
 			}
-			dict, at := p.stream(offset)
+			dict, at := p.stream(offset, pdfObject)
 			n, _ := dict["N"].(int64)
 			first, _ := dict["First"].(int64)
 			r := p.inflate(dict, at)
@@ -360,7 +362,8 @@ func (p *pdf) objectIn(container, number int64) any {
 					return nil
 				}
 				if found == number && from >= 0 && first+from <= int64(len(b)) {
-					return (&pdfLexer{b: b[first+from:]}).value(0)
+					object := b[first+from:]
+					return (&pdfLexer{b: object[:min(len(object), pdfObject)]}).value(0)
 				}
 			}
 			return nil
@@ -369,16 +372,17 @@ func (p *pdf) objectIn(container, number int64) any {
 	return nil
 }
 
-// at reads values from an offset on.
-func (p *pdf) at(offset int64) (*pdfLexer, bool) {
-	b, err := p.in.bytes(offset, pdfObject)
+// at reads values from an offset on, as far as the limit goes.
+func (p *pdf) at(offset int64, limit int) (*pdfLexer, bool) {
+	b, err := p.in.bytes(offset, limit)
 	return &pdfLexer{b: b}, err == nil
 }
 
 // pdfLexer reads the values of a PDF. Strings are read over.
 type pdfLexer struct {
-	b  []byte
-	at int
+	b      []byte
+	at     int
+	values int // that were read
 }
 
 const (
@@ -413,7 +417,7 @@ func (l *pdfLexer) word() string {
 // at the end of what there is to read.
 func (l *pdfLexer) value(depth int) any {
 	l.skipSpace()
-	if l.at >= len(l.b) || depth > pdfDepth {
+	if l.values++; l.at >= len(l.b) || depth > pdfDepth || l.values > pdfValues {
 		l.at = len(l.b)
 		return nil
 	}

@@ -109,7 +109,7 @@ func (p *picture) bounded() error {
 	return nil
 }
 
-// decoding is held by the one picture of this process that is being decoded.
+// decoding is held by the one picture of this process that is being looked at.
 var decoding = make(chan struct{}, 1)
 
 // draw fills in what there is to say of a picture, and gives it its clean bytes.
@@ -118,27 +118,19 @@ func (f *File) draw(in *reader, format format, scratch func() (*os.File, error))
 	if err != nil {
 		return fmt.Errorf("make a scratch file: %w", err)
 	}
+	select {
+	case decoding <- struct{}{}:
+	case <-in.ctx.Done():
+		return in.ctx.Err()
+	}
+	defer func() { <-decoding }()
 	out := &output{ctx: in.ctx, file: file}
-	buffered := bufio.NewWriterSize(out, 64<<10)
-	p, err := format.clean(in, buffered)
-	if err == nil {
-		err = buffered.Flush()
-	}
-	if err == nil {
-		err = p.bounded()
-	}
+	p, err := cleanWithin(in, patience, format, out)
 	if err != nil {
-		return out.verdict(in, err, format.mediaType)
+		return err
 	}
 	f.Width, f.Height = p.shown()
-
 	if !p.undecodable {
-		select {
-		case decoding <- struct{}{}:
-		case <-in.ctx.Done():
-			return in.ctx.Err()
-		}
-		defer func() { <-decoding }()
 		err := f.decode(in, p, format, out)
 		if p.working > heavy {
 			debug.FreeOSMemory()
@@ -149,6 +141,27 @@ func (f *File) draw(in *reader, format format, scratch func() (*os.File, error))
 	}
 	f.Content = io.NewSectionReader(file, 0, out.size)
 	return nil
+}
+
+// cleanWithin writes the clean picture to out. What takes too long is refused, or its sender would try again for ever.
+func cleanWithin(in *reader, patience time.Duration, format format, out *output) (*picture, error) {
+	hurried, cancel := context.WithTimeout(in.ctx, patience)
+	defer cancel()
+	buffered := bufio.NewWriterSize(out, 64<<10)
+	p, err := format.clean(newReader(hurried, in.source, in.size), buffered)
+	if err == nil {
+		err = buffered.Flush()
+	}
+	if err == nil {
+		err = p.bounded()
+	}
+	switch {
+	case err == nil:
+		return p, nil
+	case in.ctx.Err() == nil && hurried.Err() != nil:
+		return nil, refuse(PictureTooLarge, "The picture takes more than %d seconds to look through. Send a simpler one.", int(patience.Seconds()))
+	}
+	return nil, out.verdict(in, err, format.mediaType)
 }
 
 // decode makes a thumbnail of the clean picture in out, and writes it anew if it has to be turned.

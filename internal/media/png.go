@@ -21,6 +21,11 @@ var (
 	pngColours = []string{"gAMA", "cHRM", "sRGB", "iCCP", "cICP"}
 )
 
+// pngLengths are what chunks have at most that say a little.
+var pngLengths = map[string]int{
+	"PLTE": 768, "IEND": 0, "tRNS": 256, "gAMA": 4, "cHRM": 32, "sRGB": 1, "cICP": 4, "sBIT": 4, "bKGD": 6, "pHYs": 9, "acTL": 8, "fcTL": 26,
+}
+
 // cleanPNG keeps the chunks that say how to draw the picture, with their frames if it moves. Texts, Exif, times
 // and all other chunks go; so does what comes behind the end. The orientation in Exif is not applied to
 // pictures that move: no viewer does.
@@ -112,6 +117,9 @@ func copyChunk(r io.Reader, out io.Writer, head []byte, length int64) error {
 // readChunk reads the size of the picture, and how much memory decoding takes: four bytes for a
 // pixel, one if it is gray, or twice that if it has sixteen bits of a colour, and the passes of an interlaced one once more.
 func (p *picture) readChunk(kind string, body []byte) error {
+	if most, bounded := pngLengths[kind]; bounded && len(body) > most {
+		return errDamaged // there is something else in it
+	}
 	switch kind {
 	case "IHDR":
 		if len(body) != 13 {

@@ -17,6 +17,8 @@ const (
 	maxTIFFPages  = 10_000
 	maxTIFFTags   = 4 << 20 // bytes of all lists of tags
 	maxTIFFPieces = 1 << 18 // strips and tiles of all pages
+
+	maxTIFFNumbers = 1 << 20 // values of the tags that are read
 )
 
 // The tags that are read here.
@@ -40,6 +42,13 @@ const (
 	tagICC          = 34675
 )
 
+// tiffRead are those whose values are looked at.
+var tiffRead = map[uint16]bool{
+	tagWidth: true, tagHeight: true, tagBits: true, tagCompression: true, tagPhotometric: true, tagStripOffsets: true, tagSamples: true,
+	tagRows: true, tagStripCounts: true, tagPlanar: true, tagTileWidth: true, tagTileHeight: true, tagTileOffsets: true,
+	tagTileCounts: true, tagExtraSamples: true, orientationTag: true,
+}
+
 // tiffDrawn are the tags that say how to draw a page. All others go, those of descriptions, devices,
 // places, programs and makers among them, and lists of tags that are reached only through others.
 var tiffDrawn = map[uint16]bool{
@@ -51,6 +60,9 @@ var tiffDrawn = map[uint16]bool{
 	tagExtraSamples: true, 339: true, 340: true, 341: true, 342: true, tagJPEGTables: true, 529: true, 530: true, 531: true, 532: true,
 	tagICC: true,
 }
+
+// tiffPlaces are the tags that say where the strips and tiles stand. They have a number for each of them.
+var tiffPlaces = map[uint16]bool{tagStripOffsets: true, tagStripCounts: true, tagTileOffsets: true, tagTileCounts: true}
 
 // tiffSizes are the bytes of a value of each type.
 var tiffSizes = []int64{0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4}
@@ -123,11 +135,13 @@ type tiffFile struct {
 	in    *reader
 	order binary.ByteOrder
 	spans []span
+	// numbersRead counts the values of all pages.
+	numbersRead int
 }
 
 // keep takes over bytes as they are.
 func (t *tiffFile) keep(from, to int64) error {
-	if from < 0 || from >= t.in.size || len(t.spans) > 4*maxTIFFPieces {
+	if from < 0 || from >= t.in.size || len(t.spans) > maxTIFFPieces {
 		return errDamaged
 	}
 	to = min(to, t.in.size)
@@ -216,7 +230,13 @@ func (t *tiffFile) readPage(offset int64) (*tiffPage, int64, error) {
 				return nil, 0, err
 			}
 		}
-		page.values[tag] = t.numbers(entry, value)
+		page.values[tag] = []int64{}
+		if tiffRead[tag] {
+			page.values[tag] = t.numbers(entry, value)
+		}
+		if t.numbersRead += len(page.values[tag]); t.numbersRead > maxTIFFNumbers {
+			return nil, 0, refuse(PictureTooLarge, "The scan is too large: it has too many pages, or they are in too many pieces.")
+		}
 		page.list = append(page.list, entry...)
 	}
 	next := int64(t.order.Uint32(entries[n:]))
@@ -249,7 +269,13 @@ func (t *tiffFile) keepValue(tag uint16, from, size int64) ([]byte, error) {
 	if err := t.keep(from, from+size); err != nil {
 		return nil, err
 	}
-	return t.in.bytes(from, int(min(size, 4*maxTIFFPieces)))
+	limit := int64(64) // of what is read of anything but the places of strips and tiles
+	if tiffPlaces[tag] {
+		if limit = 4 * maxTIFFPieces; size > limit {
+			return nil, errDamaged
+		}
+	}
+	return t.in.bytes(from, int(min(size, limit)))
 }
 
 // numbers are the whole numbers in the values of a tag.
@@ -298,8 +324,8 @@ func (t *tiffFile) keepPieces(page *tiffPage) error {
 			return err
 		}
 	}
-	// Only the first few numbers are needed from here on.
-	for _, tag := range []uint16{tagStripOffsets, tagTileOffsets, tagStripCounts, tagTileCounts} {
+	// Where they stand is of no use from here on.
+	for tag := range tiffPlaces {
 		page.values[tag] = nil
 	}
 	return nil

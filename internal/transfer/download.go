@@ -38,7 +38,7 @@ func (t *transfers) download(w http.ResponseWriter, r *http.Request, as visit, p
 		return
 	}
 	w.Header().Set("Cache-Control", "private, no-store")
-	if address != "" {
+	if address != "" && r.Method == http.MethodGet { // which it is signed for
 		http.Redirect(w, r, address, http.StatusFound)
 		return
 	}
@@ -62,6 +62,11 @@ func (t *transfers) download(w http.ResponseWriter, r *http.Request, as visit, p
 	w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	w.Header().Set("ETag", `"`+content.Tag+`"`)
+	if strings.Contains(r.Header.Get("Range"), ",") {
+		// Of several ranges all is sent: put together they would be read by another goroutine, beyond the end of this.
+		r = r.Clone(r.Context())
+		r.Header.Del("Range")
+	}
 	http.ServeContent(&patient{w, http.NewResponseController(w), t.Patience.Write, false}, r, "", time.Time{}, reader)
 	if reader.failed != nil && r.Context().Err() == nil {
 		if failure := new(chat.Error); !errors.As(reader.failed, &failure) {

@@ -22,6 +22,8 @@ const (
 	uploadsAtOnce = 40
 	// uploadsEach bounds those of one person.
 	uploadsEach = 6
+	// receiveTime bounds what the server does with a piece. With the last one it looks at the whole file.
+	receiveTime = 2 * time.Minute
 )
 
 // uploads answers by the tus protocol. The library speaks it; what there is of an upload chat knows.
@@ -39,7 +41,7 @@ func newUploads(options Options) (*uploads, error) {
 	composer.UseTerminater(store)
 	protocol, err := handler.NewUnroutedHandler(handler.Config{
 		StoreComposer: composer, MaxSize: options.Chat.FileSizeLimit(), NetworkTimeout: options.Patience.Silence,
-		GracefulRequestCompletionTimeout: time.Minute,
+		GracefulRequestCompletionTimeout: time.Millisecond, // for which each request leaves goroutines; what is under way has a time of its own
 		Cors:                             &handler.CorsConfig{Disable: true},
 		Logger:                           exp.New(exp.NewTextHandler(io.Discard, nil)), // what is ours we log ourselves
 	})
@@ -237,7 +239,7 @@ func (u *tusUpload) WriteChunk(ctx context.Context, offset int64, from io.Reader
 	for {
 		n, err := readPiece(from, piece, u.store.pieceTime)
 		if n > 0 {
-			if received := u.store.chat.ReceivePiece(ctx, u.visit.actor, u.id, offset+written, piece[:n]); received != nil {
+			if received := u.receive(ctx, u.visit.actor, u.id, offset+written, piece[:n]); received != nil {
 				return written, u.store.answer(ctx, received)
 			}
 			written += int64(n)
@@ -264,6 +266,13 @@ func readPiece(from io.Reader, piece []byte, limit time.Duration) (n int, err er
 		}
 	}
 	return n, err
+}
+
+// receive keeps a piece, also of a client that is gone by now.
+func (u *tusUpload) receive(ctx context.Context, actor chat.Actor, id chat.FileID, at int64, piece []byte) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), receiveTime)
+	defer cancel()
+	return u.store.chat.ReceivePiece(ctx, actor, id, at, piece)
 }
 
 // GetReader is not for here: downloads have addresses of their own.
