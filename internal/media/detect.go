@@ -201,7 +201,7 @@ func detectInZip(in *reader, found string) (string, error) {
 		return found, errDamaged
 	}
 	r := bufio.NewReader(io.NewSectionReader(in, d.offset, d.size))
-	var office, macros, contentTypes = "", false, false
+	office, macros, contentTypes := "", false, false
 	for left := d.size; left > 0; {
 		var entry [zipEntrySize]byte
 		if _, err := io.ReadFull(r, entry[:]); err != nil || string(entry[:4]) != zipEntry {
