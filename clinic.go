@@ -104,7 +104,7 @@ type clinicSet struct {
 	KeepArchived       *bool   `negatable:"" help:"Leave archived conversations archived when a message arrives."`
 	GroupSizeLimit     *int    `placeholder:"N" help:"How many people a group holds, 2 to 1000."`
 	RetentionDays      *int    `placeholder:"DAYS" help:"How long the content of deleted groups is kept before it is erased, 0 to 36500."`
-	LegalHold          *bool   `negatable:"" help:"Erase nothing, however old."`
+	LegalHold          *bool   `negatable:"" help:"Erase no messages, however old, nor files that were sent, but for infected ones."`
 	FileQuota          *int    `placeholder:"MB" help:"How many megabytes (of 1,048,576 bytes) of files it may have, 0 to 100000000. With less than it has, nothing goes and nothing comes."`
 	SupportContact     *string `placeholder:"TEXT" help:"Whom people turn to for help."`
 

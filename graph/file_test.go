@@ -262,9 +262,13 @@ func (p *person) resumes(url string, content []byte) {
 // eventually waits for what another goroutine of the server does by itself.
 func (w *world) eventually(what string, is func() bool) {
 	w.t.Helper()
-	for until := time.Now().Add(patience); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(until) {
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for giveUp := time.After(patience); !is(); {
+		select {
+		case <-giveUp:
 			w.t.Fatalf("%s: it does not come", what)
+		case <-again.C:
 		}
 	}
 }

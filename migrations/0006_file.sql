@@ -99,8 +99,6 @@ CREATE TABLE file_store (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     -- Of this database, which stands in the place too.
     id uuid NOT NULL DEFAULT gen_random_uuid(),
-    identity text,
-    -- Those that had them before, to which one may go back.
-    former text[] NOT NULL DEFAULT '{}'
+    identity text
 );
 INSERT INTO file_store DEFAULT VALUES;

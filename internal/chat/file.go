@@ -461,7 +461,7 @@ func (c *Content) Open(ctx context.Context, from int64) (io.ReadCloser, error) {
 
 // Address is where it can be fetched without us, empty if it can't. It says what the answer's headers shall be.
 func (c *Content) Address(ctx context.Context, life time.Duration, mediaType, disposition string) (string, error) {
-	return c.files.address(ctx, c.blob, life, mediaType, disposition)
+	return c.files.Store.Address(ctx, c.blob, life, blob.Presentation{ContentType: mediaType, ContentDisposition: disposition})
 }
 
 // blobName is the name of a part of a file in the store.

@@ -55,14 +55,12 @@ func (s *Service) ClaimFiles(ctx context.Context, anew bool) error {
 	}
 	s.files.identity = identity
 	const query = `
-		SELECT id, COALESCE(identity = $1, false) AS ours, $1 = ANY (former) AS was_ours,
-			EXISTS (SELECT FROM files WHERE state IN ('UPLOADING', 'READY')) AS used
+		SELECT id, COALESCE(identity = $1, false) AS ours, EXISTS (SELECT FROM files WHERE state IN ('UPLOADING', 'READY')) AS used
 		FROM file_store`
 	var store struct {
-		ID      string
-		Ours    bool
-		WasOurs bool `db:"was_ours"`
-		Used    bool
+		ID   string
+		Ours bool
+		Used bool
 	}
 	if err := s.db.GetContext(ctx, &store, query, identity); err != nil {
 		return fmt.Errorf("read which store is ours: %w", err)
@@ -84,10 +82,7 @@ func (s *Service) ClaimFiles(ctx context.Context, anew bool) error {
 			return err
 		}
 	}
-	const claim = `
-		UPDATE file_store SET identity = $1,
-			former = array_remove(CASE WHEN identity IS NULL THEN former ELSE array_append(former, identity) END, $1)`
-	if _, err := s.db.ExecContext(ctx, claim, identity); err != nil {
+	if _, err := s.db.ExecContext(ctx, `UPDATE file_store SET identity = $1`, identity); err != nil {
 		return fmt.Errorf("write down which store is ours: %w", err)
 	}
 	return nil
@@ -155,10 +150,6 @@ func (f *files) searched(rows []File) []File {
 	return rows
 }
 
-func (f *files) address(ctx context.Context, name string, life time.Duration, mediaType, disposition string) (string, error) {
-	return f.Store.Address(ctx, name, life, blob.Presentation{ContentType: mediaType, ContentDisposition: disposition})
-}
-
 // announced is the media type that a client may announce. What will not be taken is refused before it is sent.
 func (f *files) announced(mediaType string) (string, *Error) {
 	if mediaType == "" {
@@ -196,8 +187,9 @@ type Upload struct {
 	// Length is how many there will be.
 	Length int64 `db:"length"`
 	// Pieces is in how many pieces they came.
-	Pieces    int `db:"pieces"`
-	announced []byte
+	Pieces int `db:"pieces"`
+	// Announced is the SHA-256 that they shall have, if that was said.
+	Announced []byte `db:"announced_sha256"`
 }
 
 // UploadOf returns the upload of a file that the actor announced, until it is sent.
@@ -209,10 +201,7 @@ func (s *Service) UploadOf(ctx context.Context, actor Actor, id FileID) (*Upload
 		SELECT ` + fileColumns + `, CASE WHEN state = 'UPLOADING' THEN size ELSE received END AS length, announced_sha256,
 			(SELECT count(*) FROM file_pieces WHERE file_id = files.id) AS pieces
 		FROM files WHERE uploader_id = $1 AND id = $2 AND state <> 'REMOVED' AND message_id IS NULL`
-	var found struct {
-		Upload
-		Announced []byte `db:"announced_sha256"`
-	}
+	var found Upload
 	err := s.db.GetContext(ctx, &found, query, actor.User.ID, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, notFound("file", "id")
@@ -220,8 +209,7 @@ func (s *Service) UploadOf(ctx context.Context, actor Actor, id FileID) (*Upload
 	if err != nil {
 		return nil, fmt.Errorf("find the upload: %w", err)
 	}
-	found.Upload.announced = found.Announced
-	return &found.Upload, nil
+	return &found, nil
 }
 
 // ReceivePiece takes the bytes of an upload from a place on, which must be where it has come to; otherwise the
@@ -313,7 +301,7 @@ func (s *Service) finish(ctx context.Context, actor Actor, upload *Upload, last 
 		return err
 	}
 	defer whole.Close()
-	if upload.announced != nil && !bytes.Equal(upload.announced, digest) {
+	if upload.Announced != nil && !bytes.Equal(upload.Announced, digest) {
 		return s.refuseFile(ctx, actor, upload, refuse(CodeFileDigestMismatch, "What arrived does not have the SHA-256 that was announced: send the file again."))
 	}
 	var rewritten *os.File

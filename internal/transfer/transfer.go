@@ -184,7 +184,6 @@ var statuses = map[chat.ErrorCode]int{
 	chat.CodeFileAlreadySent: http.StatusConflict,
 	chat.CodeFileInfected:    http.StatusForbidden,
 	chat.CodeFileNotScanned:  http.StatusForbidden,
-	chat.CodeFileTooLarge:    http.StatusRequestEntityTooLarge,
 	chat.CodeFileLost:        http.StatusNotFound,
 	tooSlow.Code:             http.StatusRequestTimeout,
 }

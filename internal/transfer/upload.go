@@ -239,7 +239,7 @@ func (u *tusUpload) WriteChunk(ctx context.Context, offset int64, from io.Reader
 	for {
 		n, err := readPiece(from, piece, u.store.pieceTime)
 		if n > 0 {
-			if received := u.receive(ctx, u.visit.actor, u.id, offset+written, piece[:n]); received != nil {
+			if received := u.receive(ctx, offset+written, piece[:n]); received != nil {
 				return written, u.store.answer(ctx, received)
 			}
 			written += int64(n)
@@ -269,10 +269,10 @@ func readPiece(from io.Reader, piece []byte, limit time.Duration) (n int, err er
 }
 
 // receive keeps a piece, also of a client that is gone by now.
-func (u *tusUpload) receive(ctx context.Context, actor chat.Actor, id chat.FileID, at int64, piece []byte) error {
+func (u *tusUpload) receive(ctx context.Context, at int64, piece []byte) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), receiveTime)
 	defer cancel()
-	return u.store.chat.ReceivePiece(ctx, actor, id, at, piece)
+	return u.store.chat.ReceivePiece(ctx, u.visit.actor, u.id, at, piece)
 }
 
 // GetReader is not for here: downloads have addresses of their own.
