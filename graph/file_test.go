@@ -1180,6 +1180,27 @@ func claims(t *testing.T, of *world, place string, anew bool) error {
 	return service.ClaimFiles(t.Context(), anew)
 }
 
+// So it is when all servers of a clinic are started for the first time at once.
+func TestServersThatStartTogetherTakeANewPlaceForTheFiles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for range 20 {
+		place, start, answers := t.TempDir(), make(chan struct{}), make(chan error, 4)
+		for range cap(answers) {
+			go func() {
+				<-start
+				answers <- claims(t, w, place, true)
+			}()
+		}
+		close(start)
+		for range cap(answers) {
+			if err := <-answers; err != nil {
+				t.Errorf("a server says %v", err)
+			}
+		}
+	}
+}
+
 func TestTheFilesOfAnotherDatabaseAreNotTaken(t *testing.T) {
 	t.Parallel()
 	w, other := newWorld(t), newWorld(t)

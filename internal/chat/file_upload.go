@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 
 	"corridor/internal/blob"
 	"corridor/internal/clamav"
@@ -54,19 +55,25 @@ func (s *Service) ClaimFiles(ctx context.Context, anew bool) error {
 		return err
 	}
 	s.files.identity = identity
+	return postgres.InTx(ctx, s.db, func(tx *sqlx.Tx) error { return s.files.claim(ctx, tx, anew) })
+}
+
+// claim has the row locked while it looks at the store and writes into it: of processes that start together on a
+// new one, the others find it taken by their own database.
+func (f *files) claim(ctx context.Context, tx *sqlx.Tx, anew bool) error {
 	const query = `
 		SELECT id, COALESCE(identity = $1, false) AS ours, EXISTS (SELECT FROM files WHERE state IN ('UPLOADING', 'READY')) AS used
-		FROM file_store`
+		FROM file_store FOR UPDATE`
 	var store struct {
 		ID   string
 		Ours bool
 		Used bool
 	}
-	if err := s.db.GetContext(ctx, &store, query, identity); err != nil {
+	if err := tx.GetContext(ctx, &store, query, f.identity); err != nil {
 		return fmt.Errorf("read which store is ours: %w", err)
 	}
-	s.files.database = store.ID
-	owner, err := s.files.owner(ctx)
+	f.database = store.ID
+	owner, err := f.owner(ctx)
 	switch {
 	case err != nil:
 		return err
@@ -78,11 +85,11 @@ func (s *Service) ClaimFiles(ctx context.Context, anew bool) error {
 		return ErrFilesElsewhere
 	}
 	if owner == "" {
-		if err := s.files.own(ctx); err != nil {
+		if err := f.own(ctx); err != nil {
 			return err
 		}
 	}
-	if _, err := s.db.ExecContext(ctx, `UPDATE file_store SET identity = $1`, identity); err != nil {
+	if _, err := tx.ExecContext(ctx, `UPDATE file_store SET identity = $1`, f.identity); err != nil {
 		return fmt.Errorf("write down which store is ours: %w", err)
 	}
 	return nil
