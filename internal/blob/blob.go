@@ -101,16 +101,18 @@ func Open(ctx context.Context, location string, options Options) (Store, error) 
 	return openS3(ctx, at, options)
 }
 
-// probe writes, reads and removes a blob. Should it be cut short, what it leaves behind is a folder to
-// which nothing refers.
+// probes is the folder of what is written to see whether it can be read. It bears no UUID: to who starts at the
+// same time, or after one that was killed, it is no folder with files.
+const probes = "corridor.probes"
+
+// probe writes, reads and removes a blob. Should it be cut short, a few bytes stay behind.
 func probe(ctx context.Context, store Store) error {
-	folder := uuid.NewString()
-	name, content := folder+"/probe", []byte("Can this be read again?")
+	name, content := probes+"/"+uuid.NewString(), []byte("Can this be read again?")
 	if err := store.Put(ctx, name, bytes.NewReader(content), int64(len(content))); err != nil {
 		return err
 	}
 	read, err := readAll(ctx, store, name)
-	if err := errors.Join(err, store.RemoveAll(ctx, folder)); err != nil {
+	if err := errors.Join(err, store.Remove(ctx, name)); err != nil {
 		return err
 	}
 	if !bytes.Equal(read, content) {
