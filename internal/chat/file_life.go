@@ -30,8 +30,12 @@ func (s *Service) SweepFiles(ctx context.Context) (removed int, err error) {
 	if s.files == nil {
 		return 0, nil
 	}
-	if owner, err := s.files.owner(ctx); err != nil || owner != s.files.database {
-		return 0, errors.Join(err, ErrAnotherStore)
+	owner, err := s.files.owner(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read whose store it is: %w", err)
+	}
+	if owner != s.files.database {
+		return 0, ErrAnotherStore
 	}
 	for {
 		n, err := s.sweepFiles(ctx)
