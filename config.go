@@ -247,7 +247,7 @@ type serverSettings struct {
 	Replica   string        `name:"replica-url" env:"CORRIDOR_REPLICA_URL" placeholder:"URL" help:"A streaming standby of the database in DATABASE_URL, which answers queries as far as it keeps up. Prefer the variable: others on this machine can see flags."`
 	LogLevel  string        `env:"CORRIDOR_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"What to log: debug, info, warn or error (${default}). Logs go to standard error, as JSON unless that is a terminal."`
 	DrainTime time.Duration `env:"CORRIDOR_DRAIN_TIME" default:"10s" placeholder:"TIME" help:"How long stopping may take: requests are finished and sockets closed within it (${default})."`
-	Demo      *bool         `env:"CORRIDOR_DEMO" negatable:"" help:"Make the demo clinic when there is no clinic yet. Without a database URL this is the default."`
+	Demo      *bool         `env:"CORRIDOR_DEMO" negatable:"" help:"Make the demo clinic when there is no clinic yet, and let whoever comes sign in as its people. Without a database URL this is the default."`
 
 	origins []string
 	level   slog.Level

@@ -82,3 +82,5 @@ require (
 )
 
 tool github.com/99designs/gqlgen
+
+ignore ./web/node_modules

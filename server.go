@@ -37,6 +37,7 @@ import (
 	"corridor/internal/eventlog"
 	"corridor/internal/postgres"
 	"corridor/internal/transfer"
+	"corridor/web"
 )
 
 // The ways to end.
@@ -171,10 +172,13 @@ type server struct {
 	database *database
 	// events are the connections of the event log: what people do must not hold up what they hear.
 	events *sqlx.DB
-	// api is there when the server is ready, and before it transfers and metrics, a prometheus.Registry.
+	// api is there when the server is ready, and before it all else that is not there from the beginning.
 	api       atomic.Pointer[graph.Handler]
 	transfers atomic.Pointer[http.Handler]
+	demo      atomic.Pointer[http.Handler]
 	metrics   atomic.Pointer[prometheus.Registry]
+	// redirects is the origin that downloads are redirected to, or "".
+	redirects atomic.Pointer[string]
 	draining  atomic.Bool
 }
 
@@ -311,6 +315,10 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	}
 	metrics.MustRegister(log, api, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewDBStatsCollector(s.database.DB.DB, "requests"), collectors.NewDBStatsCollector(s.events.DB, "events"))
+	if s.settings.demo(s.settings.databaseSettings) {
+		signIn := newDemoSignIn(service, key, s.logger, allowed)
+		s.demo.Store(&signIn)
+	}
 	s.metrics.Store(metrics)
 	s.transfers.Store(&transfers)
 	s.api.Store(api)
@@ -355,6 +363,11 @@ func (s *server) openFiles(ctx context.Context, service *chat.Service) error {
 	if err != nil {
 		return fmt.Errorf("CORRIDOR_FILES (--files): %w", err)
 	}
+	redirects, err := blob.Origin(ctx, store)
+	if err != nil {
+		return fmt.Errorf("CORRIDOR_FILES (--files): %w", err)
+	}
+	s.redirects.Store(&redirects)
 	service.UseFiles(chat.Files{Store: store, MaxSize: int64(s.settings.FileSize) * chat.Megabyte, Types: s.settings.types, Scanner: s.settings.scanner})
 	switch err := service.ClaimFiles(ctx, s.settings.NewFiles); {
 	case errors.Is(err, chat.ErrAnotherStore):
@@ -492,10 +505,28 @@ func (s *server) routes() http.Handler {
 		}
 		promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 2, Timeout: 10 * time.Second}).ServeHTTP(w, r)
 	})
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		transfer.Refuse(w, http.StatusNotFound, "NOT_FOUND", "There is nothing here. The API is at /graphql.")
+	client := web.NewHandler(web.Options{StoreOrigin: s.storeOrigin})
+	mux.Handle("/", client)
+	mux.HandleFunc(demoPath, func(w http.ResponseWriter, r *http.Request) {
+		signIn := s.demo.Load()
+		switch {
+		case !s.settings.demo(s.settings.databaseSettings):
+			client.ServeHTTP(w, r) // which knows no such address
+		case signIn == nil:
+			starting(w)
+		default:
+			(*signIn).ServeHTTP(w, r)
+		}
 	})
 	return s.guard(mux)
+}
+
+// storeOrigin is the origin that downloads are redirected to. That of a bucket is known when it was opened.
+func (s *server) storeOrigin() (origin string, known bool) {
+	if origin := s.redirects.Load(); origin != nil {
+		return *origin, true
+	}
+	return "", blob.IsDirectory(s.settings.Files)
 }
 
 // unready says in a word why the server does not do its work, if it does not.
@@ -564,8 +595,13 @@ func (s *server) welcome(clinics []chat.Clinic) {
 	if s.address.IP.IsUnspecified() {
 		host = "localhost"
 	}
-	address := "http://" + net.JoinHostPort(host, strconv.Itoa(s.address.Port)) + "/graphql"
-	fmt.Fprintf(s.stdout, "Corridor answers at %s (Ctrl-C stops it).\n", address)
+	site := "http://" + net.JoinHostPort(host, strconv.Itoa(s.address.Port))
+	if web.Included() {
+		fmt.Fprintf(s.stdout, "The chat is at %s/ and the explorer of the API at %[1]s/explorer\n", site)
+	} else {
+		fmt.Fprintln(s.stdout, "The chat and the explorer are not in this program: make run builds them in where Node.js 20.19 or later is installed.")
+	}
+	fmt.Fprintf(s.stdout, "Corridor answers at %s/graphql (Ctrl-C stops it).\n", site)
 	token, settings := s.tokenCommand()
 	isDemo := func(c chat.Clinic) bool { return c.Name == demo.Clinic }
 	switch {
@@ -580,10 +616,10 @@ func (s *server) welcome(clinics []chat.Clinic) {
 The demo clinic, %s, is there to look around in. In another terminal%s, as %s (or %s):
 
   TOKEN=$(%s --email %[3]s)
-  curl -s %[6]s -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \
+  curl -s %[6]s/graphql -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \
     -d '{"query":"{ viewer { name unreadMessageCount conversations { nodes { unreadCount lastMessage { text sender { name } } } } } }"}'
 
-`, demo.Clinic, settings, demo.Introduced[0], demo.Introduced[1], token, address)
+`, demo.Clinic, settings, demo.Introduced[0], demo.Introduced[1], token, site)
 }
 
 // tokenCommand is the command that makes tokens for this server, and what must be set for it, in words.

@@ -28,6 +28,8 @@ import (
 	"corridor/internal/demo"
 	"corridor/internal/pgtest"
 	"corridor/internal/postgres"
+	"corridor/internal/s3test"
+	"corridor/web"
 )
 
 func TestTheFirstStartMakesADemoClinicAndTheSecondDoesNot(t *testing.T) {
@@ -297,6 +299,13 @@ func TestTheWelcomeCanBePasted(t *testing.T) {
 
 		s.welcome([]chat.Clinic{{Name: demo.Clinic}})
 
+		chat, api := "at http://[::1]:8080/ and the explorer of the API at http://[::1]:8080/explorer\n", "Corridor answers at http://[::1]:8080/graphql (Ctrl-C stops it).\n"
+		if !web.Included() {
+			chat = "not in this program: make run builds them in"
+		}
+		if before, _, ok := strings.Cut(said.String(), api); !ok || !strings.Contains(before, chat) {
+			t.Errorf("with %q it says first: %s", url, said.String())
+		}
 		if want := "\n  TOKEN=$(" + os.Args[0] + " token --email " + ann + ")\n  curl "; !strings.Contains(said.String(), want) || !strings.Contains(said.String(), needs) {
 			t.Errorf("with %q it says: %s", url, said.String())
 		}
@@ -308,6 +317,35 @@ func TestTheWelcomeCanBePasted(t *testing.T) {
 	}
 }
 
+// A page may follow the redirects of downloads, so it is not served until it is known where they lead.
+func TestWhereDownloadsAreRedirectedToIsKnownWhenABucketIsOpen(t *testing.T) {
+	t.Parallel()
+	for place, wantKnown := range map[string]bool{"/srv/files": true, "s3://files": false} {
+		s := &server{settings: &serveCommand{fileSettings: fileSettings{Files: place}}}
+		if origin, known := s.storeOrigin(); origin != "" || known != wantKnown {
+			t.Errorf("with %s it is %q, %v", place, origin, known)
+		}
+	}
+	bucket := s3test.Server(t)
+	server := starts(t, demoDir(t), append(bucket.Environment(), "CORRIDOR_FILES="+bucket.Location)...)
+	_, origin, _ := strings.Cut(bucket.Location, "endpoint=")
+	origin, _, _ = strings.Cut(origin, "&")
+	origin, err := url.QueryUnescape(origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	response, err := http.Get(server.url + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+
+	if policy := response.Header.Get("Content-Security-Policy"); web.Included() && !strings.Contains(policy, "connect-src 'self' "+origin+";") {
+		t.Errorf("with files at %s the policy is %s", origin, policy)
+	}
+}
+
 func draining() *server {
 	s := &server{}
 	s.draining.Store(true)
@@ -316,7 +354,7 @@ func draining() *server {
 
 func TestUnknownAddressesAreAnsweredAsTheAPIDoes(t *testing.T) {
 	t.Parallel()
-	for _, path := range []string{"/", "/graphql/", "/healthz/x", "/..%2f"} {
+	for _, path := range []string{"/graphql/", "/healthz/x", "/..%2f", "/assets/", "/.gitkeep"} {
 		answer := httptest.NewRecorder()
 		(&server{}).routes().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, path, nil))
 

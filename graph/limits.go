@@ -293,16 +293,25 @@ func (w *walk) needs(set ast.SelectionSet) {
 	}
 }
 
+// typenameRepeats is how many times more often than other fields __typename may stand in one place: Apollo Client
+// writes it into every fragment, and to compare it is cheap.
+const typenameRepeats = 4
+
 // merge counts how often each key stands in selection sets that will be merged,
 // goes on into what those keys select, and returns the number of fields.
 func (w *walk) merge(sets []ast.SelectionSet) (fields int) {
 	inner := make(map[string][]ast.SelectionSet)
+	typenames := 0
 	var unfold func(set ast.SelectionSet)
 	unfold = func(set ast.SelectionSet) {
 		for _, selection := range set {
 			switch selection := selection.(type) {
 			case *ast.Field:
 				fields++
+				if selection.Name == "__typename" && selection.Alias == selection.Name {
+					typenames++
+					continue
+				}
 				inner[selection.Alias] = append(inner[selection.Alias], selection.SelectionSet)
 			case *ast.InlineFragment:
 				unfold(selection.SelectionSet)
@@ -315,6 +324,10 @@ func (w *walk) merge(sets []ast.SelectionSet) (fields int) {
 	}
 	for _, set := range sets {
 		unfold(set)
+	}
+	if most := typenameRepeats * w.limits.Repeats; typenames > most {
+		w.refused = tooLarge("repetitions of __typename", most)
+		return fields
 	}
 	for _, repeated := range inner {
 		if len(repeated) > w.limits.Repeats {

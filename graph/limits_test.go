@@ -270,6 +270,7 @@ func TestEachLimitIsExact(t *testing.T) {
 		}},
 		"depth":       {7, "7 levels of fields", nested},
 		"repeats":     {9, "9 repetitions of one field", func(n int) string { return "{node{" + strings.Repeat("id ", n) + "}}" }},
+		"typenames":   {36, "36 repetitions of __typename", func(n int) string { return "{node{" + strings.Repeat("__typename ", n) + "}}" }},
 		"root fields": {10, "10 fields of the root", func(n int) string { return "{" + strings.Repeat("name ", 5) + strings.Repeat("node{id}", n-5) + "}" }},
 		"aliases":     {5, "5 aliases", func(n int) string { return "{" + repeat(n, "a%d:name ") + "}" }},
 		"directives":  {6, "6 directives", func(n int) string { return "{node{" + repeat(n, "...@skip(if:false){id}") + "}}" }},
@@ -326,6 +327,7 @@ func TestTheWorstAllowedDocumentIsCheap(t *testing.T) {
 	for name, query := range map[string]string{
 		"chains side by side": "{node{" + strings.Repeat(chain, 60) + "}}",
 		"chains in fragments": "{node{" + repeat(60, "...F%d ") + "}}" + repeat(60, "fragment F%d on Node{"+chain+"}"),
+		"names of types":      "{node{" + strings.Repeat("id node{"+strings.Repeat("__typename ", 32)+"} ", 8) + strings.Repeat("... {__typename} ", 200) + "}}",
 		"few keys, many":      "{node{" + strings.Repeat("id name note node{id name note node{id name note}}", 60) + "}}",
 	} {
 		t.Run(name, func(t *testing.T) {

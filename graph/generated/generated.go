@@ -2860,8 +2860,8 @@ interface Conversation implements Node {
   """
   unreadCount: Int!
   """
-  The viewer's read position: ` + "`" + `messages(first: 20, after:)` + "`" + ` begins with the first unread message,
-  ` + "`" + `messages(last: 20, before:)` + "`" + ` shows what was read.
+  The viewer's read position: ` + "`" + `messages(first: 20, after:)` + "`" + ` begins with the first unread message. What was read
+  is before that: ` + "`" + `messages(last: 20, before:)` + "`" + ` with the ` + "`" + `startCursor` + "`" + ` of that page.
   """
   viewerReadCursor: Cursor!
   "Whether the viewer may send messages."
@@ -2934,8 +2934,8 @@ type DirectConversation implements Node & Conversation {
   """
   unreadCount: Int!
   """
-  The viewer's read position: ` + "`" + `messages(first: 20, after:)` + "`" + ` begins with the first unread message,
-  ` + "`" + `messages(last: 20, before:)` + "`" + ` shows what was read.
+  The viewer's read position: ` + "`" + `messages(first: 20, after:)` + "`" + ` begins with the first unread message. What was read
+  is before that: ` + "`" + `messages(last: 20, before:)` + "`" + ` with the ` + "`" + `startCursor` + "`" + ` of that page.
   """
   viewerReadCursor: Cursor!
   "Whether the viewer may send messages."
@@ -3013,8 +3013,8 @@ type GroupConversation implements Node & Conversation {
   """
   unreadCount: Int!
   """
-  The viewer's read position: ` + "`" + `messages(first: 20, after:)` + "`" + ` begins with the first unread message,
-  ` + "`" + `messages(last: 20, before:)` + "`" + ` shows what was read.
+  The viewer's read position: ` + "`" + `messages(first: 20, after:)` + "`" + ` begins with the first unread message. What was read
+  is before that: ` + "`" + `messages(last: 20, before:)` + "`" + ` with the ` + "`" + `startCursor` + "`" + ` of that page.
   """
   viewerReadCursor: Cursor!
   "Whether the viewer may send messages."

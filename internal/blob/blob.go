@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net/url"
 	"os"
 	"regexp"
 	"strings"
@@ -99,6 +100,20 @@ func Open(ctx context.Context, location string, options Options) (Store, error) 
 		return openDisk(ctx, at.directory)
 	}
 	return openS3(ctx, at, options)
+}
+
+// Origin returns the origin of all addresses that a store gives out, such as https://files.s3.eu-west-1.amazonaws.com,
+// or "" if it gives out none.
+func Origin(ctx context.Context, store Store) (string, error) {
+	address, err := store.Address(ctx, probes+"/origin", time.Second, Presentation{})
+	if err != nil || address == "" {
+		return "", err
+	}
+	at, err := url.Parse(address)
+	if err != nil {
+		return "", errors.New("the store gives out addresses that can't be read") // and must not be quoted
+	}
+	return at.Scheme + "://" + at.Host, nil
 }
 
 // probes is the folder of what is written to see whether it can be read. It bears no UUID: to who starts at the

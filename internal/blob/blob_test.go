@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -22,6 +23,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
 	"golang.org/x/sync/errgroup"
 
 	"corridor/internal/s3test"
@@ -749,6 +752,48 @@ func TestSomeStoresHaveNoAddresses(t *testing.T) {
 		if address, err := w.Address(t.Context(), "ward/scan", time.Minute, Presentation{}); address != "" || err != nil {
 			t.Errorf("%T has the address %q, %v", w.Store, address, err)
 		}
+		if origin, err := Origin(t.Context(), w.Store); origin != "" || err != nil {
+			t.Errorf("%T has addresses of %q, %v", w.Store, origin, err)
+		}
+	}
+}
+
+func TestAllAddressesOfAStoreHaveOneOrigin(t *testing.T) {
+	t.Parallel()
+	w, _ := onS3(t)
+
+	origin, err := Origin(t.Context(), w.Store)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	for _, name := range []string{"ward/scan", "another.ward/film"} {
+		if address, err := w.Address(t.Context(), name, time.Minute, Presentation{}); err != nil || !strings.HasPrefix(address, origin+"/") {
+			t.Errorf("%s is at %q, not at %q, %v", name, address, origin, err)
+		}
+	}
+	at, err := url.Parse(origin)
+	if err != nil || origin != at.Scheme+"://"+at.Host || !strings.Contains(w.location, url.QueryEscape(origin)) {
+		t.Errorf("the origin of %s is %q", w.location, origin)
+	}
+}
+
+// AWS puts the bucket before the host, and the region into it.
+func TestAddressesOfAWSNameTheBucketAndTheRegion(t *testing.T) {
+	t.Parallel()
+	at, err := parse("s3://clinic/a?region=eu-central-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := minio.NewCore(at.host, &minio.Options{Creds: credentials.NewStaticV4("key", "secret", ""), Secure: at.secure, Region: at.region})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	origin, err := Origin(t.Context(), &s3{place: at, client: *client})
+
+	if !regexp.MustCompile(`^https://clinic\.s3\..*eu-central-1\.amazonaws\.com$`).MatchString(origin) || err != nil {
+		t.Errorf("it is %q, %v", origin, err)
 	}
 }
 

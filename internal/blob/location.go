@@ -21,6 +21,9 @@ func Check(location string) error {
 	return err
 }
 
+// IsDirectory tells whether a location is a directory, and not a bucket.
+func IsDirectory(location string) bool { return !strings.Contains(location, "://") }
+
 // place is a location taken apart.
 type place struct {
 	directory string

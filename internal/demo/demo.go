@@ -8,9 +8,12 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"corridor/internal/chat"
 )
@@ -39,11 +42,59 @@ yuki.tanaka@lakeside.example,田中ゆき,Physician,Imaging
 zoe.brown@lakeside.example,Zoë Brown,CSR,Front Desk
 `
 
-// Make makes the demo clinic.
-func Make(ctx context.Context, service *chat.Service) error {
+var invented = sync.OnceValues(func() ([]chat.RosterRow, error) {
 	rows, err := chat.ReadRoster(strings.NewReader(roster))
 	if err != nil {
-		return fmt.Errorf("read the demo roster: %w", err)
+		return nil, fmt.Errorf("read the demo roster: %w", err)
+	}
+	return rows, nil
+})
+
+// ErrNobody says that an e-mail address is of nobody who was invented for the demo clinic and is active there.
+var ErrNobody = errors.New("that is nobody of the demo clinic")
+
+// Person returns the person of the demo clinic with an e-mail address. Nobody of another clinic is one, nor who came
+// to this by another roster.
+func Person(ctx context.Context, service *chat.Service, email string) (chat.User, error) {
+	rows, err := invented()
+	if err != nil {
+		return chat.User{}, err
+	}
+	if !slices.ContainsFunc(rows, func(row chat.RosterRow) bool { return row.Email == email }) {
+		return chat.User{}, ErrNobody
+	}
+	user, err := service.FindUser(ctx, email, Clinic)
+	if refused := new(chat.Error); errors.As(err, &refused) {
+		return chat.User{}, ErrNobody
+	}
+	return user, err
+}
+
+// People returns the people of the demo clinic who are active, in the order of its roster.
+func People(ctx context.Context, service *chat.Service) ([]chat.User, error) {
+	rows, err := invented()
+	if err != nil {
+		return nil, err
+	}
+	var people []chat.User
+	for _, row := range rows {
+		person, err := Person(ctx, service, row.Email)
+		if errors.Is(err, ErrNobody) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		people = append(people, person)
+	}
+	return people, nil
+}
+
+// Make makes the demo clinic.
+func Make(ctx context.Context, service *chat.Service) error {
+	rows, err := invented()
+	if err != nil {
+		return err
 	}
 	if _, err := service.ImportRoster(ctx, chat.ImportRosterInput{Clinic: Clinic, Rows: rows, Progress: func(string, int, int) {}}); err != nil {
 		return fmt.Errorf("import the demo roster: %w", err)

@@ -1,0 +1,344 @@
+import { ApolloProvider, useQuery } from "@apollo/client/react"
+import type { ApolloClient } from "@apollo/client"
+import type { MantineColorScheme } from "@mantine/core"
+import { lazy, Suspense, useCallback, useEffect, useMemo, useReducer, useRef, useState } from "react"
+import { UploadsContext, Uploads } from "../features/files/uploads"
+import { Drafts } from "../features/messages/drafts"
+import { Outbox } from "../features/messages/outbox"
+import { newClient } from "../graphql/client"
+import { SessionContext } from "../graphql/context"
+import { type Connectedness, type Event, Stream } from "../graphql/events"
+import { graphql } from "../graphql/generated"
+import type { Session } from "../graphql/session"
+import { Announcer, useAnnounce } from "../ui/Announcer"
+import { ring } from "../ui/chime"
+import { Root } from "../ui/Root"
+import { Toasts } from "../ui/Toasts"
+import { ChatBubble } from "./ChatBubble"
+import { ChatContext, type Windows, windows } from "./state"
+
+// Who only looks at the bubble does not wait for the rest.
+const AllChats = lazy(async () => ({ default: (await import("./AllChats")).AllChats }))
+const ConversationPanel = lazy(async () => ({ default: (await import("./ConversationPanel")).ConversationPanel }))
+const NewChat = lazy(async () => ({ default: (await import("../features/contacts/NewChat")).NewChat }))
+
+const Start = graphql(`
+  query Start {
+    viewer {
+      name
+      unreadConversationCount
+      unreadMessageCount
+      clinic {
+        name
+        supportContact
+        historyChoice
+      }
+      conversations(first: 20, filter: {}) {
+        eventCursor
+        edges {
+          node {
+            id
+            ...LiveConversation
+          }
+        }
+        pageInfo {
+          hasNextPage
+          hasPreviousPage
+          startCursor
+          endCursor
+        }
+      }
+    }
+  }
+`)
+
+const Unread = graphql(`
+  query Unread {
+    viewer {
+      unreadConversationCount
+      unreadMessageCount
+    }
+  }
+`)
+
+/** What is unread, as a host page may show it. */
+export interface UnreadCounts {
+  conversations: number
+  messages: number
+}
+
+export interface ChatProps {
+  session: Session
+  colorScheme: MantineColorScheme
+  showsName: boolean
+  /** Opens what the host page asks for. */
+  requests: EventTarget
+  onUnread: (unread: UnreadCounts) => void
+}
+
+/** The chat of a person who is signed in. */
+export function Chat({ session, colorScheme, ...rest }: ChatProps) {
+  const parts = useMemo<Parts>(() => {
+    const client = newClient(session)
+    return { client, outbox: new Outbox(client), drafts: new Drafts(), uploads: new Uploads({ client, session }) }
+  }, [session])
+  useEffect(
+    () => () => {
+      parts.outbox.close()
+      parts.uploads.close()
+      parts.client.stop()
+    },
+    [parts],
+  )
+  return (
+    <Root colorScheme={colorScheme}>
+      <SessionContext value={session}>
+        <ApolloProvider client={parts.client}>
+          <UploadsContext value={parts.uploads}>
+            <Announcer>
+              <Toasts>
+                <SignedIn {...rest} session={session} parts={parts} />
+              </Toasts>
+            </Announcer>
+          </UploadsContext>
+        </ApolloProvider>
+      </SessionContext>
+    </Root>
+  )
+}
+
+interface Parts {
+  client: ApolloClient
+  outbox: Outbox
+  drafts: Drafts
+  uploads: Uploads
+}
+
+const nothingOpen: Windows = { boxes: [], allChats: { isOpen: false }, isNewChatOpen: false }
+
+function SignedIn({
+  session,
+  parts,
+  showsName,
+  requests,
+  onUnread,
+}: Omit<ChatProps, "colorScheme"> & { parts: Parts }) {
+  const { client, outbox, drafts } = parts
+  const { data, error, refetch } = useQuery(Start, { fetchPolicy: "cache-first" })
+  const [connectedness, setConnectedness] = useState<Connectedness>("connecting")
+  const [open, act] = useReducer(windows, nothingOpen)
+  const bubble = useRef<HTMLButtonElement>(null)
+  const [isDropdownOpen, setIsDropdownOpen] = useState(false)
+  const announce = useAnnounce()
+  const viewer = data?.viewer
+
+  // Handlers of the stream read what is open now, without being made anew for it.
+  const now = useRef(open)
+  useEffect(() => {
+    now.current = open
+  }, [open])
+
+  const countUnread = useThrottled(
+    () => void client.query({ query: Unread, fetchPolicy: "network-only" }).catch(() => undefined),
+    300,
+  )
+
+  const onEvents = useCallback(
+    (events: Event[]) => {
+      for (const event of events) {
+        switch (event.__typename) {
+          case "MessageAdded": {
+            const { conversation, message, notify } = event
+            if (!conversation || !message) break
+            if (message.clientKey) outbox.settle(conversation.id, message.clientKey)
+            if (message.kind !== "TEXT") refetchActive(client, ["Participants"])
+            const isShown = shows(now.current, conversation.id)
+            if (notify.popup && !isShown) act({ type: "popped up", id: conversation.id })
+            if (notify.sound && !(isShown && document.hasFocus())) ring()
+            if ((notify.popup || isShown) && !message.sender?.isViewer) {
+              announce(
+                message.kind === "TEXT"
+                  ? `${message.sender?.name ?? ""}: ${message.text || "sent a file"}`
+                  : message.text,
+              )
+            }
+            break
+          }
+          case "ConversationAdded":
+          case "ConversationLeft":
+            refetchActive(client, ["Participants"])
+            break
+          case "ContactAdded":
+          case "ContactChanged":
+          case "ContactRemoved":
+          case "ContactListChanged":
+            refetchActive(client, ["ChatTargets", "ContactSearch"])
+            break
+        }
+      }
+      if (events.some((event) => event.__typename !== "Heartbeat")) countUnread()
+    },
+    [client, outbox, announce, countUnread],
+  )
+
+  // The stream begins where the first list was read, and goes on by itself.
+  const [start, setStart] = useState<string>()
+  if (!start && viewer) setStart(viewer.conversations.eventCursor)
+  useEffect(() => {
+    if (!start) return
+    const stream = new Stream(start, {
+      client,
+      session,
+      onEvents,
+      onReset: () => {
+        client.cache.evict({ id: "Viewer:{}", fieldName: "conversations" })
+        void client.refetchQueries({ include: "active" })
+      },
+      onConnectedness: setConnectedness,
+    })
+    return () => stream.close()
+  }, [client, session, start, onEvents])
+
+  useEffect(() => {
+    if (viewer) onUnread({ conversations: viewer.unreadConversationCount, messages: viewer.unreadMessageCount })
+  }, [viewer, onUnread])
+
+  useEffect(() => {
+    const onRequest = (request: globalThis.Event) => {
+      if (!(request instanceof CustomEvent)) return
+      const id: unknown = request.detail
+      act(typeof id === "string" ? { type: "opened", id } : { type: "all chats opened" })
+    }
+    requests.addEventListener("open", onRequest)
+    return () => requests.removeEventListener("open", onRequest)
+  }, [requests])
+
+  // A first try that found nobody is made again.
+  const failed = error && !viewer
+  useEffect(() => {
+    if (!failed) return
+    const timer = setInterval(() => void refetch().catch(() => undefined), 3_000)
+    return () => clearInterval(timer)
+  }, [failed, refetch])
+
+  const context = useMemo<ChatContext>(
+    () => ({
+      outbox,
+      drafts,
+      historyChoice: viewer?.clinic.historyChoice ?? false,
+      supportContact: viewer?.clinic.supportContact ?? "",
+    }),
+    [outbox, drafts, viewer?.clinic.historyChoice, viewer?.clinic.supportContact],
+  )
+
+  const openChat = (id: string) => {
+    setIsDropdownOpen(false)
+    act({ type: "opened", id })
+  }
+  const close = (id: string) => {
+    act({ type: "closed", id })
+    bubble.current?.focus()
+  }
+  const newChat = () => {
+    setIsDropdownOpen(false)
+    act({ type: "new chat opened" })
+  }
+  const state = failed ? "interrupted" : connectedness
+  return (
+    <ChatContext value={context}>
+      <div className="chat" data-connection={state}>
+        {showsName && viewer && <bdi className="viewer-name">{viewer.name}</bdi>}
+        <ChatBubble
+          bubble={bubble}
+          unread={viewer?.unreadConversationCount ?? 0}
+          isOpen={isDropdownOpen}
+          onToggle={setIsDropdownOpen}
+          onOpen={openChat}
+          onNewChat={newChat}
+          onAllChats={() => {
+            setIsDropdownOpen(false)
+            act({ type: "all chats opened" })
+          }}
+        />
+        <ConnectionState state={state} />
+        {!open.allChats.isOpen && (
+          <div className="boxes">
+            {open.boxes.map((box) => (
+              <div key={box.id} className="box">
+                <Suspense>
+                  <ConversationPanel
+                    id={box.id}
+                    isAttended={box.isAttended}
+                    takesFocus={box.wasOpened}
+                    onAttend={() => act({ type: "attended", id: box.id })}
+                    onClose={() => close(box.id)}
+                  />
+                </Suspense>
+              </div>
+            ))}
+          </div>
+        )}
+        {open.allChats.isOpen && (
+          <Suspense>
+            <AllChats
+              openId={open.allChats.id}
+              returnTo={bubble}
+              onOpen={openChat}
+              onBack={() => act({ type: "back to all chats" })}
+              onClose={() => act({ type: "all chats closed" })}
+              onNewChat={newChat}
+            />
+          </Suspense>
+        )}
+        {open.isNewChatOpen && (
+          <Suspense>
+            <NewChat opened returnTo={bubble} onClose={() => act({ type: "new chat closed" })} onOpen={openChat} />
+          </Suspense>
+        )}
+      </div>
+    </ChatContext>
+  )
+}
+
+/** Says when what is on the screen may not be all there is. */
+function ConnectionState({ state }: { state: Connectedness }) {
+  const sentence = {
+    live: "",
+    connecting: "Connecting…",
+    interrupted: "No connection. Messages arrive when it is back.",
+    "signed out": "You are signed out.",
+  }[state]
+  return (
+    <span role="status" aria-label="Connection" className={`connection ${state === "live" ? "visually-hidden" : ""}`}>
+      {sentence}
+    </span>
+  )
+}
+
+/** Whether a conversation is on the screen. */
+function shows({ boxes, allChats }: Windows, id: string) {
+  return allChats.isOpen ? allChats.id === id : boxes.some((box) => box.id === id)
+}
+
+/** Asks again what is on the screen and was not told by the event itself. */
+function refetchActive(client: ApolloClient, names: string[]) {
+  for (const query of client.getObservableQueries("active")) {
+    if (query.queryName && names.includes(query.queryName)) query.refetch().catch(() => undefined) // the next event asks again
+  }
+}
+
+/** Does something once for all calls within a time in milliseconds. */
+function useThrottled(act: () => void, time: number) {
+  const latest = useRef(act)
+  useEffect(() => {
+    latest.current = act
+  })
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined)
+  useEffect(() => () => clearTimeout(timer.current), [])
+  return useCallback(() => {
+    timer.current ??= setTimeout(() => {
+      timer.current = undefined
+      latest.current()
+    }, time)
+  }, [time])
+}

@@ -1,0 +1,204 @@
+import { ActionIcon, Alert, Button, Loader } from "@mantine/core"
+import {
+  type ReactNode,
+  useCallback,
+  useEffect,
+  useLayoutEffect,
+  useMemo,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from "react"
+import { VList, type VListHandle } from "virtua"
+import type { MessageLineFragment } from "../../graphql/generated/graphql"
+import { DownIcon } from "../../ui/icons"
+import { day, sameDay } from "../../ui/time"
+import { MessageLine, OutgoingLine } from "./MessageLine"
+import type { Outbox, Outgoing } from "./outbox"
+import { useMarkRead } from "./useMarkRead"
+import { type ConversationRef, type TranscriptLine, useTranscript } from "./useTranscript"
+
+export interface TranscriptProps {
+  conversation: ConversationRef
+  /** The number of the last line there is. */
+  lastSeq: number | undefined
+  outbox: Outbox
+  /** Whether the person looks at it: then what they see counts as read. */
+  isAttended: boolean
+  files: (message: MessageLineFragment) => ReactNode
+}
+
+/** How near to an end, in pixels, the next page is fetched, so that nobody waits for it. */
+const near = 600
+
+/** How far from the end, in pixels, somebody may be and still be taken along by new messages. */
+const atEnd = 60
+
+/** What was said, from the first unread message on, with more in both directions as one scrolls. */
+export function Transcript({ conversation, lastSeq, outbox, isAttended, files }: TranscriptProps) {
+  const transcript = useTranscript(conversation, lastSeq)
+  const { lines, firstUnread, hasPrevious, hasNext, loadPrevious, loadNext, jumpToEnd, error, retry } = transcript
+  const queue = useSyncExternalStore(outbox.subscribe, () => outbox.of(conversation.id))
+  const items = useItems(lines, hasNext ? [] : queue)
+  const list = useRef<VListHandle>(null)
+  const follows = useRef(true)
+  const offset = useRef(0)
+  const [isAway, setIsAway] = useState(false)
+  const markRead = useMarkRead()
+
+  // Whether lines were added at the start, which keeps what is on the screen where it is.
+  const first = items[0]?.key
+  const count = items.length
+  const [grown, setGrown] = useState({ first, count, atStart: false })
+  if (grown.first !== first || grown.count !== count) {
+    setGrown({ first, count, atStart: grown.first !== first && items.some((item) => item.key === grown.first) })
+  }
+
+  const look = useCallback(() => {
+    const view = list.current
+    if (!view || !lines) return
+    const below = view.scrollSize - view.scrollOffset - view.viewportSize
+    // New lines make room below, too: only who scrolls back wants to stay where they are.
+    if (below < atEnd && !hasNext) follows.current = true
+    else if (view.scrollOffset < offset.current - 1) follows.current = false
+    offset.current = view.scrollOffset
+    setIsAway(below > view.viewportSize || hasNext)
+    if (view.scrollOffset < near) loadPrevious()
+    if (below < near) loadNext()
+    if (!isAttended || document.visibilityState !== "visible") return
+    const last = lines[Math.min(view.findItemIndex(view.scrollOffset + view.viewportSize - 8), lines.length - 1)]
+    if (last) markRead(last)
+  }, [lines, hasNext, loadPrevious, loadNext, isAttended, markRead])
+
+  // Where reading goes on when it opens (S12), and at the end as long as the person is there.
+  const opened = useRef(false)
+  useLayoutEffect(() => {
+    const view = list.current
+    if (!view || count === 0) return
+    if (!opened.current) {
+      opened.current = true
+      const unread = firstUnread === undefined ? -1 : items.findIndex((item) => item.line?.seq === firstUnread)
+      if (unread > 0) {
+        view.scrollToIndex(unread, { align: "start", offset: -40 })
+        follows.current = false
+        return
+      }
+    }
+    if (follows.current || items.at(-1)?.outgoing) view.scrollToIndex(count - 1, { align: "end" })
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- it scrolls when lines come, not when anything else changes
+  }, [count, items.at(-1)?.key])
+
+  useEffect(() => {
+    look()
+    document.addEventListener("visibilitychange", look)
+    return () => document.removeEventListener("visibilitychange", look)
+  }, [look, count])
+
+  if (!lines) {
+    return (
+      <div className="transcript" role="log" aria-label="Messages" aria-live="off" aria-busy={!error}>
+        {error ? (
+          <Alert color="red" m="md" title="The messages can't be loaded.">
+            <Button size="xs" onClick={() => void retry()}>
+              Try again
+            </Button>
+          </Alert>
+        ) : (
+          <Loader size="sm" className="transcript-loader" aria-label="Loading" />
+        )}
+      </div>
+    )
+  }
+  const newest = () => {
+    follows.current = true
+    if (hasNext) void jumpToEnd()
+    else list.current?.scrollToIndex(count - 1, { align: "end" })
+  }
+  const lastOwn = lines.findLast((line) => line.message.kind === "TEXT" && line.message.sender?.isViewer)?.id
+  return (
+    <div className="transcript" role="log" aria-label="Messages" aria-live="off">
+      {items.length === 0 && <p className="empty">No messages yet. Say hello!</p>}
+      <VList
+        ref={list}
+        shift={grown.atStart}
+        data={items}
+        className="lines"
+        tabIndex={0}
+        onScroll={look}
+        onResize={look}
+        bufferSize={400}
+      >
+        {(item, index) => (
+          <div key={item.key} className="line">
+            {index === 0 && hasPrevious && <p className="separator">…</p>}
+            {item.day && <p className="separator">{item.day}</p>}
+            {item.line !== undefined && item.line.seq === firstUnread && (
+              <p className="separator unread">New messages</p>
+            )}
+            {item.line && (
+              <MessageLine
+                message={item.line.masked}
+                begins={item.begins}
+                isLastOwn={item.line.id === lastOwn}
+                files={files}
+              />
+            )}
+            {item.outgoing && <Sending outbox={outbox} message={item.outgoing} />}
+          </div>
+        )}
+      </VList>
+      {isAway && (
+        <ActionIcon className="newest" radius="xl" size="lg" aria-label="Newest messages" onClick={newest}>
+          <DownIcon />
+        </ActionIcon>
+      )}
+    </div>
+  )
+}
+
+function Sending({ outbox, message }: { outbox: Outbox; message: Outgoing }) {
+  return (
+    <OutgoingLine message={message} onRetry={() => outbox.retry(message)} onDiscard={() => outbox.discard(message)} />
+  )
+}
+
+interface Item {
+  key: string
+  day: string | undefined
+  begins: boolean
+  line?: TranscriptLine
+  outgoing?: Outgoing
+}
+
+/** How long a person's lines in a row belong together, in milliseconds. */
+const together = 5 * 60_000
+
+/** What the list shows: the lines, and behind them what is on its way. */
+function useItems(lines: TranscriptLine[] | undefined, queue: readonly Outgoing[]): Item[] {
+  return useMemo(() => {
+    const items: Item[] = []
+    const taken = new Set<string>()
+    let before: MessageLineFragment | undefined
+    for (const line of lines ?? []) {
+      const { message } = line
+      const isNewDay = !before || !sameDay(before.sentAt, message.sentAt)
+      items.push({
+        key: line.id,
+        day: isNewDay ? day(message.sentAt) : undefined,
+        begins:
+          isNewDay ||
+          before?.kind !== "TEXT" ||
+          before.sender?.id !== message.sender?.id ||
+          Date.parse(message.sentAt) - Date.parse(before.sentAt) > together,
+        line,
+      })
+      if (message.clientKey) taken.add(message.clientKey)
+      before = message
+    }
+    for (const outgoing of queue) {
+      if (!taken.has(outgoing.clientKey))
+        items.push({ key: outgoing.clientKey, day: undefined, begins: true, outgoing })
+    }
+    return items
+  }, [lines, queue])
+}

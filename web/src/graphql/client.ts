@@ -1,0 +1,33 @@
+import { ApolloClient, ApolloLink, HttpLink } from "@apollo/client"
+import { RetryLink } from "@apollo/client/link/retry"
+import { cache } from "./cache"
+import type { Session } from "./session"
+
+/**
+ * A client of the API. Whatever does not reach the server is tried again: queries change nothing, and mutations
+ * carry a client key under which they are done once (E36).
+ */
+export function newClient(session: Session): ApolloClient {
+  const patient = new RetryLink({
+    delay: { initial: 300, max: 5_000, jitter: true },
+    attempts: { max: 8, retryIf: (error: unknown) => error instanceof TypeError || isBusy(error) },
+  })
+  const http = new HttpLink({ uri: session.endpoint.href, fetch: session.fetch })
+  return new ApolloClient({
+    link: ApolloLink.from([patient, http]),
+    cache: cache(),
+    devtools: { enabled: false },
+    defaultOptions: { watchQuery: { fetchPolicy: "cache-and-network", nextFetchPolicy: "cache-first" } },
+  })
+}
+
+/** The server restarts, or has too much to do: it is there again in a moment. */
+function isBusy(error: unknown) {
+  return (
+    typeof error === "object" &&
+    error !== null &&
+    "statusCode" in error &&
+    Number(error.statusCode) >= 502 &&
+    Number(error.statusCode) <= 504
+  )
+}

@@ -1,0 +1,85 @@
+import {
+  convertCssVariables,
+  createTheme,
+  defaultCssVariablesResolver,
+  MantineProvider,
+  mergeMantineTheme,
+  DEFAULT_THEME,
+  type MantineColorScheme,
+} from "@mantine/core"
+import { type ReactNode, useMemo, useState } from "react"
+import { LayerContext } from "./layer"
+import styles from "./styles.css?inline"
+
+const theme = createTheme({
+  primaryColor: "blue",
+  primaryShade: { light: 8, dark: 8 }, // white on it can be read: 5 to 1
+  fontFamily: "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif",
+  respectReducedMotion: true,
+  cursorType: "pointer",
+  components: {
+    Modal: { defaultProps: { lockScroll: false, centered: true } },
+  },
+})
+
+/** One style sheet for everything inside the shadow root: content security policies allow it, and nothing of it leaks. */
+export function styleSheet(): CSSStyleSheet {
+  const whole = mergeMantineTheme(DEFAULT_THEME, theme)
+  const variables = convertCssVariables(defaultCssVariablesResolver(whole), ".corridor")
+  const sheet = new CSSStyleSheet()
+  sheet.replaceSync(`${variables}\n${styles}`)
+  return sheet
+}
+
+export interface RootProps {
+  /** Light, dark, or as the system has it. */
+  colorScheme: MantineColorScheme
+  children: ReactNode
+}
+
+/** Root is the element inside the shadow root that everything is in, with the layer for what opens above the rest. */
+export function Root({ colorScheme, children }: RootProps) {
+  const [root, setRoot] = useState<HTMLElement | null>(null)
+  const [layer, setLayer] = useState<HTMLElement | null>(null)
+  const placed = useMemo(
+    () =>
+      layer
+        ? createTheme({
+            ...theme,
+            components: {
+              ...theme.components,
+              Portal: { defaultProps: { target: layer, reuseTargetNode: false } },
+            },
+          })
+        : theme,
+    [layer],
+  )
+  return (
+    <div className="corridor" ref={setRoot}>
+      {root && (
+        <MantineProvider
+          theme={placed}
+          forceColorScheme={colorScheme === "auto" ? undefined : colorScheme}
+          defaultColorScheme="auto"
+          getRootElement={() => root}
+          cssVariablesSelector=".corridor"
+          withCssVariables={false}
+          withGlobalClasses={false}
+          colorSchemeManager={noManager}
+        >
+          <LayerContext value={layer}>{layer && children}</LayerContext>
+        </MantineProvider>
+      )}
+      <div className="layer" ref={setLayer} />
+    </div>
+  )
+}
+
+/** The color scheme is the host page's or the system's: nothing is kept in the browser. */
+const noManager = {
+  get: (byDefault: MantineColorScheme) => byDefault,
+  set: () => undefined,
+  subscribe: () => undefined,
+  unsubscribe: () => undefined,
+  clear: () => undefined,
+}
