@@ -131,12 +131,12 @@ func secure(header http.Header, policy string) {
 
 // policy is what a browser may run and load in a page.
 func policy(name, storeOrigin string) string {
-	style, font := "'self'", "'self'"
-	if name == pages["/explorer"] { // its editor writes style elements, and has icons in its style
-		style, font = "'self' 'unsafe-inline'", "'self' data:"
+	style := "'self'"
+	if name == pages["/explorer"] { // its editor writes style elements
+		style += " 'unsafe-inline'"
 	}
 	return strings.Join([]string{
-		"default-src 'none'", "script-src 'self'", "style-src " + style, "img-src 'self' blob: data:", "media-src blob:", "font-src " + font,
+		"default-src 'none'", "script-src 'self'", "style-src " + style, "img-src 'self' blob: data:", "media-src blob:", "font-src 'self'",
 		"connect-src " + strings.TrimSpace("'self' "+storeOrigin), "worker-src 'self' blob:", "manifest-src 'self'",
 		"base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
 	}, "; ")

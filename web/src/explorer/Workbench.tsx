@@ -18,7 +18,7 @@ interface WorkbenchProps {
 export function Workbench({ api, tabs, onTabs }: WorkbenchProps) {
   const [storage] = useState(() => new Memory())
   const isOpen = useIsOpen()
-  const isWide = matchMedia("(min-width: 60rem)").matches
+  const [isWide] = useState(() => matchMedia("(min-width: 60rem)").matches)
   return (
     <GraphiQL
       fetcher={api.fetcher}

@@ -9,7 +9,6 @@ import { isPicture, kindOf, sizeInWords } from "./kinds"
 import { ProgressBar } from "./ProgressBar"
 import { throttled, useFile } from "./useFile"
 import { useIsNear } from "./useIsNear"
-import { useObjectUrl } from "./useObjectUrl"
 
 const FilePreview = lazy(async () => ({ default: (await import("./FilePreview")).FilePreview }))
 
@@ -114,8 +113,7 @@ const least = 48
 /** The small picture of a file, in a place that is kept for it, so that nothing jumps when it comes. */
 function Picture({ file, onOpen }: { file: FileCardFragment; onOpen: () => void }) {
   const frame = useRef<HTMLButtonElement>(null)
-  const { bytes, error } = useFile(file.id, "thumbnail", useIsNear(frame))
-  const address = useObjectUrl(bytes)
+  const { address, error } = useFile(file.id, "thumbnail", useIsNear(frame))
   const [failed, setFailed] = useState(false)
   const width = file.width ?? most
   const height = file.height ?? most
@@ -125,7 +123,14 @@ function Picture({ file, onOpen }: { file: FileCardFragment; onOpen: () => void 
     aspectRatio: `${Math.max(least, width * scale)} / ${Math.max(least, height * scale)}`,
   }
   return (
-    <button ref={frame} type="button" className="file-picture" style={box} aria-label={`Open ${file.name}`} onClick={onOpen}>
+    <button
+      ref={frame}
+      type="button"
+      className="file-picture"
+      style={box}
+      aria-label={`Open ${file.name}`}
+      onClick={onOpen}
+    >
       {address && !failed ? (
         <img src={address} alt="" draggable={false} decoding="async" onError={() => setFailed(true)} />
       ) : (

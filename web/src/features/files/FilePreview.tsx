@@ -6,7 +6,6 @@ import { DownloadIcon } from "../../ui/icons"
 import { kindOf } from "./kinds"
 import { ProgressBar } from "./ProgressBar"
 import { useFile } from "./useFile"
-import { useObjectUrl } from "./useObjectUrl"
 
 export interface FilePreviewProps {
   file: FileCardFragment
@@ -17,8 +16,7 @@ export interface FilePreviewProps {
 /** Shows a picture, plays sound or a film, or hands a PDF to the browser's own reader. */
 export function FilePreview({ file, onClose, onDownload }: FilePreviewProps) {
   const { id, name, mediaType } = file
-  const { bytes, progress, error, again } = useFile(id, "download", true)
-  const address = useObjectUrl(bytes)
+  const { address, progress, error, again } = useFile(id, "download", true)
   const [cannotShow, setCannotShow] = useState(false)
   return (
     <Dialog opened onClose={onClose} title={name} size="min(92vw, 70rem)" withCloseButton>

@@ -63,7 +63,13 @@ export function useFetchFile() {
  * Fetches a file, or the small picture of it. Its addresses are good for a minute, and only as long as the person may
  * see it, so a fresh one is asked for right before. What is cut goes on where it was.
  */
-async function fetchFile(client: ApolloClient, session: Session, id: string, part: Part, options: FetchOptions) {
+async function fetchFile(
+  client: ApolloClient,
+  session: Session,
+  id: string,
+  part: Part,
+  options: FetchOptions,
+): Promise<Blob> {
   const { signal, onProgress } = options
   let pieces: BlobPart[] = []
   let received = 0
@@ -76,7 +82,7 @@ async function fetchFile(client: ApolloClient, session: Session, id: string, par
       const file = data?.node?.__typename === "File" ? data.node : undefined
       const url = file?.[part]?.url
       if (!file || !url) throw new Unavailable(gone, true)
-      const response = await session.fetch(session.address(url), {
+      const response: Response = await session.fetch(session.address(url), {
         signal,
         ...(tag && received > 0 && { headers: { Range: `bytes=${received}-`, "If-Range": tag } }),
       })

@@ -354,8 +354,7 @@ export class Uploads {
         chunkSize: piece,
         retryDelays: null, // #carry does it, with what the API says
         storeFingerprintForResuming: false,
-        onBeforeRequest: async (request) =>
-          request.setHeader("Authorization", `Bearer ${await this.#session.token()}`),
+        onBeforeRequest: async (request) => request.setHeader("Authorization", `Bearer ${await this.#session.token()}`),
         onProgress: (sent) => {
           alive(sent === file.size ? examination : silence)
           this.#move(work, sent)

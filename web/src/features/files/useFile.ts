@@ -2,7 +2,8 @@ import { useEffect, useState } from "react"
 import { type Part, Unavailable, useFetchFile } from "./download"
 
 export interface Fetched {
-  bytes?: Blob
+  /** An address for its bytes in memory, as long as the component lives. */
+  address?: string
   /** How much is there, 0 to 1. */
   progress: number
   error?: Unavailable
@@ -17,9 +18,14 @@ export function useFile(id: string, part: Part, isWanted: boolean): Fetched & { 
     if (!isWanted) return
     const stop = new AbortController()
     const { signal } = stop
+    let address: string | undefined
     const onProgress = throttled((progress) => !signal.aborted && setFetched({ progress }))
     fetchFile(id, part, { signal, onProgress }).then(
-      (bytes) => !signal.aborted && setFetched({ bytes, progress: 1 }),
+      (bytes) => {
+        if (signal.aborted) return
+        address = URL.createObjectURL(bytes)
+        setFetched({ address, progress: 1 })
+      },
       (error: unknown) => {
         if (!signal.aborted && error instanceof Unavailable) setFetched({ error, progress: 0 })
       },
@@ -27,6 +33,7 @@ export function useFile(id: string, part: Part, isWanted: boolean): Fetched & { 
     return () => {
       stop.abort()
       setFetched({ progress: 0 })
+      if (address) URL.revokeObjectURL(address)
     }
   }, [fetchFile, id, part, isWanted, turn])
   return { ...fetched, again: () => setTurn((turn) => turn + 1) }

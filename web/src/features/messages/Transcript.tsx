@@ -125,7 +125,10 @@ export function Transcript({ conversation, lastSeq, outbox, isAttended, files }:
         className="lines"
         tabIndex={0}
         onScroll={look}
-        onResize={look}
+        onResize={() => {
+          if (follows.current && opened.current) list.current?.scrollToIndex(count - 1, { align: "end" })
+          look()
+        }}
         bufferSize={400}
       >
         {(item, index) => (
