@@ -205,8 +205,8 @@ func isText(mediaType string) bool {
 
 func pack(plain []byte) []byte {
 	var packed bytes.Buffer
-	packer := gzip.NewWriter(&packed)
-	_, _ = packer.Write(plain) // a buffer takes everything
+	packer, _ := gzip.NewWriterLevel(&packed, gzip.BestCompression) // the level is a good one
+	_, _ = packer.Write(plain)                                      // a buffer takes everything
 	_ = packer.Close()
 	return packed.Bytes()
 }

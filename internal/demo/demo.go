@@ -99,6 +99,9 @@ func Make(ctx context.Context, service *chat.Service) error {
 	if _, err := service.ImportRoster(ctx, chat.ImportRosterInput{Clinic: Clinic, Rows: rows, Progress: func(string, int, int) {}}); err != nil {
 		return fmt.Errorf("import the demo roster: %w", err)
 	}
+	if _, err := service.SetPolicy(ctx, Clinic, func(p *chat.Policy) { p.SupportContact = "help@lakeside.example" }); err != nil {
+		return fmt.Errorf("name whom the demo clinic's people ask for help: %w", err)
+	}
 	story := &story{ctx: ctx, chat: service, people: map[string]chat.Actor{}, steps: map[string]int{}}
 	for _, row := range rows {
 		name, _, _ := strings.Cut(row.Email, "@")

@@ -39,11 +39,7 @@ export function ChatBubble({ bubble, unread, isOpen, onToggle, ...dropdown }: Ch
       }}
     >
       <ChatIcon />
-      {unread > 0 && (
-        <span className="badge" aria-hidden="true">
-          {unread > 99 ? "99+" : unread}
-        </span>
-      )}
+      {unread > 0 && <span className="badge" aria-hidden="true" data-count={unread > 99 ? "99+" : unread} />}
     </ActionIcon>
   )
   return (

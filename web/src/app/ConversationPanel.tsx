@@ -1,6 +1,6 @@
 import { useQuery } from "@apollo/client/react"
 import { ActionIcon, Button, Loader, Textarea } from "@mantine/core"
-import { type ReactNode, useEffect, useRef, useState } from "react"
+import { type ReactNode, useEffect, useRef, useState, useSyncExternalStore } from "react"
 import { ConversationHeader } from "../features/conversations/ConversationHeader"
 import { nameOf } from "../features/conversations/ConversationRow"
 import { OptionsMenu } from "../features/conversations/OptionsMenu"
@@ -80,7 +80,7 @@ export function ConversationPanel({ id, isAttended, takesFocus, before, onAttend
   const node = data?.node
   const gone = data && !node ? previousData?.node : undefined
   if (gone && "viewerCanSend" in gone) {
-    return <Deleted name={nameOf(gone)} draft={drafts.get(id)} before={before} close={close} />
+    return <Deleted id={id} name={nameOf(gone)} before={before} close={close} />
   }
   if (!node || !("viewerCanSend" in node)) {
     return (
@@ -156,7 +156,10 @@ export function ConversationPanel({ id, isAttended, takesFocus, before, onAttend
 }
 
 /** A group that disappeared while it was open: what was being written is not lost (E21). */
-function Deleted({ name, draft, before, close }: { name: string; draft: string; before: ReactNode; close: ReactNode }) {
+function Deleted({ id, name, before, close }: { id: string; name: string; before: ReactNode; close: ReactNode }) {
+  const { outbox, drafts } = useChat()
+  const unsent = useSyncExternalStore(outbox.subscribe, () => outbox.of(id)).map(({ body }) => body)
+  const draft = [...unsent, drafts.get(id)].filter(Boolean).join("\n\n")
   const [copied, setCopied] = useState(false)
   const panel = useRef<HTMLElement>(null)
   useEffect(() => {

@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from "react"
+import type { UnreadCounts } from "../app/Chat"
 import type { CorridorChat } from "../CorridorChat"
 import type { TokenSource } from "../graphql/session"
 import { HelpPage } from "./HelpPage"
@@ -91,6 +92,18 @@ async function demoToken({ email }: Person): Promise<string> {
 function Clinic({ name, person, onSignOut }: { name: string; person: Person; onSignOut: () => void }) {
   const chat = useRef<CorridorChat>(null)
   const [supportContact, setSupportContact] = useState("")
+  useEffect(() => {
+    const element = chat.current
+    const onUnread = (event: Event) => {
+      const { conversations } = (event as CustomEvent<UnreadCounts>).detail
+      document.title = conversations > 0 ? `(${String(conversations)}) ${name}` : name
+    }
+    element?.addEventListener("unreadchange", onUnread)
+    return () => {
+      element?.removeEventListener("unreadchange", onUnread)
+      document.title = "Corridor"
+    }
+  }, [name])
   useEffect(() => {
     const token: TokenSource = () => demoToken(person)
     if (chat.current) chat.current.token = token

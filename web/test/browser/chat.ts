@@ -48,7 +48,7 @@ export async function embed(
         <link rel="icon" href="/host.svg"><link rel="stylesheet" href="/host.css"><script type="module" src="/host.js"></script></head><body>${body}</body></html>`,
     },
     "/host.svg": { contentType: "image/svg+xml", body: `<svg xmlns="http://www.w3.org/2000/svg"/>` },
-    "/host.css": { contentType: "text/css", body: of.css ?? "body { margin: 0; font-family: sans-serif }" },
+    "/host.css": { contentType: "text/css", body: of.css ?? ":root { background: Canvas; color: CanvasText } body { margin: 0; font-family: sans-serif }" },
     "/host.js": {
       contentType: "text/javascript",
       body: `import "/corridor.js"; document.querySelector("corridor-chat").token = () => hostToken()`,
@@ -72,6 +72,8 @@ export async function embed(
       })
     })
   await context.exposeFunction("hostToken", of.token)
+  // The compiler that runs the tests calls this in functions that are sent to the page.
+  await context.addInitScript("globalThis.__name = (what) => what")
   await context.addInitScript(watch)
   return new Chat(await context.newPage(), of.name, of.url)
 }

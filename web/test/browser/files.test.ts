@@ -1,0 +1,161 @@
+import assert from "node:assert/strict"
+import { readFile } from "node:fs/promises"
+import { deflateSync } from "node:zlib"
+import type { Box } from "./chat"
+import { startWorld } from "./world"
+
+const world = await startWorld({ CORRIDOR_FILE_SIZE: "6" })
+const { test } = world
+
+/** A text of that many bytes, which do not come easily. */
+function text(bytes: number): Buffer {
+  return Buffer.from(Array.from({ length: Math.ceil(bytes / 16) }, (_, i) => `line ${String(i).padStart(10, "0")}`).join("\n")).subarray(0, bytes)
+}
+
+/** A PNG of one colour. */
+function picture(): Buffer {
+  const size = 64
+  const chunk = (type: string, data: Buffer) => {
+    const body = Buffer.concat([Buffer.from(type), data])
+    const whole = Buffer.alloc(body.length + 8)
+    whole.writeUInt32BE(data.length)
+    body.copy(whole, 4)
+    whole.writeUInt32BE(crc(body), body.length + 4)
+    return whole
+  }
+  const header = Buffer.alloc(13)
+  header.writeUInt32BE(size)
+  header.writeUInt32BE(size, 4)
+  header.set([8, 2, 0, 0, 0], 8)
+  const row = Buffer.concat([Buffer.from([0]), Buffer.alloc(size * 3, 120)])
+  const rows = Buffer.concat(Array.from({ length: size }, () => row))
+  const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])
+  return Buffer.concat([signature, chunk("IHDR", header), chunk("IDAT", deflateSync(rows)), chunk("IEND", Buffer.alloc(0))])
+}
+
+function crc(bytes: Buffer): number {
+  let crc = ~0
+  for (const byte of bytes) {
+    crc ^= byte
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1
+  }
+  return ~crc >>> 0
+}
+
+interface Upload {
+  name: string
+  mimeType: string
+  buffer: Buffer
+}
+
+async function attaches(box: Box, ...files: Upload[]) {
+  const chooser = box.chat.page.waitForEvent("filechooser")
+  await box.button("Attach files").click()
+  await (await chooser).setFiles(files)
+}
+
+async function drops(box: Box, file: Upload) {
+  const transfer = await box.chat.page.evaluateHandle(
+    ({ name, type, bytes }) => {
+      const transfer = new DataTransfer()
+      transfer.items.add(new File([Uint8Array.from(atob(bytes), (letter) => letter.charCodeAt(0))], name, { type }))
+      return transfer
+    },
+    { name: file.name, type: file.mimeType, bytes: file.buffer.toString("base64") },
+  )
+  for (const type of ["dragenter", "dragover", "drop"])
+    await box.composer().dispatchEvent(type, { dataTransfer: transfer })
+}
+
+const toSend = (box: Box) => box.locator.getByRole("list", { name: "Files to send", exact: true })
+
+/** The bytes that the button of a file downloads. */
+async function downloads(box: Box, name: string): Promise<Buffer> {
+  const download = box.chat.page.waitForEvent("download")
+  await box.button(`Download ${name}`).click()
+  return readFile(await (await download).path())
+}
+
+test("S24 Ann drops a picture and attaches a text; Bob sees the preview and downloads what she sent", async ({ ann, bob }) => {
+  await ann.sends(await ann.startsChatWith(bob), "I have two files")
+  const [anns, bobs] = await Promise.all([ann.opens(), bob.opens({ acceptDownloads: true })])
+  const [box, his] = [await anns.opens("Bob Okafor"), await bobs.opens("Ann Lee")]
+
+  await drops(box, { name: "scan.png", mimeType: "image/png", buffer: picture() })
+  await toSend(box).getByText("scan.png").waitFor()
+  await attaches(box, { name: "notes.txt", mimeType: "text/plain", buffer: text(40_000) })
+  await toSend(box).getByText("notes.txt").waitFor()
+  await box.composer().fill("here they are")
+  await box.button("Send").click()
+
+  await his.hears("here they are")
+  assert.deepEqual(await downloads(his, "notes.txt"), text(40_000))
+  await his.button("Open scan.png").click()
+  const preview = bobs.dialog("scan.png")
+  await preview.getByRole("img", { name: "scan.png", exact: true }).waitFor()
+  await bobs.page.keyboard.press("Escape")
+  await preview.waitFor({ state: "detached" })
+  await box.button("Open scan.png").waitFor()
+})
+
+test("S24 a file can be taken out again before it is sent", async ({ ann, bob }) => {
+  await ann.sends(await ann.startsChatWith(bob), "hello")
+  const chat = await ann.opens()
+  const box = await chat.opens("Bob Okafor")
+  await attaches(
+    box,
+    { name: "one.txt", mimeType: "text/plain", buffer: text(100) },
+    { name: "two.txt", mimeType: "text/plain", buffer: text(100) },
+  )
+
+  await box.button("Remove one.txt").click()
+  await toSend(box).getByText("one.txt").waitFor({ state: "detached" })
+  await box.button("Send").click()
+
+  await box.button("Download two.txt").waitFor()
+  assert.equal(await box.button("Download one.txt").count(), 0)
+})
+
+test("S24 a file that is too large or of a wrong kind says so at once, and the rest can still be sent", async ({ ann, bob }) => {
+  await ann.sends(await ann.startsChatWith(bob), "hello")
+  const chat = await ann.opens()
+  const box = await chat.opens("Bob Okafor")
+
+  await attaches(
+    box,
+    { name: "huge.txt", mimeType: "text/plain", buffer: text(7 << 20) },
+    { name: "tool.exe", mimeType: "application/x-msdownload", buffer: Buffer.from("MZ tool") },
+    { name: "liar.png", mimeType: "image/png", buffer: text(100) },
+    { name: "good.txt", mimeType: "text/plain", buffer: text(100) },
+  )
+
+  const item = (name: string) => toSend(box).getByRole("listitem").filter({ hasText: name })
+  await item("huge.txt").getByText(/too large|at most|megabytes|MB/i).first().waitFor()
+  await item("tool.exe").getByText(/not|type|kind/i).first().waitFor()
+  await item("liar.png").getByText(/not|type|kind/i).first().waitFor()
+  for (const name of ["huge.txt", "tool.exe", "liar.png"]) await box.button(`Remove ${name}`).click()
+  await box.button("Send").click()
+  await box.button("Download good.txt").waitFor()
+})
+
+test("S24 an upload whose connection is cut in the middle goes on where it was", async ({ ann, bob }) => {
+  const proxy = await world.proxy()
+  await ann.sends(await ann.startsChatWith(bob), "hello")
+  const chat = await ann.opens({ at: proxy.url })
+  chat.expectsToLoseTheServer()
+  const box = await chat.opens("Bob Okafor")
+  const buffer = text(5 << 20)
+  proxy.cutAfter(2 << 20)
+
+  await attaches(box, { name: "film.txt", mimeType: "text/plain", buffer })
+  await chat.isInterrupted()
+  await box.locator.getByRole("progressbar", { name: "Uploading film.txt", exact: true }).waitFor()
+  proxy.mend()
+  await chat.isLive()
+  const again = box.button("Try film.txt again")
+  if (await again.isVisible()) await again.click()
+  await box.locator.getByRole("progressbar").waitFor({ state: "detached" })
+  await box.button("Send").click()
+
+  assert.deepEqual(await downloads(box, "film.txt"), buffer)
+})
