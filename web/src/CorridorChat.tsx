@@ -23,6 +23,8 @@ export class CorridorChat extends HTMLElement {
 
   #token: TokenSource | undefined
   #session: Session | undefined
+  /** Counts the people who were signed in here: nothing of one is left when another comes. */
+  #person = 0
   #root: Root | undefined
   readonly #requests = new EventTarget()
 
@@ -83,9 +85,13 @@ export class CorridorChat extends HTMLElement {
       this.getAttribute("endpoint") ?? new URL("/graphql", /* @vite-ignore */ import.meta.url),
       document.baseURI,
     )
-    this.#session ??= new Session(endpoint, this.#token)
+    if (!this.#session) {
+      this.#session = new Session(endpoint, this.#token)
+      this.#person++
+    }
     this.#root.render(
       createElement(Chat, {
+        key: this.#person,
         session: this.#session,
         colorScheme: colorScheme(this.getAttribute("color-scheme")),
         showsName: !this.hasAttribute("hide-name"),

@@ -9,7 +9,7 @@ import { newClient } from "../graphql/client"
 import { SessionContext } from "../graphql/context"
 import { type Connectedness, type Event, Stream } from "../graphql/events"
 import { graphql } from "../graphql/generated"
-import type { Session } from "../graphql/session"
+import { isSignedOut, type Session } from "../graphql/session"
 import { Announcer, useAnnounce } from "../ui/Announcer"
 import { ring } from "../ui/chime"
 import { Root } from "../ui/Root"
@@ -80,7 +80,9 @@ export interface ChatProps {
 export function Chat({ session, colorScheme, ...rest }: ChatProps) {
   const parts = useMemo<Parts>(() => {
     const client = newClient(session)
-    return { client, outbox: new Outbox(client), drafts: new Drafts(), uploads: new Uploads({ client, session }) }
+    const uploads = new Uploads({ client, session })
+    const outbox = new Outbox(client, (files) => uploads.discard(files.map((file) => file.id)))
+    return { client, outbox, drafts: new Drafts(), uploads }
   }, [session])
   useEffect(
     () => () => {
@@ -243,7 +245,7 @@ function SignedIn({
     setIsDropdownOpen(false)
     act({ type: "new chat opened" })
   }
-  const state = failed ? "interrupted" : connectedness
+  const state = failed ? (isSignedOut(error) ? "signed out" : "interrupted") : connectedness
   return (
     <ChatContext value={context}>
       <div className="chat" data-connection={state}>

@@ -185,9 +185,8 @@ function Deleted({ id, name, before, close }: { id: string; name: string; before
               label="Your draft"
               value={draft}
               readOnly
-              autosize
-              maxRows={8}
-              dir="auto"
+              rows={6}
+              attributes={{ input: { dir: "auto" } }}
               onFocus={(event) => event.currentTarget.select()}
             />
             <Button

@@ -181,16 +181,18 @@ export class Stream {
       const outcome = await this.#follow()
       if (this.#closed) return
       this.#apply() // what came before the break counts
-      this.#options.onConnectedness(outcome === "signed out" ? "signed out" : "interrupted")
+      // A fresh token that is refused as well is none.
+      const isSignedOut = outcome === "signed out" || (outcome === "renewed" && this.#failures > 0)
+      this.#options.onConnectedness(isSignedOut ? "signed out" : "interrupted")
       await this.#pause(outcome)
     }
   }
 
   /** Waits before the next try: longer each time, at least half a minute when the person is signed out, and not at all for a fresh token. */
   #pause(outcome: Outcome) {
-    if (outcome === "renewed" && this.#failures === 0) return
-    const most = outcome === "signed out" ? 30_000 : Math.min(15_000, 400 * 2 ** this.#failures)
-    this.#failures++
+    const failures = this.#failures++
+    if (outcome === "renewed" && failures === 0) return undefined
+    const most = outcome === "signed out" ? 30_000 : Math.min(15_000, 400 * 2 ** failures)
     return new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, most * (0.5 + Math.random() / 2))
       this.#wake = () => {

@@ -8,6 +8,14 @@ export class SignedOut extends Error {
   }
 }
 
+/** Whether something failed because nobody is signed in: there is no token, or the server refuses even a fresh one. */
+export function isSignedOut(reason: unknown): boolean {
+  return (
+    reason instanceof SignedOut ||
+    (typeof reason === "object" && reason !== null && "statusCode" in reason && reason.statusCode === 401)
+  )
+}
+
 /**
  * Session speaks to the server as the person. The token is held in memory, here and nowhere else, and
  * replaced by a fresh one when the server refuses it.

@@ -48,7 +48,10 @@ export async function embed(
         <link rel="icon" href="/host.svg"><link rel="stylesheet" href="/host.css"><script type="module" src="/host.js"></script></head><body>${body}</body></html>`,
     },
     "/host.svg": { contentType: "image/svg+xml", body: `<svg xmlns="http://www.w3.org/2000/svg"/>` },
-    "/host.css": { contentType: "text/css", body: of.css ?? ":root { background: Canvas; color: CanvasText } body { margin: 0; font-family: sans-serif }" },
+    "/host.css": {
+      contentType: "text/css",
+      body: of.css ?? ":root { background: Canvas; color: CanvasText } body { margin: 0; font-family: sans-serif }",
+    },
     "/host.js": {
       contentType: "text/javascript",
       body: `import "/corridor.js"; document.querySelector("corridor-chat").token = () => hostToken()`,
@@ -82,14 +85,15 @@ export async function embed(
 function watch() {
   const starts: number[] = []
   Object.assign(globalThis, { soundStarts: starts })
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- it is called on the node it was called on
   const start = OscillatorNode.prototype.start
   OscillatorNode.prototype.start = function (...when) {
     starts.push(performance.now())
     start.apply(this, when)
   }
   document.addEventListener("securitypolicyviolation", (event) =>
-    console.error(`CSP: ${event.violatedDirective} forbids ${event.blockedURI} ${event.sourceFile}:${String(event.lineNumber)}`),
+    console.error(
+      `CSP: ${event.violatedDirective} forbids ${event.blockedURI} ${event.sourceFile}:${String(event.lineNumber)}`,
+    ),
   )
 }
 
@@ -109,10 +113,12 @@ export class Chat {
   ) {
     page.on("request", (request) => {
       const { protocol, origin } = new URL(request.url())
-      if (protocol !== "blob:" && protocol !== "data:" && origin !== url) this.#complain(`asked another server: ${request.url()}`)
+      if (protocol !== "blob:" && protocol !== "data:" && origin !== url)
+        this.#complain(`asked another server: ${request.url()}`)
     })
     page.on("websocket", (socket) => {
-      if (new URL(socket.url()).host !== new URL(url).host) this.#complain(`a socket to another server: ${socket.url()}`)
+      if (new URL(socket.url()).host !== new URL(url).host)
+        this.#complain(`a socket to another server: ${socket.url()}`)
     })
     page.on("console", (message) => {
       if (message.type() === "error") this.#complain(`${message.text()} (${message.location().url})`)
@@ -179,7 +185,9 @@ export class Chat {
 
   /** A row of the recent chats, in the open dropdown. */
   recent(name: string): Locator {
-    return this.page.getByRole("list", { name: "Recent chats", exact: true }).getByRole("button", { name: begins(name) })
+    return this.page
+      .getByRole("list", { name: "Recent chats", exact: true })
+      .getByRole("button", { name: begins(name) })
   }
 
   /** The names of the recent chats, from above. */
@@ -252,7 +260,10 @@ export class Chat {
 
   /** Shows all, the unread or the archived ones in All chats. */
   async shows(which: "All" | "Unread" | "Archived") {
-    await this.allChats().getByRole("radiogroup", { name: "Show", exact: true }).getByText(which, { exact: true }).click()
+    await this.allChats()
+      .getByRole("radiogroup", { name: "Show", exact: true })
+      .getByText(which, { exact: true })
+      .click()
   }
 
   listed(name: string): Locator {
@@ -369,7 +380,9 @@ export class Box {
 
   /** A message that somebody wrote. */
   message(text: string): Locator {
-    return this.log().getByRole("article").filter({ has: this.chat.page.getByText(text, { exact: true }) })
+    return this.log()
+      .getByRole("article")
+      .filter({ has: this.chat.page.getByText(text, { exact: true }) })
   }
 
   /** What the transcript says about what happened, such as `You left the group.` */

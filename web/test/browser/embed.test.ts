@@ -59,14 +59,19 @@ test("S1 the chat stands in a page beside other content: no style comes in or go
   assert.equal(address, `${chat.url}/host`)
 })
 
-test("S1 the page hears how much is unread, may show the name itself, opens a chat, and moves the element about", async ({ ann, bob }) => {
+test("S1 the page hears how much is unread, may show the name itself, opens a chat, and moves the element about", async ({
+  ann,
+  bob,
+}) => {
   const withAnn = await bob.startsChatWith(ann)
   const chat = await ann.opens({ attributes: "hide-name" })
   assert.equal(await chat.root().getByText("Ann Lee").count(), 0)
   await chat.page.evaluate(() => {
     const heard: unknown[] = []
     Object.assign(globalThis, { heard })
-    document.querySelector("corridor-chat")?.addEventListener("unreadchange", (event) => heard.push((event as CustomEvent).detail))
+    document
+      .querySelector("corridor-chat")
+      ?.addEventListener("unreadchange", (event) => heard.push((event as CustomEvent).detail))
   })
 
   await bob.sends(withAnn, "hello")
@@ -76,7 +81,9 @@ test("S1 the page hears how much is unread, may show the name itself, opens a ch
     () => chat.page.evaluate(() => (globalThis as unknown as { heard: unknown[] }).heard.at(-1)),
     { conversations: 1, messages: 1 } as unknown,
   )
-  await chat.page.evaluate(() => document.querySelector("main")?.append(document.querySelector("corridor-chat") as Element))
+  await chat.page.evaluate(() =>
+    document.querySelector("main")?.append(document.querySelector("corridor-chat") as Element),
+  )
   await chat.isLive()
   await chat.box("Bob Okafor").close()
   await chat.page.evaluate(
@@ -86,7 +93,11 @@ test("S1 the page hears how much is unread, may show the name itself, opens a ch
   await chat.box("Bob Okafor").hears("hello")
 })
 
-test("S1 who is signed out in the page is told so, and nothing of the chat is left when another signs in", async ({ ann, bob, cai }) => {
+test("S1 who is signed out in the page is told so, and nothing of the chat is left when another signs in", async ({
+  ann,
+  bob,
+  cai,
+}) => {
   await bob.sends(await bob.startsChatWith(ann), "for Ann only")
   const chat = await ann.opens()
   await (await chat.opens("Bob Okafor")).hears("for Ann only")

@@ -90,7 +90,11 @@ for (const [title, options] of [
       const { width } = options.viewport
       for (const button of await chat.page.locator("corridor-chat").getByRole("button").all()) {
         const at = (await button.isVisible()) ? await button.boundingBox() : null
-        if (at) assert.ok(at.x >= -1 && at.x + at.width <= width + 1, `${view}: ${(await button.textContent()) ?? ""} is outside`)
+        if (at)
+          assert.ok(
+            at.x >= -1 && at.x + at.width <= width + 1,
+            `${view}: ${(await button.textContent()) ?? ""} is outside`,
+          )
       }
     })
     await chat.box("Morning huddle").button("Back to all chats").click()
@@ -162,19 +166,30 @@ test("S12 messages from right to left stand as they should, times are those of t
 }) => {
   const withAnn = await bob.startsChatWith(ann)
   const id = await bob.sends(withAnn, "שלום, room 3")
-  const { node } = await bob.asks<{ node: { sentAt: string } }>("query ($id: ID!) { node(id: $id) { ... on Message { sentAt } } }", { id })
+  const { node } = await bob.asks<{ node: { sentAt: string } }>(
+    "query ($id: ID!) { node(id: $id) { ... on Message { sentAt } } }",
+    { id },
+  )
   const chat = await ann.opens({ timezoneId: "Asia/Kathmandu", locale: "en-GB", reducedMotion: "reduce" })
 
   const box = await chat.opens("Bob Okafor")
 
   const there = new Intl.DateTimeFormat("en-GB", { timeZone: "Asia/Kathmandu", hour: "numeric", minute: "2-digit" })
-  await box.message("שלום, room 3").getByText(there.format(new Date(node.sentAt))).waitFor()
-  const direction = await box.message("שלום, room 3").locator("p.text").evaluate((text) => getComputedStyle(text).direction)
+  await box
+    .message("שלום, room 3")
+    .getByText(there.format(new Date(node.sentAt)))
+    .waitFor()
+  const direction = await box
+    .message("שלום, room 3")
+    .locator("p.text")
+    .evaluate((text) => getComputedStyle(text).direction)
   assert.equal(direction, "rtl")
   await box.composer().fill("תודה")
   assert.equal(await box.composer().evaluate((text) => getComputedStyle(text).direction), "rtl")
   await box.openOptions()
-  const moving = await chat.page.evaluate(() => document.getAnimations().filter(({ playState }) => playState === "running").length)
+  const moving = await chat.page.evaluate(
+    () => document.getAnimations().filter(({ playState }) => playState === "running").length,
+  )
   assert.equal(moving, 0)
 })
 

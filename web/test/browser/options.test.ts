@@ -39,7 +39,10 @@ test("S39 S40 S44 S45 E18 the three dots have what Ann may do; muting is immedia
   }
 })
 
-test("S41 S42 S43 E19 a muted chat stays closed and silent, an open one goes on, and only its row counts", async ({ ann, bob }) => {
+test("S41 S42 S43 E19 a muted chat stays closed and silent, an open one goes on, and only its row counts", async ({
+  ann,
+  bob,
+}) => {
   const withBob = await bob.startsChatWith(ann)
   await bob.sends(withBob, "before")
   const chat = await ann.opens()

@@ -9,7 +9,12 @@ test("S27 S28 a group shows who takes part in it; a direct chat has nothing of t
 
   const direct = await chat.opensChatWith("Bob Okafor")
   assert.equal(await direct.button("Participants").count(), 0)
-  assert.deepEqual(await direct.options(), ["Mute Notifications", "Mute for 1 hour", "Mute until tomorrow", "Archive chat"])
+  assert.deepEqual(await direct.options(), [
+    "Mute Notifications",
+    "Mute for 1 hour",
+    "Mute until tomorrow",
+    "Archive chat",
+  ])
 
   const group = await chat.opens("Ward round")
   assert.equal(await group.button("Participants").getAttribute("aria-expanded"), "false")
@@ -53,7 +58,10 @@ test("S29 S30 S31 S32 S33 S34 E10 Ann adds two people at once, one of whom Bob d
   await his.participants().getByRole("button", { name: "Edit participants", exact: true }).click()
   await his.participants().getByRole("combobox", { name: "Name or email address", exact: true }).fill("Eve")
   await his.participants().getByText("no result", { exact: true }).waitFor()
-  await his.participants().getByText("The name or email address is not in your contact list.", { exact: true }).waitFor()
+  await his
+    .participants()
+    .getByText("The name or email address is not in your contact list.", { exact: true })
+    .waitFor()
   assert.deepEqual(await cai.listed(), ["Flu clinic"])
 })
 

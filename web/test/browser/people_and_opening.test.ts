@@ -56,7 +56,10 @@ test("S11 S12 S13 the dropdown has the recent chats, the newest first, live; cho
   await chat.closesAllChats()
 })
 
-test("S13 paging through many chats and a long transcript misses nothing while messages arrive", async ({ ann, bob }) => {
+test("S13 paging through many chats and a long transcript misses nothing while messages arrive", async ({
+  ann,
+  bob,
+}) => {
   const groups: string[] = []
   for (let i = 0; i < 24; i++) groups.push(await ann.createsGroup(`Case ${String(i).padStart(2, "0")}`, bob))
   const last = groups.at(-1) ?? ""
@@ -99,9 +102,11 @@ test("S2 S3 S5 S14 S15 S16 New Chat finds people by any piece of name or address
     ["dee@clinic", "Dee Novak"],
   ] as const) {
     await chat.searches(typed)
-    await becomes(`${typed} finds ${name} only`, () => chat.newChat().getByRole("option").locator(".name").allTextContents(), [
-      name,
-    ])
+    await becomes(
+      `${typed} finds ${name} only`,
+      () => chat.newChat().getByRole("option").locator(".name").allTextContents(),
+      [name],
+    )
   }
   await chat.searches("Cai")
   await chat.found("Cai Wu").getByText("CSR", { exact: true }).waitFor()

@@ -30,8 +30,8 @@ export async function eventually<T>(what: string, read: () => Promise<T> | T, is
 
 /** Waits until a list or the like is to the letter what is wanted. */
 export async function becomes<T>(what: string, read: () => Promise<T> | T, wanted: T) {
-  const last = await eventually(what, read, (value) => JSON.stringify(value) === JSON.stringify(wanted)).catch(
-    () => read(),
+  const last = await eventually(what, read, (value) => JSON.stringify(value) === JSON.stringify(wanted)).catch(() =>
+    read(),
   )
   assert.deepEqual(last, wanted, what)
 }
@@ -84,7 +84,11 @@ export class World {
         for (const chat of clinic.chats) chat.assertClean()
       } catch (failure) {
         for (const [i, chat] of clinic.chats.entries()) {
-          const path = join(tmpdir(), "corridor-failures", `${title.replace(/[^\w]+/g, "-").slice(0, 80)}-${String(i)}.png`)
+          const path = join(
+            tmpdir(),
+            "corridor-failures",
+            `${title.replace(/[^\w]+/g, "-").slice(0, 80)}-${String(i)}.png`,
+          )
           await chat.page.screenshot({ path, timeout: 5_000 }).then(
             () => console.error(`${chat.name} saw ${path}`),
             () => undefined,
@@ -108,10 +112,15 @@ export class World {
   /** Runs a command of the program. */
   async runs(...command: string[]): Promise<string> {
     return new Promise((resolve, reject) => {
-      execFile(binary, command, { env: environment(this.server.settings), timeout: 60_000 }, (error, stdout, stderr) => {
-        if (error) reject(new Error(`corridor ${command.join(" ")}: ${stderr}`, { cause: error }))
-        else resolve(stdout.trim())
-      })
+      execFile(
+        binary,
+        command,
+        { env: environment(this.server.settings), timeout: 60_000 },
+        (error, stdout, stderr) => {
+          if (error) reject(new Error(`corridor ${command.join(" ")}: ${stderr}`, { cause: error }))
+          else resolve(stdout.trim())
+        },
+      )
     })
   }
 
@@ -448,10 +457,12 @@ export class Person {
   /** All texts of a conversation that they may see, of people only, the oldest first. */
   async transcript(conversationId: string): Promise<string[]> {
     interface Page {
-      node: { messages: { nodes: { kind: string; text: string }[]; pageInfo: { endCursor: string; hasNextPage: boolean } } }
+      node: {
+        messages: { nodes: { kind: string; text: string }[]; pageInfo: { endCursor: string; hasNextPage: boolean } }
+      }
     }
     const texts: string[] = []
-    for (let after: string | undefined; ; ) {
+    for (let after: string | undefined; ;) {
       const { node }: Page = await this.asks<Page>(
         `query ($id: ID!, $after: Cursor) { node(id: $id) { ... on Conversation {
           messages(first: 100, after: $after) { nodes { kind text } pageInfo { endCursor hasNextPage } } } } }`,

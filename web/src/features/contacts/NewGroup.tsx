@@ -48,7 +48,7 @@ export function NewGroup({ onOpen, onBack }: NewGroupProps) {
         error={isNameRefused && refusal.error}
         maxLength={100}
         autoComplete="off"
-        dir="auto"
+        attributes={{ input: { dir: "auto" } }}
       />
       <Group justify="space-between" gap="xs">
         <Button variant="default" onClick={onBack}>

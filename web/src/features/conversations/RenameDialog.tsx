@@ -42,7 +42,7 @@ export function RenameDialog({ id, name, onClose }: RenameDialogProps) {
         error={error}
         maxLength={100}
         autoComplete="off"
-        dir="auto"
+        attributes={{ input: { dir: "auto" } }}
         data-autofocus
       />
       <Group justify="flex-end" gap="xs">

@@ -38,7 +38,7 @@ export function FilePreview({ file, onClose, onDownload }: FilePreviewProps) {
           </Button>
         )}
         {address && kindOf(mediaType) === "pdf" && (
-          <Button component="a" href={address} target="_blank" rel="noopener" data-autofocus>
+          <Button className="file-new-tab" component="a" href={address} target="_blank" rel="noopener" data-autofocus>
             Open in a new tab
           </Button>
         )}

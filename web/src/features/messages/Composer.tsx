@@ -84,10 +84,8 @@ export function Composer({
           className="composer-text"
           aria-label="Message"
           placeholder="Write a message"
-          autosize
-          minRows={1}
-          maxRows={6}
-          dir="auto"
+          rows={1}
+          attributes={{ input: { dir: "auto" } }}
           value={text}
           error={tooLong > 0 ? `${tooLong.toLocaleString()} characters too many.` : undefined}
           onChange={(event) => write(event.currentTarget.value)}

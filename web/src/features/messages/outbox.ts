@@ -43,6 +43,7 @@ export interface Outgoing {
  */
 export class Outbox {
   readonly #client: ApolloClient
+  readonly #onDiscard: (files: Outgoing["files"]) => void
   readonly #listeners = new Set<() => void>()
   /** What is on its way. Each change makes a new array, of the conversation it is in. */
   readonly #queues = new Map<string, readonly Outgoing[]>()
@@ -50,8 +51,13 @@ export class Outbox {
   #hurry: (() => void)[] = []
   #closed = false
 
-  constructor(client: ApolloClient) {
+  constructor(
+    client: ApolloClient,
+    /** Hears of files that nobody will send any more. */
+    onDiscard: (files: Outgoing["files"]) => void = () => undefined,
+  ) {
     this.#client = client
+    this.#onDiscard = onDiscard
     window.addEventListener("online", this.hurry)
     window.addEventListener("beforeunload", this.#warn)
   }
@@ -96,6 +102,7 @@ export class Outbox {
   /** Gives one up that failed. */
   discard(message: Outgoing) {
     this.settle(message.conversationId, message.clientKey)
+    if (message.files.length) this.#onDiscard(message.files)
   }
 
   /** The server has taken it, as its answer or the stream says. */
