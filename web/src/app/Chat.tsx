@@ -217,11 +217,12 @@ function SignedIn({
 
   // A first try that found nobody is made again.
   const failed = error && !viewer
+  const signedOut = failed && isSignedOut(error)
   useEffect(() => {
     if (!failed) return
-    const timer = setInterval(() => void refetch().catch(() => undefined), 3_000)
+    const timer = setInterval(() => void refetch().catch(() => undefined), signedOut ? 30_000 : 3_000)
     return () => clearInterval(timer)
-  }, [failed, refetch])
+  }, [failed, signedOut, refetch])
 
   const context = useMemo<ChatContext>(
     () => ({
@@ -245,7 +246,7 @@ function SignedIn({
     setIsDropdownOpen(false)
     act({ type: "new chat opened" })
   }
-  const state = failed ? (isSignedOut(error) ? "signed out" : "interrupted") : connectedness
+  const state = failed ? (signedOut ? "signed out" : "interrupted") : connectedness
   return (
     <ChatContext value={context}>
       <div className="chat" data-connection={state}>

@@ -10,15 +10,29 @@ import type { Session } from "./session"
 export function newClient(session: Session): ApolloClient {
   const patient = new RetryLink({
     delay: { initial: 300, max: 5_000, jitter: true },
-    attempts: { max: 8, retryIf: (error: unknown) => error instanceof TypeError || isBusy(error) },
+    attempts: { max: 8, retryIf: (error: unknown) => isUnreachable(error) || isBusy(error) },
   })
-  const http = new HttpLink({ uri: session.endpoint.href, fetch: session.fetch })
+  const http = new HttpLink({
+    uri: session.endpoint.href,
+    fetch: (input, init) => {
+      const signals = [init?.signal, AbortSignal.timeout(patience)].filter((signal) => signal instanceof AbortSignal)
+      return session.fetch(input, { ...init, signal: AbortSignal.any(signals) })
+    },
+  })
   return new ApolloClient({
     link: ApolloLink.from([patient, http]),
     cache: cache(),
     devtools: { enabled: false },
     defaultOptions: { watchQuery: { fetchPolicy: "cache-and-network", nextFetchPolicy: "cache-first" } },
   })
+}
+
+/** How long an answer may take, in milliseconds; the server gives up after half of it. Behind that a connection is dead. */
+const patience = 30_000
+
+/** There is no network, or nobody who answers. */
+function isUnreachable(error: unknown) {
+  return error instanceof TypeError || (error instanceof DOMException && error.name === "TimeoutError")
 }
 
 /** The server restarts, or has too much to do: it is there again in a moment. */

@@ -131,7 +131,8 @@ const silence = 40_000
 export class Stream {
   readonly #options: StreamOptions
   readonly #socket: Client
-  #cursor: string
+  /** Behind what was applied. Without one the stream begins now, and what was missed is read again. */
+  #cursor: string | undefined
   #pending: Event[] = []
   #flush: ReturnType<typeof setTimeout> | undefined
   #closed = false
@@ -228,7 +229,7 @@ export class Stream {
             alive()
             if (errors || !data) {
               const code = errors?.[0]?.extensions?.code
-              if (code === "CURSOR_INVALID") this.#startAnew()
+              if (code === "CURSOR_INVALID") this.#cursor = undefined
               end("broken")
               return
             }
@@ -266,19 +267,26 @@ export class Stream {
     const last = events.at(-1)
     if (!last || this.#closed) return
     this.#pending = []
-    const { cache } = this.#options.client
-    cache.batch({
+    let isWhole = this.#cursor !== undefined && events.every((event) => event.__typename !== "StreamReset")
+    this.#options.client.cache.batch({
       update: (cache) => {
-        for (const event of events) apply(cache, event)
+        for (const event of events) {
+          try {
+            apply(cache, event)
+          } catch (reason) {
+            console.error("an event could not be applied", reason)
+            isWhole = false
+          }
+        }
         cache.evict({ id: "ROOT_SUBSCRIPTION" })
       },
     })
     this.#cursor = last.cursor
-    if (events.some((event) => event.__typename === "StreamReset")) this.#startAnew()
+    if (!isWhole) this.#startAnew()
     this.#options.onEvents(events)
   }
 
-  /** Drops what is known: the next reading of it brings everything. */
+  /** Drops what is known, because something of it may be missing: the next reading of it brings everything. */
   #startAnew() {
     const { cache } = this.#options.client
     for (const id of Object.keys(cache.extract() as object)) {

@@ -65,7 +65,7 @@ export function Transcript({ conversation, lastSeq, outbox, isAttended, files }:
     setIsAway(below > view.viewportSize || hasNext)
     if (view.scrollOffset < near) loadPrevious()
     if (below < near) loadNext()
-    if (!isAttended || document.visibilityState !== "visible") return
+    if (!isAttended || document.visibilityState !== "visible" || !document.hasFocus()) return
     const last = lines[Math.min(view.findItemIndex(view.scrollOffset + view.viewportSize - 8), lines.length - 1)]
     if (last) markRead(last)
   }, [lines, hasNext, loadPrevious, loadNext, isAttended, markRead])
@@ -90,8 +90,12 @@ export function Transcript({ conversation, lastSeq, outbox, isAttended, files }:
 
   useEffect(() => {
     look()
+    window.addEventListener("focus", look)
     document.addEventListener("visibilitychange", look)
-    return () => document.removeEventListener("visibilitychange", look)
+    return () => {
+      window.removeEventListener("focus", look)
+      document.removeEventListener("visibilitychange", look)
+    }
   }, [look, count])
 
   if (!lines) {

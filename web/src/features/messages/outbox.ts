@@ -1,6 +1,8 @@
 import type { ApolloClient } from "@apollo/client"
+import { CombinedGraphQLErrors, ServerError } from "@apollo/client/errors"
 import { append } from "../../graphql/events"
 import { graphql } from "../../graphql/generated"
+import { isSignedOut } from "../../graphql/session"
 
 const SendMessage = graphql(`
   mutation SendMessage($input: SendMessageInput!) {
@@ -150,7 +152,7 @@ export class Outbox {
       return true
     } catch (reason) {
       if (!isAnswer(reason)) return false
-      this.#fail(message, reason instanceof Error ? reason.message : undefined)
+      this.#fail(message, CombinedGraphQLErrors.is(reason) ? reason.errors[0]?.message : undefined)
       return true
     }
   }
@@ -192,13 +194,13 @@ export class Outbox {
 
 const none: readonly Outgoing[] = []
 
-/** Whether the server has spoken: everything else is the network, or a server that restarts, and is tried again. */
+/**
+ * Whether the server has spoken: everything else is the network, a server that restarts, or a person who is signed
+ * out for the moment, and is tried again.
+ */
 function isAnswer(reason: unknown) {
-  if (typeof reason !== "object" || reason === null) return false
-  if ("errors" in reason) return !codes(reason.errors).some((code) => code === "RESTARTING" || code === "BUSY")
-  return "statusCode" in reason && Number(reason.statusCode) >= 400 && Number(reason.statusCode) < 500
-}
-
-function codes(errors: unknown): unknown[] {
-  return Array.isArray(errors) ? errors.map((error: { extensions?: { code?: unknown } }) => error.extensions?.code) : []
+  if (CombinedGraphQLErrors.is(reason)) {
+    return !reason.errors.some(({ extensions }) => extensions?.code === "RESTARTING" || extensions?.code === "BUSY")
+  }
+  return ServerError.is(reason) && reason.statusCode >= 400 && reason.statusCode < 500 && !isSignedOut(reason)
 }
