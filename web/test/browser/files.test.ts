@@ -1,8 +1,8 @@
 import assert from "node:assert/strict"
 import { readFile } from "node:fs/promises"
 import { deflateSync } from "node:zlib"
-import type { Box } from "./chat"
-import { startWorld } from "./world"
+import type { Box, Chat } from "./chat"
+import { eventually, startWorld } from "./world"
 
 const world = await startWorld({ CORRIDOR_FILE_SIZE: "6" })
 const { test } = world
@@ -177,6 +177,137 @@ test("S24 an upload whose connection is cut in the middle goes on where it was",
   const again = box.button("Try film.txt again")
   if (await again.isVisible()) await again.click()
   await box.locator.getByRole("progressbar").waitFor({ state: "detached" })
+  await box.button("Send").click()
+
+  assert.deepEqual(await downloads(box, "film.txt"), buffer)
+})
+
+const item = (box: Box, name: string) => toSend(box).getByRole("listitem").filter({ hasText: name })
+const bar = (box: Box, name: string) => box.locator.getByRole("progressbar", { name: `Uploading ${name}`, exact: true })
+const percent = async (box: Box, name: string) => Number(await bar(box, name).getAttribute("aria-valuenow"))
+
+/** From now on the page sends so many bytes each second. */
+async function slows(chat: Chat, uploadThroughput: number) {
+  const cdp = await chat.page.context().newCDPSession(chat.page)
+  const conditions = { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput }
+  await cdp.send("Network.emulateNetworkConditions", conditions)
+}
+
+test("S24 a real drag says where to drop and keeps the page where it is", async ({ ann, bob }) => {
+  await ann.sends(await ann.startsChatWith(bob), "hello")
+  const chat = await ann.opens()
+  const box = await chat.opens("Bob Okafor")
+  const path = await world.writes("handover.txt", "Room 3 waits.\n")
+  const cdp = await chat.page.context().newCDPSession(chat.page)
+  const place = await box.log().boundingBox()
+  assert.ok(place)
+  const drag = (type: "dragEnter" | "dragOver" | "drop") =>
+    cdp.send("Input.dispatchDragEvent", {
+      type,
+      x: place.x + place.width / 2,
+      y: place.y + place.height / 2,
+      data: { items: [], files: [path], dragOperationsMask: 1 },
+    })
+
+  await drag("dragEnter")
+  await drag("dragOver")
+  await box.locator.getByText("Drop files to send them").waitFor()
+  await drag("drop")
+
+  await item(box, "handover.txt").getByText("Ready").waitFor()
+  assert.equal(await box.locator.getByText("Drop files to send them").count(), 0)
+  assert.ok(chat.page.url().endsWith("/host"))
+})
+
+test("S24 a picture is pasted; a pasted text stays a text", async ({ ann, bob }) => {
+  await ann.sends(await ann.startsChatWith(bob), "hello")
+  const chat = await ann.opens({ permissions: ["clipboard-read", "clipboard-write"] })
+  const box = await chat.opens("Bob Okafor")
+  await chat.page.evaluate(async (bytes) => {
+    const blob = new Blob([new Uint8Array(bytes)], { type: "image/png" })
+    await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })])
+  }, Array.from(picture()))
+
+  await box.composer().press("Control+V")
+  await item(box, "image.png").getByText("Ready").waitFor()
+  await chat.page.evaluate(() => navigator.clipboard.writeText("See the scan."))
+  await box.composer().press("Control+V")
+  assert.equal(await box.composer().inputValue(), "See the scan.")
+  assert.equal(await toSend(box).getByRole("listitem").count(), 1)
+  await box.composer().press("Enter")
+
+  await box.hears("See the scan.")
+  await eventually(
+    "the small picture is drawn",
+    () =>
+      box
+        .button("Open image.png")
+        .locator("img")
+        .evaluateAll((images) => images.some((image) => (image as HTMLImageElement).naturalWidth > 0)),
+    Boolean,
+  )
+})
+
+test("S24 a bar shows how far a file is, and the message waits for it; taken out, the text goes alone", async ({
+  ann,
+  bob,
+}) => {
+  const withBob = await ann.startsChatWith(bob)
+  await ann.sends(withBob, "hello")
+  const chat = await ann.opens()
+  const box = await chat.opens("Bob Okafor")
+  await slows(chat, 1_500_000)
+
+  await attaches(box, { name: "long.txt", mimeType: "text/plain", buffer: text(5 << 20) })
+  await box.composer().fill("Without it, then.")
+  const seen = new Set<number>()
+  await eventually(
+    "the bar moves",
+    async () => seen.add(await percent(box, "long.txt")).size,
+    (size) => size >= 4,
+  )
+  assert.deepEqual(
+    [...seen],
+    [...seen].toSorted((one, other) => one - other),
+    "it only grows",
+  )
+  await box.composer().press("Enter")
+  assert.ok(await box.button("Send").isDisabled())
+  assert.equal(await box.composer().inputValue(), "Without it, then.")
+  await box.button("Remove long.txt").click()
+  assert.equal(await chat.focus(), "Message")
+  await box.composer().press("Enter")
+
+  await box.hears("Without it, then.")
+  assert.deepEqual(await bob.transcript(withBob), ["hello", "Without it, then."])
+  assert.equal(await box.button("Download long.txt").count(), 0)
+})
+
+test("S24 an upload goes on where it was after the server was killed and started again", async ({ ann, bob }) => {
+  await ann.sends(await ann.startsChatWith(bob), "hello")
+  const chat = await ann.opens()
+  chat.expectsToLoseTheServer()
+  const box = await chat.opens("Bob Okafor")
+  const from: number[] = []
+  chat.page.on("request", (request) => {
+    if (request.method() === "PATCH") from.push(Number(request.headers()["upload-offset"]))
+  })
+  const buffer = text(5 << 20)
+  await slows(chat, 2_000_000)
+
+  await attaches(box, { name: "film.txt", mimeType: "text/plain", buffer })
+  await eventually(
+    "it is half there",
+    () => percent(box, "film.txt"),
+    (percent) => percent > 55,
+  )
+  await world.server.stop("SIGKILL")
+  await item(box, "film.txt").getByRole("status").waitFor()
+  const before = from.length
+  await world.server.start()
+  await item(box, "film.txt").getByText("Ready").waitFor({ timeout: 60_000 })
+  assert.ok((from[before] ?? 0) >= 2 << 20, `it went on from ${String(from[before])}`)
+  await chat.isLive()
   await box.button("Send").click()
 
   assert.deepEqual(await downloads(box, "film.txt"), buffer)
