@@ -8,7 +8,7 @@ race := $(shell command -v "$$(go env CC 2>/dev/null || echo cc)" >/dev/null 2>&
 node := $(shell node -e 'let [a, b] = process.versions.node.split("."); process.exit(a > 20 || a == 20 && b >= 19 ? 0 : 1)' 2>/dev/null && command -v npm)
 with_node = [ "$(node)" ] || { echo "Node.js 20.19 or later is missing, so $(1) left out: install it, with npm, to have them"; exit 0; }
 # What web/dist is made of.
-web_sources = web/src web/public web/*.html web/*.ts web/package-lock.json schema.graphqls
+web_sources = web/src web/public web/*.html web/*.ts web/package.json web/package-lock.json schema.graphqls
 # Prints a browser that tests can use, if there is one. Some distributions have a chromium that only tells where to get it.
 find_chromium = for browser in "$$CORRIDOR_CHROMIUM" chromium chromium-browser google-chrome "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"; do \
 	"$$browser" --version >/dev/null 2>&1 && command -v "$$browser" && break; done

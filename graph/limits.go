@@ -308,7 +308,7 @@ func (w *walk) merge(sets []ast.SelectionSet) (fields int) {
 			switch selection := selection.(type) {
 			case *ast.Field:
 				fields++
-				if selection.Name == "__typename" && selection.Alias == selection.Name {
+				if selection.Name == "__typename" && selection.Alias == selection.Name && len(selection.SelectionSet) == 0 {
 					typenames++
 					continue
 				}

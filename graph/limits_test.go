@@ -347,6 +347,17 @@ func TestTheWorstAllowedDocumentIsCheap(t *testing.T) {
 	}
 }
 
+// A __typename can't select anything, but validation finds that out last.
+func TestATypenameThatSelectsIsCountedLikeOtherFields(t *testing.T) {
+	t.Parallel()
+
+	got := newStub(DefaultLimits).answers(t, postQuery("{node{__typename{"+strings.Repeat("id ", DefaultLimits.Repeats+1)+"}}}", nil))
+
+	if !slices.Equal(got.codes, []string{"OPERATION_TOO_LARGE"}) {
+		t.Errorf("it was not refused before validation: %.300s", got.body)
+	}
+}
+
 func TestIntrospectionPasses(t *testing.T) {
 	t.Parallel()
 	s := newStub(DefaultLimits)

@@ -2,7 +2,7 @@ import type { CodegenConfig } from "@graphql-codegen/cli"
 
 const config: CodegenConfig = {
   schema: "../schema.graphqls",
-  documents: ["src/**/*.{ts,tsx}", "!src/graphql/generated/**", "!src/explorer/**"],
+  documents: ["src/**/*.{ts,tsx}", "!src/graphql/generated/**", "!src/explorer/**", "!src/**/*.test.*"],
   generates: {
     "src/graphql/generated/": {
       preset: "client",

@@ -2,6 +2,7 @@ import type { MantineColorScheme } from "@mantine/core"
 import { createElement } from "react"
 import { createRoot, type Root } from "react-dom/client"
 import { Chat, type UnreadCounts } from "./app/Chat"
+import { Requests } from "./app/requests"
 import { Session, type TokenSource } from "./graphql/session"
 import { styleSheet } from "./ui/Root"
 
@@ -26,7 +27,7 @@ export class CorridorChat extends HTMLElement {
   /** Counts the people who were signed in here: nothing of one is left when another comes. */
   #person = 0
   #root: Root | undefined
-  readonly #requests = new EventTarget()
+  readonly #requests = new Requests()
 
   constructor() {
     super()
@@ -46,6 +47,7 @@ export class CorridorChat extends HTMLElement {
       if (this.isConnected) return
       this.#root?.unmount()
       this.#root = undefined
+      this.#onUnread({ conversations: 0, messages: 0 })
     })
   }
 
@@ -67,18 +69,19 @@ export class CorridorChat extends HTMLElement {
 
   /** Opens a conversation by its id. */
   open(conversationId: string) {
-    this.#requests.dispatchEvent(new CustomEvent("open", { detail: conversationId }))
+    this.#requests.ask(conversationId)
   }
 
   /** Opens See All Chats. */
   openAllChats() {
-    this.#requests.dispatchEvent(new CustomEvent("open"))
+    this.#requests.ask("all chats")
   }
 
   #render() {
     if (!this.#root) return
     if (!this.#token) {
       this.#root.render(null)
+      this.#onUnread({ conversations: 0, messages: 0 })
       return
     }
     const endpoint = new URL(
@@ -86,7 +89,10 @@ export class CorridorChat extends HTMLElement {
       document.baseURI,
     )
     if (!this.#session) {
-      this.#session = new Session(endpoint, this.#token)
+      this.#session = new Session(endpoint, this.#token, () => {
+        this.#session = undefined
+        this.#render()
+      })
       this.#person++
     }
     this.#root.render(

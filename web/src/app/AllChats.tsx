@@ -86,7 +86,7 @@ export function AllChats({ openId, returnTo, onOpen, onBack, onClose, onNewChat 
               key={openId}
               id={openId}
               isAttended
-              takesFocus
+              openings={1}
               before={
                 <ActionIcon
                   className="back"

@@ -1,7 +1,7 @@
 import { ApolloProvider, useQuery } from "@apollo/client/react"
 import type { ApolloClient } from "@apollo/client"
 import type { MantineColorScheme } from "@mantine/core"
-import { lazy, Suspense, useCallback, useEffect, useMemo, useReducer, useRef, useState } from "react"
+import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from "react"
 import { UploadsContext, Uploads } from "../features/files/uploads"
 import { Drafts } from "../features/messages/drafts"
 import { Outbox } from "../features/messages/outbox"
@@ -12,15 +12,21 @@ import { graphql } from "../graphql/generated"
 import { isSignedOut, type Session } from "../graphql/session"
 import { Announcer, useAnnounce } from "../ui/Announcer"
 import { ring } from "../ui/chime"
+import { Boundary } from "../ui/Boundary"
+import { part } from "../ui/part"
 import { Root } from "../ui/Root"
 import { Toasts } from "../ui/Toasts"
-import { ChatBubble } from "./ChatBubble"
-import { ChatContext, type Windows, windows } from "./state"
+import { ChatBubble, ChatsDropdown } from "./ChatBubble"
+import type { Requests } from "./requests"
+import { byRank, ChatContext, type Windows, windows } from "./state"
 
 // Who only looks at the bubble does not wait for the rest.
-const AllChats = lazy(async () => ({ default: (await import("./AllChats")).AllChats }))
-const ConversationPanel = lazy(async () => ({ default: (await import("./ConversationPanel")).ConversationPanel }))
-const NewChat = lazy(async () => ({ default: (await import("../features/contacts/NewChat")).NewChat }))
+const AllChats = part(async () => (await import("./AllChats")).AllChats)
+const ConversationPanel = part(async () => (await import("./ConversationPanel")).ConversationPanel)
+const NewChat = part(async () => (await import("../features/contacts/NewChat")).NewChat)
+
+/** How long after the chat went live the rest is loaded, in milliseconds: a message that comes later must not need it first. */
+const rest = 5_000
 
 const Start = graphql(`
   query Start {
@@ -72,7 +78,7 @@ export interface ChatProps {
   colorScheme: MantineColorScheme
   showsName: boolean
   /** Opens what the host page asks for. */
-  requests: EventTarget
+  requests: Requests
   onUnread: (unread: UnreadCounts) => void
 }
 
@@ -99,7 +105,9 @@ export function Chat({ session, colorScheme, ...rest }: ChatProps) {
           <UploadsContext value={parts.uploads}>
             <Announcer>
               <Toasts>
-                <SignedIn {...rest} session={session} parts={parts} />
+                <Boundary>
+                  <SignedIn {...rest} session={session} parts={parts} />
+                </Boundary>
               </Toasts>
             </Announcer>
           </UploadsContext>
@@ -205,15 +213,18 @@ function SignedIn({
     if (viewer) onUnread({ conversations: viewer.unreadConversationCount, messages: viewer.unreadMessageCount })
   }, [viewer, onUnread])
 
+  useEffect(
+    () => requests.answer((id) => act(id === "all chats" ? { type: "all chats opened" } : { type: "opened", id })),
+    [requests],
+  )
+
   useEffect(() => {
-    const onRequest = (request: globalThis.Event) => {
-      if (!(request instanceof CustomEvent)) return
-      const id: unknown = request.detail
-      act(typeof id === "string" ? { type: "opened", id } : { type: "all chats opened" })
-    }
-    requests.addEventListener("open", onRequest)
-    return () => requests.removeEventListener("open", onRequest)
-  }, [requests])
+    if (connectedness !== "live") return
+    const timer = setTimeout(() => {
+      for (const part of [ChatsDropdown, AllChats, ConversationPanel, NewChat]) part.load()
+    }, rest)
+    return () => clearTimeout(timer)
+  }, [connectedness])
 
   // A first try that found nobody is made again.
   const failed = error && !viewer
@@ -246,6 +257,7 @@ function SignedIn({
     setIsDropdownOpen(false)
     act({ type: "new chat opened" })
   }
+  const ranked = byRank(open.boxes)
   const state = failed ? (signedOut ? "signed out" : "interrupted") : connectedness
   return (
     <ChatContext value={context}>
@@ -267,22 +279,22 @@ function SignedIn({
         {!open.allChats.isOpen && (
           <div className="boxes">
             {open.boxes.map((box) => (
-              <div key={box.id} className="box">
-                <Suspense>
+              <div key={box.id} className="box" data-rank={ranked.indexOf(box)}>
+                <Boundary>
                   <ConversationPanel
                     id={box.id}
                     isAttended={box.isAttended}
-                    takesFocus={box.wasOpened}
+                    openings={box.openings}
                     onAttend={() => act({ type: "attended", id: box.id })}
                     onClose={() => close(box.id)}
                   />
-                </Suspense>
+                </Boundary>
               </div>
             ))}
           </div>
         )}
         {open.allChats.isOpen && (
-          <Suspense>
+          <Boundary>
             <AllChats
               openId={open.allChats.id}
               returnTo={bubble}
@@ -291,12 +303,12 @@ function SignedIn({
               onClose={() => act({ type: "all chats closed" })}
               onNewChat={newChat}
             />
-          </Suspense>
+          </Boundary>
         )}
         {open.isNewChatOpen && (
-          <Suspense>
+          <Boundary>
             <NewChat opened returnTo={bubble} onClose={() => act({ type: "new chat closed" })} onOpen={openChat} />
-          </Suspense>
+          </Boundary>
         )}
       </div>
     </ChatContext>

@@ -1,9 +1,10 @@
 import { ActionIcon } from "@mantine/core"
-import { lazy, type RefObject, Suspense, useId, useState } from "react"
+import { type RefObject, useId, useState } from "react"
 import { ChatIcon } from "../ui/icons"
+import { part } from "../ui/part"
 
-const load = () => import("./ChatsDropdown")
-const ChatsDropdown = lazy(async () => ({ default: (await load()).ChatsDropdown }))
+/** What opens below the bubble. */
+export const ChatsDropdown = part(async () => (await import("./ChatsDropdown")).ChatsDropdown)
 
 export interface ChatBubbleProps {
   /** The button itself, to which the focus goes back. */
@@ -31,8 +32,8 @@ export function ChatBubble({ bubble, unread, isOpen, onToggle, ...dropdown }: Ch
       aria-expanded={isOpen}
       aria-describedby={unread > 0 ? unreadId : undefined}
       // Who is about to click does not wait for it then.
-      onPointerEnter={() => void load()}
-      onFocus={() => void load()}
+      onPointerEnter={ChatsDropdown.load}
+      onFocus={ChatsDropdown.load}
       onClick={() => {
         setWasOpened(true)
         onToggle(!isOpen)
@@ -45,11 +46,15 @@ export function ChatBubble({ bubble, unread, isOpen, onToggle, ...dropdown }: Ch
   return (
     <>
       {wasOpened ? (
-        <Suspense fallback={button}>
-          <ChatsDropdown {...dropdown} isOpen={isOpen} onClose={() => onToggle(false)} returnTo={bubble}>
-            {button}
-          </ChatsDropdown>
-        </Suspense>
+        <ChatsDropdown
+          {...dropdown}
+          whileLoading={button}
+          isOpen={isOpen}
+          onClose={() => onToggle(false)}
+          returnTo={bubble}
+        >
+          {button}
+        </ChatsDropdown>
       ) : (
         button
       )}

@@ -25,6 +25,7 @@ const Conversation = graphql(`
       ... on Conversation {
         id
         viewerCanSend
+        unreadCount
         lastMessage {
           id
           seq
@@ -55,15 +56,15 @@ export interface ConversationPanelProps {
   id: string
   /** Whether the person looks at it, and has not only had it popped up. */
   isAttended: boolean
-  /** Whether what they type goes here at once. */
-  takesFocus: boolean
+  /** How often they opened it: each time what they type goes here. */
+  openings: number
   before?: ReactNode
   onAttend: () => void
   onClose: () => void
 }
 
 /** An open chat: its name and options, who takes part, what was said, and where one writes. */
-export function ConversationPanel({ id, isAttended, takesFocus, before, onAttend, onClose }: ConversationPanelProps) {
+export function ConversationPanel({ id, isAttended, openings, before, onAttend, onClose }: ConversationPanelProps) {
   const { outbox, drafts, historyChoice } = useChat()
   const uploads = useUploads(id)
   const [showsParticipants, setShowsParticipants] = useState(false)
@@ -130,7 +131,7 @@ export function ConversationPanel({ id, isAttended, takesFocus, before, onAttend
       <DropZone canDrop={node.viewerCanSend} onFiles={attach}>
         <Transcript
           conversation={node}
-          lastSeq={node.lastMessage?.seq}
+          now={{ lastSeq: node.lastMessage?.seq, unreadCount: node.unreadCount }}
           outbox={outbox}
           isAttended={isAttended}
           files={(message) => message.files.map((file) => <FileCard key={file.id} file={file} />)}
@@ -138,7 +139,7 @@ export function ConversationPanel({ id, isAttended, takesFocus, before, onAttend
         <Composer
           conversation={node}
           drafts={drafts}
-          autoFocus={takesFocus}
+          openings={openings}
           tools={<AttachButton onFiles={attach} />}
           files={<UploadList uploads={uploads} />}
           attached={uploads.attached}

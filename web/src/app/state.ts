@@ -25,13 +25,15 @@ export interface Box {
   id: string
   /** The person opened it or has turned to it. One that only popped up marks nothing as read. */
   isAttended: boolean
-  /** The person opened it: what they type goes into it. */
-  wasOpened: boolean
+  /** When it was opened last, in the order of what was opened. */
+  turn: number
+  /** How often the person opened it: each time what they type goes into it. */
+  openings: number
 }
 
 /** What is open. */
 export interface Windows {
-  /** Chat boxes, the one that was opened last at the end. */
+  /** Chat boxes, from where they stand: one that is open stays in its place. */
   boxes: readonly Box[]
   /** See All Chats, and which chat is open in it. */
   allChats: { isOpen: boolean; id?: string | undefined }
@@ -43,7 +45,7 @@ export type WindowAct =
   | { type: "all chats opened" | "all chats closed" | "new chat opened" | "new chat closed" }
   | { type: "back to all chats" }
 
-/** More boxes than this do not fit beside each other, and the oldest gives way. */
+/** More boxes than this do not fit beside each other. */
 const mostBoxes = 3
 
 export function windows(now: Windows, act: WindowAct): Windows {
@@ -53,11 +55,10 @@ export function windows(now: Windows, act: WindowAct): Windows {
       return {
         ...now,
         isNewChatOpen: false,
-        boxes: place(now.boxes, { id: act.id, isAttended: true, wasOpened: true }),
+        boxes: open(now.boxes, act.id),
       }
     case "popped up":
-      if (now.boxes.some((box) => box.id === act.id)) return now
-      return { ...now, boxes: place(now.boxes, { id: act.id, isAttended: false, wasOpened: false }) }
+      return { ...now, boxes: popUp(now.boxes, act.id) }
     case "attended":
       if (now.boxes.every((box) => box.id !== act.id || box.isAttended)) return now
       return { ...now, boxes: now.boxes.map((box) => (box.id === act.id ? { ...box, isAttended: true } : box)) }
@@ -68,7 +69,7 @@ export function windows(now: Windows, act: WindowAct): Windows {
         allChats: now.allChats.id === act.id ? { ...now.allChats, id: undefined } : now.allChats,
       }
     case "all chats opened":
-      return { ...now, allChats: { isOpen: true, id: now.boxes.findLast((box) => box.isAttended)?.id } }
+      return { ...now, allChats: { isOpen: true, id: byRank(now.boxes).find((box) => box.isAttended)?.id } }
     case "all chats closed":
       return { ...now, allChats: { isOpen: false } }
     case "back to all chats":
@@ -80,10 +81,28 @@ export function windows(now: Windows, act: WindowAct): Windows {
   }
 }
 
-/** A box that pops up does not push one away that somebody works in, as long as there is another. */
-function place(boxes: readonly Box[], box: Box): readonly Box[] {
-  const others = boxes.filter(({ id }) => id !== box.id)
-  if (others.length < mostBoxes) return [...others, box]
-  const leaves = others.find((other) => !other.isAttended) ?? others[0]
-  return [...others.filter((other) => other !== leaves), box]
+/** Opens a box, or turns to it if it is open. If there are too many the one gives way that was turned to least. */
+function open(boxes: readonly Box[], id: string): readonly Box[] {
+  const turn = nextTurn(boxes)
+  if (boxes.some((box) => box.id === id)) {
+    return boxes.map((box) => (box.id === id ? { ...box, isAttended: true, turn, openings: box.openings + 1 } : box))
+  }
+  const stay = byRank(boxes).slice(0, mostBoxes - 1)
+  return [...boxes.filter((box) => stay.includes(box)), { id, isAttended: true, turn, openings: 1 }]
+}
+
+/** Opens a box that nobody asked for: it takes the place of no other that somebody works in. */
+function popUp(boxes: readonly Box[], id: string): readonly Box[] {
+  if (boxes.some((box) => box.id === id)) return boxes
+  const last = byRank(boxes).at(-1)
+  if (boxes.length === mostBoxes && last?.isAttended) return boxes
+  const stay = boxes.length === mostBoxes ? boxes.filter((box) => box !== last) : boxes
+  return [...stay, { id, isAttended: false, turn: nextTurn(boxes), openings: 0 }]
+}
+
+const nextTurn = (boxes: readonly Box[]) => Math.max(0, ...boxes.map((box) => box.turn)) + 1
+
+/** The boxes by how much they are wanted: what somebody works in first, and of these what they turned to last. */
+export function byRank(boxes: readonly Box[]): Box[] {
+  return boxes.toSorted((one, other) => Number(other.isAttended) - Number(one.isAttended) || other.turn - one.turn)
 }

@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useState } from "react"
 import { sentence } from "./api"
-import { clientKey } from "./clientKey"
+import { clientKey } from "../graphql/clientKey"
 import { type Demo, fetchDemo, fetchDemoToken } from "./demo"
 import { People } from "./People"
 import { TokenField } from "./TokenField"

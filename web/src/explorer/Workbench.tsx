@@ -2,7 +2,7 @@ import { type SlicesWithActions, useGraphiQL, useGraphiQLActions } from "@graphi
 import { GraphiQL } from "graphiql"
 import { useEffect, useRef, useState } from "react"
 import type { Api } from "./api"
-import { clientKey } from "./clientKey"
+import { clientKey } from "../graphql/clientKey"
 import { Memory } from "./memory"
 import type { Tab } from "./operations"
 

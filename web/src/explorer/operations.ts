@@ -1,4 +1,4 @@
-import { clientKey } from "./clientKey"
+import { clientKey } from "../graphql/clientKey"
 import type { Known, Named } from "./known"
 
 /** A tab of the explorer: operations that belong together, and variables that they can be run with right away. */

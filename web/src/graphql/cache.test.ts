@@ -1,6 +1,6 @@
 import { gql, type InMemoryCache } from "@apollo/client"
 import { describe, expect, test } from "vitest"
-import { cache, moment } from "./cache"
+import { ChatCache, moment } from "./cache"
 import { append, apply, type Event, forget } from "./events"
 
 const List = gql`
@@ -144,7 +144,7 @@ function transcript(cache: InMemoryCache) {
 
 describe("the list of conversations", () => {
   test("S11 shows the most recently active first, as the conversations are by now", () => {
-    const known = cache()
+    const known = new ChatCache()
     lists(known, [group("a", "2026-11-25T10:00:00.5Z"), group("b", "2026-11-25T10:00:00Z")])
 
     known.writeFragment({
@@ -161,7 +161,7 @@ describe("the list of conversations", () => {
   })
 
   test("S13 goes on behind its last page, and shows nothing twice that moved meanwhile", () => {
-    const known = cache()
+    const known = new ChatCache()
     lists(known, [group("a", "2026-11-25T10:00:03Z"), group("b", "2026-11-25T10:00:02Z")], {}, true)
     lists(known, [group("b", "2026-11-25T10:00:02Z"), group("c", "2026-11-25T10:00:01Z")], { after: "b" })
 
@@ -169,7 +169,7 @@ describe("the list of conversations", () => {
   })
 
   test("S46 S48 what is archived leaves it and comes back without anybody who moves it", () => {
-    const known = cache()
+    const known = new ChatCache()
     lists(known, [group("a", "2026-11-25T10:00:03Z"), group("b", "2026-11-25T10:00:02Z")])
     lists(known, [], { filter: { archived: true } })
 
@@ -183,7 +183,7 @@ describe("the list of conversations", () => {
   })
 
   test("S59 what is deleted is gone from it", () => {
-    const known = cache()
+    const known = new ChatCache()
     lists(known, [group("a", "2026-11-25T10:00:03Z"), group("b", "2026-11-25T10:00:02Z")])
 
     forget(known, "a")
@@ -235,7 +235,7 @@ function changed({ viewerSettings, ...known }: ReturnType<typeof group>): Event 
 
 describe("the transcript", () => {
   test("S12 grows at both ends, in the order of its numbers", () => {
-    const known = cache()
+    const known = new ChatCache()
     pages(known, [50, 51], { first: 2, after: "c49" }, { hasNextPage: true, hasPreviousPage: true })
     pages(known, [48, 49], { last: 2, before: "c50" }, { hasNextPage: true, hasPreviousPage: true })
     pages(known, [52, 53], { first: 2, after: "c51" }, { hasNextPage: false, hasPreviousPage: true })
@@ -250,7 +250,7 @@ describe("the transcript", () => {
   })
 
   test("takes a new line at its end, once, and in its place if a later one was faster", () => {
-    const known = cache()
+    const known = new ChatCache()
     pages(known, [1, 2], { last: 2 }, {})
     for (const seq of [4, 3, 4]) {
       const id = `m${String(seq)}`
@@ -262,7 +262,7 @@ describe("the transcript", () => {
   })
 
   test("takes no new line while there are lines between that were not read", () => {
-    const known = cache()
+    const known = new ChatCache()
     pages(known, [1, 2], { first: 2 }, { hasNextPage: true })
 
     append(known, { __typename: "GroupConversation", id: "g" }, { id: "m9", seq: 9 })

@@ -1,4 +1,4 @@
-import { type FieldPolicy, InMemoryCache, type Reference } from "@apollo/client"
+import { type FieldPolicy, InMemoryCache, type Reference, type TypePolicies } from "@apollo/client"
 import { relayStylePagination } from "@apollo/client/utilities"
 import type { ConversationFilter } from "./generated/graphql"
 import possibleTypes from "./generated/possibleTypes"
@@ -25,40 +25,55 @@ export interface Connection {
 }
 
 /** The cache of one person: what came from lists and what came from the stream are the same objects in it. */
-export function cache(): InMemoryCache {
-  const conversation = {
-    fields: { messages: transcript, viewerSettings: { merge: true }, viewerMembership: { merge: true } },
+export class ChatCache extends InMemoryCache {
+  /** The ids of groups that were deleted: an answer that was on its way does not bring them back. */
+  readonly gone: Set<string>
+
+  constructor() {
+    const gone = new Set<string>()
+    super({ possibleTypes: possibleTypes.possibleTypes, typePolicies: policies(gone) })
+    this.gone = gone
   }
-  return new InMemoryCache({
-    possibleTypes: possibleTypes.possibleTypes,
-    typePolicies: {
-      Query: { fields: { node: known } },
-      Viewer: { keyFields: [], fields: { conversations: conversationList } },
-      Clinic: { keyFields: [] },
-      Contact: { keyFields: false },
-      DirectConversation: conversation,
-      GroupConversation: { fields: { ...conversation.fields, participants: relayStylePagination() } },
+}
+
+function policies(gone: ReadonlySet<string>): TypePolicies {
+  const conversation = {
+    fields: {
+      messages: transcript,
+      viewerSettings: { merge: true },
+      viewerMembership: { merge: true },
+      lastMessage: latest,
+      lastActivityAt: later,
     },
-  })
+  }
+  return {
+    Query: { fields: { node: known(gone) } },
+    Viewer: { keyFields: [], fields: { conversations: conversationList(gone) } },
+    Clinic: { keyFields: [] },
+    Contact: { keyFields: false },
+    DirectConversation: conversation,
+    GroupConversation: { fields: { ...conversation.fields, participants: relayStylePagination() } },
+  }
 }
 
 /** What was seen in a list or came with an event opens without waiting. */
-const known: FieldPolicy<Reference | null> = {
+const known = (gone: ReadonlySet<string>): FieldPolicy<Reference | null> => ({
   read(existing, { args, toReference, canRead }) {
-    if (existing !== undefined) return existing
     const id = String(args?.id)
+    if (gone.has(id)) return null
+    if (existing !== undefined) return existing
     return ["DirectConversation", "GroupConversation"]
       .map((__typename) => toReference({ __typename, id }))
       .find((reference) => canRead(reference))
   },
-}
+})
 
 /**
  * The lists of conversations, one for each filter. What is in one and where is worked out as it is read, from the
  * conversations as they are by then: one that is archived leaves the list, and a new message moves its
  * conversation to the top, without anybody who moves it.
  */
-const conversationList: FieldPolicy<Connection> = {
+const conversationList = (gone: ReadonlySet<string>): FieldPolicy<Connection> => ({
   keyArgs: ["filter"],
   merge(existing, incoming, { args }) {
     if (!existing) return incoming
@@ -75,7 +90,7 @@ const conversationList: FieldPolicy<Connection> = {
     const filter = { archived: false, ...(args?.filter as ConversationFilter | undefined) }
     const when = (edge: Edge) => moment(readField<string>("lastActivityAt", edge.node) ?? "")
     const belongs = ({ node }: Edge) => {
-      if (!canRead(node)) return false
+      if (!canRead(node) || gone.has(String(readField("id", node)))) return false
       const settings = readField<{ archivedAt: string | null }>("viewerSettings", node)
       const isGroup = readField<string>("__typename", node) === "GroupConversation"
       return (
@@ -94,11 +109,23 @@ const conversationList: FieldPolicy<Connection> = {
         .map(({ edge }) => edge),
     }
   },
-}
+})
 
 /** A server's time in a form whose order is that of the letters: its fractions of a second have up to six digits. */
 export function moment(time: string): string {
   return time.replace(/(?:\.(\d+))?Z$/, (_, fraction: string | undefined) => `.${(fraction ?? "").padEnd(6, "0")}`)
+}
+
+/** Of two last lines the one that stands behind: an answer that was on its way may know less than the stream has brought. */
+const latest: FieldPolicy<Reference | null> = {
+  merge(existing, incoming, { readField }) {
+    const seq = (line: Reference) => readField<number>("seq", line) ?? 0
+    return existing && incoming && seq(incoming) < seq(existing) ? existing : incoming
+  },
+}
+
+const later: FieldPolicy<string> = {
+  merge: (existing, incoming) => (existing && moment(incoming) < moment(existing) ? existing : incoming),
 }
 
 /**

@@ -1,6 +1,6 @@
 import { ApolloClient, ApolloLink, HttpLink } from "@apollo/client"
 import { RetryLink } from "@apollo/client/link/retry"
-import { cache } from "./cache"
+import { ChatCache } from "./cache"
 import type { Session } from "./session"
 
 /**
@@ -21,7 +21,7 @@ export function newClient(session: Session): ApolloClient {
   })
   return new ApolloClient({
     link: ApolloLink.from([patient, http]),
-    cache: cache(),
+    cache: new ChatCache(),
     devtools: { enabled: false },
     defaultOptions: { watchQuery: { fetchPolicy: "cache-and-network", nextFetchPolicy: "cache-first" } },
   })

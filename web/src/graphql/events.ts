@@ -1,7 +1,7 @@
 import type { ApolloCache, ApolloClient, Reference } from "@apollo/client"
 import { print } from "graphql"
 import { type Client, createClient } from "graphql-ws"
-import type { Connection, Edge } from "./cache"
+import { ChatCache, type Connection, type Edge } from "./cache"
 import { graphql } from "./generated"
 import type { EventsSubscription } from "./generated/graphql"
 import { type Session, SignedOut } from "./session"
@@ -138,7 +138,11 @@ export class Stream {
   #closed = false
   #cut: (() => void) | undefined
   #wake: (() => void) | undefined
+  /** How many tries in a row came to nothing, fresh tokens were refused, and events could not be had. */
   #failures = 0
+  #refused = 0
+  #broken = 0
+  #settled: ReturnType<typeof setTimeout> | undefined
 
   constructor(after: string, options: StreamOptions) {
     this.#cursor = after
@@ -183,7 +187,8 @@ export class Stream {
       if (this.#closed) return
       this.#apply() // what came before the break counts
       // A fresh token that is refused as well is none.
-      const isSignedOut = outcome === "signed out" || (outcome === "renewed" && this.#failures > 0)
+      if (outcome === "renewed") this.#refused++
+      const isSignedOut = outcome === "signed out" || this.#refused > 1
       this.#options.onConnectedness(isSignedOut ? "signed out" : "interrupted")
       await this.#pause(outcome)
     }
@@ -192,7 +197,7 @@ export class Stream {
   /** Waits before the next try: longer each time, at least half a minute when the person is signed out, and not at all for a fresh token. */
   #pause(outcome: Outcome) {
     const failures = this.#failures++
-    if (outcome === "renewed" && failures === 0) return undefined
+    if (outcome === "renewed" && this.#refused === 1) return undefined
     const most = outcome === "signed out" ? 30_000 : Math.min(15_000, 400 * 2 ** failures)
     return new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, most * (0.5 + Math.random() / 2))
@@ -206,10 +211,19 @@ export class Stream {
   /** Follows the stream from the cursor until it breaks. */
   #follow() {
     const options = this.#options
+    // Read each time it is sent: the library subscribes again by itself after some ends.
+    const cursor = () => this.#cursor
+    const after = {
+      get after() {
+        return cursor()
+      },
+    }
     return new Promise<Outcome>((resolve) => {
       let watchdog: ReturnType<typeof setTimeout> | undefined
       const end = (outcome: Outcome) => {
         clearTimeout(watchdog)
+        clearTimeout(this.#settled)
+        this.#settled = undefined
         this.#cut = undefined
         resolve(outcome)
         stop()
@@ -223,17 +237,18 @@ export class Stream {
       alive()
       const stop = this.#socket.subscribe<EventsSubscription>(
         // The cache knows things by __typename, which it asks for in its own queries by itself.
-        { query: print(options.client.cache.transformDocument(Events)), variables: { after: this.#cursor } },
+        { query: print(options.client.cache.transformDocument(Events)), variables: after },
         {
           next: ({ data, errors }) => {
             alive()
             if (errors || !data) {
               const code = errors?.[0]?.extensions?.code
-              if (code === "CURSOR_INVALID") this.#cursor = undefined
+              // What always fails is passed over, and what came with it is read again.
+              if (code === "CURSOR_INVALID" || ++this.#broken === 3) this.#cursor = undefined
               end("broken")
               return
             }
-            this.#failures = 0
+            this.#settle()
             this.#take(data.events)
           },
           error: (reason) => end(this.#outcome(reason)),
@@ -250,6 +265,16 @@ export class Stream {
       return "renewed"
     }
     return "broken"
+  }
+
+  /** Takes the connection for a good one once it has lasted for a while. */
+  #settle() {
+    this.#refused = 0
+    this.#settled ??= setTimeout(() => {
+      this.#settled = undefined
+      this.#failures = 0
+      this.#broken = 0
+    }, 3_000)
   }
 
   #take(event: Event) {
@@ -310,6 +335,12 @@ export function apply(cache: ApolloCache, event: Event) {
       if (event.conversation && event.message) append(cache, event.conversation, event.message)
       break
     case "ConversationAdded":
+      // Whoever was in it before may see another part of it now.
+      if (event.conversation) {
+        cache.evict({ id: cache.identify(event.conversation), fieldName: "messages", broadcast: false })
+        list(cache, event.conversation)
+      }
+      break
     case "ConversationChanged":
       if (event.conversation) list(cache, event.conversation)
       break
@@ -361,8 +392,9 @@ export function append(cache: ApolloCache, conversation: Entity, message: Entity
   })
 }
 
-/** Removes all there is of a conversation. */
+/** Removes all there is of a conversation that was deleted, for good. */
 export function forget(cache: ApolloCache, id: string) {
+  if (cache instanceof ChatCache) cache.gone.add(id)
   for (const __typename of ["GroupConversation", "DirectConversation"]) {
     cache.evict({ id: cache.identify({ __typename, id }) ?? "", broadcast: false })
   }

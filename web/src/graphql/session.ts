@@ -8,6 +8,17 @@ export class SignedOut extends Error {
   }
 }
 
+/** Whom a token is for, if it can be told: the subject of a JSON Web Token. */
+function personOf(token: string): string | undefined {
+  try {
+    const payload = token.split(".")[1] ?? ""
+    const claims = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/"))) as { sub?: unknown }
+    return typeof claims.sub === "string" ? claims.sub : undefined
+  } catch {
+    return undefined
+  }
+}
+
 /** Whether something failed because nobody is signed in: there is no token, or the server refuses even a fresh one. */
 export function isSignedOut(reason: unknown): boolean {
   return (
@@ -22,14 +33,19 @@ export function isSignedOut(reason: unknown): boolean {
  */
 export class Session {
   readonly #source: TokenSource
+  readonly #onAnother: () => void
   #token: Promise<string> | undefined
+  #person: string | undefined
 
   constructor(
     /** Where the API is, such as https://chat.example.org/graphql. */
     readonly endpoint: URL,
     source: TokenSource,
+    /** The host page has given a token of another person: this session has nothing to do with them. */
+    onAnother: () => void = () => undefined,
   ) {
     this.#source = source
+    this.#onAnother = onAnother
   }
 
   /** The token, from the host page if there is none yet. Throws SignedOut. */
@@ -39,6 +55,12 @@ export class Session {
       .then(
         (token) => {
           if (typeof token !== "string" || token === "") throw new SignedOut()
+          const person = personOf(token)
+          if (this.#person !== undefined && person !== this.#person) {
+            this.#onAnother()
+            throw new SignedOut()
+          }
+          this.#person = person
           return token
         },
         (reason: unknown) => {
@@ -52,21 +74,23 @@ export class Session {
     return this.#token
   }
 
-  /** Forgets the token, which is over. */
-  renew() {
-    this.#token = undefined
+  /** Forgets the token, which is over, unless there is another one by now. */
+  renew(over = this.#token) {
+    if (this.#token === over) this.#token = undefined
   }
 
   /** Fetches an address of the server with the token, with a fresh one if the server refuses it. */
   readonly fetch: typeof fetch = async (input, init) => {
+    let used: Promise<string> | undefined
     const once = async () => {
       const headers = new Headers(init?.headers)
-      headers.set("Authorization", `Bearer ${await this.token()}`)
+      used = this.token()
+      headers.set("Authorization", `Bearer ${await used}`)
       return fetch(input, { ...init, headers, credentials: "omit", referrerPolicy: "no-referrer" })
     }
     const response = await once()
     if (response.status !== 401) return response
-    this.renew()
+    this.renew(used)
     return once()
   }
 

@@ -3,6 +3,7 @@ import { CombinedGraphQLErrors } from "@apollo/client/errors"
 import { useMutation } from "@apollo/client/react"
 import { useRef } from "react"
 import type { ApolloCache } from "@apollo/client"
+import { clientKey } from "./clientKey"
 import { SignedOut } from "./session"
 
 /** What became of an act: what the server answered, or why it was not done. */
@@ -43,7 +44,7 @@ export function useAct<Data, Input extends { clientKey: string }, Payload extend
   const last = useRef({ input: "", clientKey: "" })
   const act = async (input: Omit<Input, "clientKey">): Promise<Outcome<Payload>> => {
     const text = JSON.stringify(input)
-    if (isRepeatable || last.current.input !== text) last.current = { input: text, clientKey: crypto.randomUUID() }
+    if (isRepeatable || last.current.input !== text) last.current = { input: text, clientKey: clientKey() }
     try {
       const { data } = await mutate({ variables: { input: { ...input, clientKey: last.current.clientKey } as Input } })
       if (!data) return { error: sentence(undefined) }

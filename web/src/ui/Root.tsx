@@ -7,7 +7,7 @@ import {
   DEFAULT_THEME,
   type MantineColorScheme,
 } from "@mantine/core"
-import { type ReactNode, useMemo, useState } from "react"
+import { type ReactNode, useCallback, useMemo, useState } from "react"
 import { LayerContext } from "./layer"
 import styles from "./styles.css?inline"
 
@@ -54,8 +54,12 @@ export function Root({ colorScheme, children }: RootProps) {
         : theme,
     [layer],
   )
+  const place = useCallback((element: HTMLDivElement | null) => {
+    if (element) fitLetters(element)
+    setRoot(element)
+  }, [])
   return (
-    <div className="corridor" ref={setRoot}>
+    <div className="corridor" ref={place}>
       {root && (
         <MantineProvider
           theme={placed}
@@ -73,6 +77,18 @@ export function Root({ colorScheme, children }: RootProps) {
       <div className="layer" ref={setLayer} />
     </div>
   )
+}
+
+/**
+ * Makes letters as large as the person has set them in the browser, whatever the page does to its root: Mantine's sizes
+ * are in rem, and have a scale.
+ */
+function fitLetters(root: HTMLElement) {
+  root.style.fontSize = "medium"
+  const own = parseFloat(getComputedStyle(root).fontSize)
+  root.style.fontSize = ""
+  const page = parseFloat(getComputedStyle(document.documentElement).fontSize)
+  root.style.setProperty("--mantine-scale", String(own / page))
 }
 
 /** The color scheme is the host page's or the system's: nothing is kept in the browser. */

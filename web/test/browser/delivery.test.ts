@@ -172,7 +172,7 @@ async function readThrough(box: Box): Promise<string[]> {
     (isSame) => isSame,
   )
   const seen: string[] = []
-  for (let still = 0; still < 4; ) {
+  for (let still = 0; still < 4;) {
     const shown = await box.texts()
     // The part that was there already, then what is new behind it.
     const overlap = shown.findIndex((text) => text === seen.at(-1))
@@ -239,7 +239,10 @@ test("half a minute without a network while both write, in pages and by the API:
   await Promise.all(chats.map((chat) => chat.isInterrupted()))
   for (let i = 5; i < 12; i++) {
     await say(i)
-    await boxes[0].message(`Ann's page ${String(i)}`).getByText("Sending…", { exact: true }).waitFor()
+    await boxes[0]
+      .message(`Ann's page ${String(i)}`)
+      .getByText("Sending…", { exact: true })
+      .waitFor()
   }
   await chats[1].sees("No connection. Messages arrive when it is back.")
   await pause(until - Date.now())
@@ -275,7 +278,8 @@ test("when the server says to fetch everything again, the page does: what it kne
   const { proxy, chats, boxes, group } = await conversation(clinic)
   await keepSending(boxes, 3, {})
   await endAlike(clinic, group, boxes, 7)
-  const socket = (await readFile(join(world.server.dataDir, "pgdata", "postmaster.pid"), "utf8")).split("\n")[4]?.trim() ?? ""
+  const socket =
+    (await readFile(join(world.server.dataDir, "pgdata", "postmaster.pid"), "utf8")).split("\n")[4]?.trim() ?? ""
   const sql = "UPDATE feed_state SET incarnation = (random() * 4294967295)::bigint"
   const done = await promisify(execFile)("psql", ["-h", socket, "-U", "corridor", "-d", "corridor", "-c", sql]).then(
     () => true,
@@ -300,7 +304,10 @@ test("when the server says to fetch everything again, the page does: what it kne
   for (const box of boxes) assert.deepEqual(await readThrough(box), whole)
 })
 
-test("S12 a long chat opens at the first unread message; more comes in both directions, and nothing jumps", async ({ ann, bob }) => {
+test("S12 a long chat opens at the first unread message; more comes in both directions, and nothing jumps", async ({
+  ann,
+  bob,
+}) => {
   const group = await ann.createsGroup("Flu clinic", bob)
   await sendsInTurn(ann, group, 150, (i) => `old ${String(i)}`)
   await bob.reads(group)
@@ -313,24 +320,33 @@ test("S12 a long chat opens at the first unread message; more comes in both dire
   assert.equal(await box.message("new 149").count(), 0)
   await eventually(
     "the first unread message is on the screen",
-    () => box.message("new 0").evaluate((element) => {
-      const view = element.closest(".lines")?.getBoundingClientRect()
-      const { top, bottom } = element.getBoundingClientRect()
-      return view !== undefined && top >= view.top && bottom <= view.bottom
-    }),
+    () =>
+      box.message("new 0").evaluate((element) => {
+        const view = element.closest(".lines")?.getBoundingClientRect()
+        const { top, bottom } = element.getBoundingClientRect()
+        return view !== undefined && top >= view.top && bottom <= view.bottom
+      }),
     (isSeen) => isSeen,
   )
 
   // Upwards by the wheel: what one looks at moves only as far as one turned, though pages come in above it.
   await box.log().hover()
   const place = () =>
-    box.log().locator(".lines").evaluate((element) => {
-      const view = element.getBoundingClientRect()
-      const line = [...element.querySelectorAll("article p.text")].find((text) => text.getBoundingClientRect().top > view.top + view.height / 2)
-      return { text: line?.textContent ?? "", top: line?.getBoundingClientRect().top ?? 0 }
-    })
+    box
+      .log()
+      .locator(".lines")
+      .evaluate((element) => {
+        const view = element.getBoundingClientRect()
+        const line = [...element.querySelectorAll("article p.text")].find(
+          (text) => text.getBoundingClientRect().top > view.top + view.height / 2,
+        )
+        return { text: line?.textContent ?? "", top: line?.getBoundingClientRect().top ?? 0 }
+      })
   const placeOf = (text: string) =>
-    box.message(text).locator("p.text").evaluate((element) => element.getBoundingClientRect().top)
+    box
+      .message(text)
+      .locator("p.text")
+      .evaluate((element) => element.getBoundingClientRect().top)
   for (let i = 0; i < 25; i++) {
     await chat.page.mouse.wheel(0, -300)
     await pause(60)
@@ -345,7 +361,10 @@ test("S12 a long chat opens at the first unread message; more comes in both dire
   assert.equal(whole.length, 300)
   assert.deepEqual(await readThrough(box), whole)
 
-  await box.log().locator(".lines").evaluate((element) => (element.scrollTop = 0))
+  await box
+    .log()
+    .locator(".lines")
+    .evaluate((element) => (element.scrollTop = 0))
   await box.button("Newest messages").click()
   await box.hears("new 149")
   await box.button("Newest messages").waitFor({ state: "detached" })
@@ -353,7 +372,10 @@ test("S12 a long chat opens at the first unread message; more comes in both dire
   await box.hears("the very last")
 })
 
-test("a chat with 5,000 messages opens and is written in, and 500 that come at once are all there in order", async ({ ann, bob }, t) => {
+test("a chat with 5,000 messages opens and is written in, and 500 that come at once are all there in order", async ({
+  ann,
+  bob,
+}, t) => {
   const group = await ann.createsGroup("Flu clinic", bob)
   await sendsMany(ann, group, 5_000, (i) => `message ${String(i)}`)
   await bob.reads(group)

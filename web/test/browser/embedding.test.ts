@@ -151,7 +151,7 @@ test("S1 the token is asked for again when it is over, and nothing is lost meanw
   let asked = 0
   await chat.page.exposeFunction("shortToken", () => {
     asked++
-    return world.runs("token", "--email", ann.email, "--clinic", ann.clinic.name, "--ttl", "4s")
+    return world.runs("token", "--email", ann.email, "--clinic", ann.clinic.name, "--ttl", "2s")
   })
   await turnsTo(chat.page, "shortToken")
   await eventually(

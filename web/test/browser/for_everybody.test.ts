@@ -496,12 +496,13 @@ test("S11 S12 two people see one message at the time of their own zone and in th
     const there = new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit", timeZone: timezoneId })
     const minutes = [0, -60_000].map((ago) => there.format(sent.getTime() + ago).replace(/\s/g, " "))
     assert.ok(minutes.includes(time), `${time} is not ${minutes.join(" or ")}`)
-    const separators: string[] = []
-    for (const days of [0, 1, 5]) {
+    const separator = async () => (await box.log().locator(".separator").first().textContent()) ?? ""
+    const separators = [await separator()]
+    for (const days of [1, 5]) {
       await chat.page.clock.setFixedTime(sent.getTime() + days * 86_400_000)
       await chat.reloads()
       await (await chat.opens(other.name)).hears("hello")
-      separators.push((await box.log().locator(".separator").first().textContent()) ?? "")
+      separators.push(await separator())
     }
     seen.push({ times: time, separators })
     const whole = new Intl.DateTimeFormat(locale, { dateStyle: "full", timeZone: timezoneId })

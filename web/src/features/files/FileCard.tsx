@@ -1,16 +1,17 @@
 import { ActionIcon } from "@mantine/core"
-import { lazy, Suspense, useEffect, useRef, useState } from "react"
+import { useEffect, useRef, useState } from "react"
 import { type FragmentType, graphql, readFragment } from "../../graphql/generated"
 import type { FileCardFragment } from "../../graphql/generated/graphql"
 import { useToast } from "../../ui/Toasts"
 import { CrossIcon, DownloadIcon, FileIcon } from "../../ui/icons"
+import { part } from "../../ui/part"
 import { save, Unavailable, useFetchFile } from "./download"
 import { isPicture, kindOf, sizeInWords } from "./kinds"
 import { ProgressBar } from "./ProgressBar"
 import { throttled, useFile } from "./useFile"
 import { useIsNear } from "./useIsNear"
 
-const FilePreview = lazy(async () => ({ default: (await import("./FilePreview")).FilePreview }))
+const FilePreview = part(async () => (await import("./FilePreview")).FilePreview)
 
 export const FileCardFields = graphql(`
   fragment FileCard on File {
@@ -69,11 +70,7 @@ export function FileCard({ file: masked }: { file: FragmentType<typeof FileCardF
           {error.message}
         </p>
       )}
-      {isOpen && (
-        <Suspense>
-          <FilePreview file={file} onClose={() => setIsOpen(false)} onDownload={start} />
-        </Suspense>
-      )}
+      {isOpen && <FilePreview file={file} onClose={() => setIsOpen(false)} onDownload={start} />}
     </div>
   )
 }

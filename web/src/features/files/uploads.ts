@@ -2,6 +2,7 @@ import type { ApolloClient } from "@apollo/client"
 import { CombinedGraphQLErrors } from "@apollo/client/errors"
 import { createContext, use, useMemo, useSyncExternalStore } from "react"
 import type { DetailedError } from "tus-js-client"
+import { clientKey } from "../../graphql/clientKey"
 import { graphql, readFragment } from "../../graphql/generated"
 import type { UploadFileFragment } from "../../graphql/generated/graphql"
 import { type Session, SignedOut } from "../../graphql/session"
@@ -198,7 +199,7 @@ export class Uploads {
     if (!work || !upload) return
     if (upload.state === "interrupted") work.hurry?.()
     if (upload.state !== "refused") return
-    work.clientKey = crypto.randomUUID()
+    work.clientKey = clientKey()
     work.fileId = undefined
     work.address = undefined
     work.sent = 0
@@ -234,10 +235,10 @@ export class Uploads {
 
   #newWork(conversationId: string, file: File): Work {
     const work: Work = {
-      key: crypto.randomUUID(),
+      key: clientKey(),
       conversationId,
       file,
-      clientKey: crypto.randomUUID(),
+      clientKey: clientKey(),
       stop: new AbortController(),
       sent: 0,
     }
@@ -330,6 +331,7 @@ export class Uploads {
   async #send(work: Work, address: string) {
     const { Upload } = await import("tus-js-client")
     const { file, stop } = work
+    stop.signal.throwIfAborted()
     this.#update(work, { state: "uploading", reason: undefined })
     await new Promise<void>((resolve, reject) => {
       let watchdog: ReturnType<typeof setTimeout> | undefined
@@ -354,7 +356,10 @@ export class Uploads {
         chunkSize: piece,
         retryDelays: null, // #carry does it, with what the API says
         storeFingerprintForResuming: false,
-        onBeforeRequest: async (request) => request.setHeader("Authorization", `Bearer ${await this.#session.token()}`),
+        onBeforeRequest: async (request) => {
+          request.setHeader("Authorization", `Bearer ${await this.#session.token()}`)
+          stop.signal.throwIfAborted() // it was given up meanwhile
+        },
         onProgress: (sent) => {
           alive(sent === file.size ? examination : silence)
           this.#move(work, sent)

@@ -27,7 +27,8 @@ export interface ComposerProps {
   files: ReactNode
   /** Whether there is something to send besides a text, or something that it has to wait for. */
   attached: "nothing" | "ready" | "waiting"
-  autoFocus: boolean
+  /** How often the person opened the chat: each time what they type goes in here. */
+  openings: number
   onSend: (text: string) => void
   onPaste: (event: ClipboardEvent) => void
 }
@@ -39,7 +40,7 @@ export function Composer({
   tools,
   files,
   attached,
-  autoFocus,
+  openings,
   onSend,
   onPaste,
 }: ComposerProps) {
@@ -47,8 +48,8 @@ export function Composer({
   const [text, setText] = useState(() => drafts.get(id))
   const field = useRef<HTMLTextAreaElement>(null)
   useEffect(() => {
-    if (autoFocus && viewerCanSend) field.current?.focus()
-  }, [autoFocus, viewerCanSend])
+    if (openings > 0 && viewerCanSend) field.current?.focus()
+  }, [openings, viewerCanSend])
   if (!viewerCanSend) {
     const reason = viewerCannot?.message ?? ""
     return (

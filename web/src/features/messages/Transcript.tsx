@@ -16,12 +16,11 @@ import { day, sameDay } from "../../ui/time"
 import { MessageLine, OutgoingLine } from "./MessageLine"
 import type { Outbox, Outgoing } from "./outbox"
 import { useMarkRead } from "./useMarkRead"
-import { type ConversationRef, type TranscriptLine, useTranscript } from "./useTranscript"
+import { type ConversationRef, type TranscriptLine, type TranscriptNow, useTranscript } from "./useTranscript"
 
 export interface TranscriptProps {
   conversation: ConversationRef
-  /** The number of the last line there is. */
-  lastSeq: number | undefined
+  now: TranscriptNow
   outbox: Outbox
   /** Whether the person looks at it: then what they see counts as read. */
   isAttended: boolean
@@ -34,13 +33,43 @@ const near = 600
 /** How far from the end, in pixels, somebody may be and still be taken along by new messages. */
 const atEnd = 60
 
+/** How long a line must be on the screen to count as read, in milliseconds. */
+const glance = 300
+
 /** What was said, from the first unread message on, with more in both directions as one scrolls. */
-export function Transcript({ conversation, lastSeq, outbox, isAttended, files }: TranscriptProps) {
-  const transcript = useTranscript(conversation, lastSeq)
-  const { lines, firstUnread, hasPrevious, hasNext, loadPrevious, loadNext, jumpToEnd, error, retry } = transcript
-  const queue = useSyncExternalStore(outbox.subscribe, () => outbox.of(conversation.id))
-  const items = useItems(lines, hasNext ? [] : queue)
+export function Transcript({ conversation, now, ...rest }: TranscriptProps) {
+  const { lines, error, retry, ...transcript } = useTranscript(conversation, now)
+  if (lines) return <Lines {...rest} {...transcript} conversationId={conversation.id} lines={lines} />
+  return (
+    <div className="transcript" role="log" aria-label="Messages" aria-live="off" aria-busy={!error}>
+      {error ? (
+        <Alert color="red" m="md" title="The messages can't be loaded.">
+          <Button size="xs" onClick={() => void retry()}>
+            Try again
+          </Button>
+        </Alert>
+      ) : (
+        <Loader size="sm" className="transcript-loader" aria-label="Loading" />
+      )}
+    </div>
+  )
+}
+
+interface LinesProps
+  extends
+    Pick<TranscriptProps, "outbox" | "isAttended" | "files">,
+    Omit<ReturnType<typeof useTranscript>, "lines" | "error" | "retry"> {
+  conversationId: string
+  lines: TranscriptLine[]
+}
+
+function Lines(props: LinesProps) {
+  const { conversationId, lines, firstUnread, hasPrevious, hasNext, loadPrevious, loadNext, jumpToEnd } = props
+  const { outbox, isAttended, files } = props
+  const queue = useSyncExternalStore(outbox.subscribe, () => outbox.of(conversationId))
+  const items = useItems(lines, queue)
   const list = useRef<VListHandle>(null)
+  const log = useRef<HTMLDivElement>(null)
   const follows = useRef(true)
   const offset = useRef(0)
   const [isAway, setIsAway] = useState(false)
@@ -56,7 +85,7 @@ export function Transcript({ conversation, lastSeq, outbox, isAttended, files }:
 
   const look = useCallback(() => {
     const view = list.current
-    if (!view || !lines) return
+    if (!view) return
     const below = view.scrollSize - view.scrollOffset - view.viewportSize
     // New lines make room below, too: only who scrolls back wants to stay where they are.
     if (below < atEnd && !hasNext) follows.current = true
@@ -65,13 +94,13 @@ export function Transcript({ conversation, lastSeq, outbox, isAttended, files }:
     setIsAway(below > view.viewportSize || hasNext)
     if (view.scrollOffset < near) loadPrevious()
     if (below < near) loadNext()
-    if (!isAttended || document.visibilityState !== "visible" || !document.hasFocus()) return
-    const last = lines[Math.min(view.findItemIndex(view.scrollOffset + view.viewportSize - 8), lines.length - 1)]
-    if (last) markRead(last)
-  }, [lines, hasNext, loadPrevious, loadNext, isAttended, markRead])
+  }, [hasNext, loadPrevious, loadNext])
 
   // Where reading goes on when it opens (S12), and at the end as long as the person is there.
   const opened = useRef(false)
+  const last = items.at(-1)
+  const lastKey = last?.key
+  const isSending = last?.outgoing !== undefined
   useLayoutEffect(() => {
     const view = list.current
     if (!view || count === 0) return
@@ -84,35 +113,51 @@ export function Transcript({ conversation, lastSeq, outbox, isAttended, files }:
         return
       }
     }
-    if (follows.current || items.at(-1)?.outgoing) view.scrollToIndex(count - 1, { align: "end" })
+    if (follows.current || isSending) view.scrollToIndex(count - 1, { align: "end" })
     // eslint-disable-next-line react-hooks/exhaustive-deps -- it scrolls when lines come, not when anything else changes
-  }, [count, items.at(-1)?.key])
+  }, [count, lastKey])
 
+  // Whoever writes wants to see it, at the end.
+  const sent = queue.at(-1)?.clientKey
   useEffect(() => {
-    look()
-    window.addEventListener("focus", look)
-    document.addEventListener("visibilitychange", look)
-    return () => {
-      window.removeEventListener("focus", look)
-      document.removeEventListener("visibilitychange", look)
-    }
-  }, [look, count])
+    if (sent) follows.current = true
+    if (sent && hasNext) void jumpToEnd()
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- once for each message
+  }, [sent])
 
-  if (!lines) {
-    return (
-      <div className="transcript" role="log" aria-label="Messages" aria-live="off" aria-busy={!error}>
-        {error ? (
-          <Alert color="red" m="md" title="The messages can't be loaded.">
-            <Button size="xs" onClick={() => void retry()}>
-              Try again
-            </Button>
-          </Alert>
-        ) : (
-          <Loader size="sm" className="transcript-loader" aria-label="Loading" />
-        )}
-      </div>
-    )
-  }
+  useEffect(() => look(), [look, count])
+
+  // What the person has had before their eyes is read, and nothing else.
+  const reading = useRef<ReturnType<typeof setTimeout>>(undefined)
+  const read = useCallback(() => {
+    reading.current = undefined
+    if (!isAttended || document.visibilityState !== "visible" || !document.hasFocus() || !log.current) return
+    const line = lastOnScreen(log.current)
+    if (line) markRead(line)
+  }, [isAttended, markRead])
+  useEffect(() => {
+    const settle = () => {
+      clearTimeout(reading.current)
+      reading.current = setTimeout(read, glance)
+    }
+    settle()
+    const scroller = log.current
+    scroller?.addEventListener("scroll", settle, { capture: true, passive: true })
+    window.addEventListener("focus", settle)
+    document.addEventListener("visibilitychange", settle)
+    return () => {
+      clearTimeout(reading.current)
+      reading.current = undefined
+      scroller?.removeEventListener("scroll", settle, { capture: true })
+      window.removeEventListener("focus", settle)
+      document.removeEventListener("visibilitychange", settle)
+    }
+  }, [read])
+  useEffect(() => {
+    // Messages that come one after the other do not put it off for ever.
+    reading.current ??= setTimeout(read, glance)
+  }, [count, read])
+
   const newest = () => {
     follows.current = true
     if (hasNext) void jumpToEnd()
@@ -120,8 +165,8 @@ export function Transcript({ conversation, lastSeq, outbox, isAttended, files }:
   }
   const lastOwn = lines.findLast((line) => line.message.kind === "TEXT" && line.message.sender?.isViewer)?.id
   return (
-    <div className="transcript" role="log" aria-label="Messages" aria-live="off">
-      {items.length === 0 && <p className="empty">No messages yet. Say hello!</p>}
+    <div ref={log} className="transcript" role="log" aria-label="Messages" aria-live="off">
+      {count === 0 && <p className="empty">No messages yet. Say hello!</p>}
       <VList
         ref={list}
         shift={grown.atStart}
@@ -136,7 +181,7 @@ export function Transcript({ conversation, lastSeq, outbox, isAttended, files }:
         bufferSize={400}
       >
         {(item, index) => (
-          <div key={item.key} className="line">
+          <div key={item.key} className="line" data-id={item.line?.id} data-seq={item.line?.seq}>
             {index === 0 && hasPrevious && <p className="separator">…</p>}
             {item.day && <p className="separator">{item.day}</p>}
             {item.line !== undefined && item.line.seq === firstUnread && (
@@ -163,6 +208,20 @@ export function Transcript({ conversation, lastSeq, outbox, isAttended, files }:
   )
 }
 
+/** The last line that is on the screen: its end is, or it fills the screen. */
+function lastOnScreen(log: HTMLElement) {
+  const scroller = log.querySelector(".lines")?.getBoundingClientRect()
+  if (!scroller) return undefined
+  const lines = [...log.querySelectorAll<HTMLElement>(".line[data-id]")].filter((line) => {
+    const { top, bottom } = line.getBoundingClientRect()
+    const isThere = bottom > scroller.top && (bottom <= scroller.bottom + 4 || top <= scroller.top)
+    return isThere && line.checkVisibility({ visibilityProperty: true })
+  })
+  const seqs = lines.map((line) => Number(line.dataset.seq))
+  const last = lines[seqs.indexOf(Math.max(...seqs))]
+  return last?.dataset.id ? { id: last.dataset.id, seq: Number(last.dataset.seq) } : undefined
+}
+
 function Sending({ outbox, message }: { outbox: Outbox; message: Outgoing }) {
   return (
     <OutgoingLine message={message} onRetry={() => outbox.retry(message)} onDiscard={() => outbox.discard(message)} />
@@ -181,12 +240,12 @@ interface Item {
 const together = 5 * 60_000
 
 /** What the list shows: the lines, and behind them what is on its way. */
-function useItems(lines: TranscriptLine[] | undefined, queue: readonly Outgoing[]): Item[] {
+function useItems(lines: TranscriptLine[], queue: readonly Outgoing[]): Item[] {
   return useMemo(() => {
     const items: Item[] = []
     const taken = new Set<string>()
     let before: MessageLineFragment | undefined
-    for (const line of lines ?? []) {
+    for (const line of lines) {
       const { message } = line
       const isNewDay = !before || !sameDay(before.sentAt, message.sentAt)
       items.push({

@@ -1,5 +1,6 @@
 import type { ApolloClient } from "@apollo/client"
 import { CombinedGraphQLErrors, ServerError } from "@apollo/client/errors"
+import { clientKey } from "../../graphql/clientKey"
 import { append } from "../../graphql/events"
 import { graphql } from "../../graphql/generated"
 import { isSignedOut } from "../../graphql/session"
@@ -84,7 +85,7 @@ export class Outbox {
   /** Sends a text, files, or both. */
   send(conversationId: string, body: string, files: { id: string; name: string }[] = []) {
     const message: Outgoing = {
-      clientKey: crypto.randomUUID(),
+      clientKey: clientKey(),
       conversationId,
       body,
       files,

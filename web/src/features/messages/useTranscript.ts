@@ -81,17 +81,26 @@ export interface ConversationRef {
   id: string
 }
 
+/** What is known of a transcript before it is read. */
+export interface TranscriptNow {
+  /** The number of its last line. */
+  lastSeq: number | undefined
+  unreadCount: number
+}
+
 /**
  * The transcript of a conversation, from where the person has read to: pages are added at both ends as they are
  * asked for, and new messages by themselves.
  */
-export function useTranscript({ __typename, id }: ConversationRef, lastSeq: number | undefined) {
+export function useTranscript({ __typename, id }: ConversationRef, { lastSeq, unreadCount }: TranscriptNow) {
   const client = useApolloClient()
   const { data, complete } = useFragment({ fragment: Transcript, fragmentName: "Transcript", from: { __typename, id } })
   const transcript = complete ? readFragment(Transcript, data as FragmentType<typeof Transcript>) : undefined
   const [error, setError] = useState(false)
   const [firstUnread, setFirstUnread] = useState<number>()
   const loading = useRef<Promise<void>>(undefined)
+  // What is known of it from before ends where it was left; with unread messages it is read from the first of them on.
+  const [isOpening, setIsOpening] = useState(!complete || unreadCount > 0)
 
   const fetchPage = useCallback(
     async (place: Omit<HistoryQueryVariables, "id">) => {
@@ -144,6 +153,7 @@ export function useTranscript({ __typename, id }: ConversationRef, lastSeq: numb
         const conversation = data?.node && "unreadCount" in data.node ? data.node : undefined
         if (!conversation) return
         if (conversation.unreadCount === 0) {
+          setFirstUnread(undefined)
           await read({ last: page }, true)
           return
         }
@@ -153,13 +163,14 @@ export function useTranscript({ __typename, id }: ConversationRef, lastSeq: numb
         const seen = await fetchPage({ last: page, before: messages?.pageInfo.startCursor })
         setFirstUnread(lines.find((line) => line.kind === "TEXT" && !line.sender?.isViewer && !line.recalledAt)?.seq)
         keep([seen, unread], true)
-      }, true),
+      }, true).then(() => setIsOpening(false)),
     [client, id, load, read, fetchPage, keep],
   )
 
+  const isMissing = isOpening || !complete
   useEffect(() => {
-    if (!complete) void open()
-  }, [complete, open])
+    if (isMissing) void open()
+  }, [isMissing, open])
 
   const { hasPreviousPage = false, hasNextPage = false, startCursor, endCursor } = transcript?.messages.pageInfo ?? {}
   const loadPrevious = useCallback(() => {
@@ -175,13 +186,13 @@ export function useTranscript({ __typename, id }: ConversationRef, lastSeq: numb
   const edges = transcript?.messages.edges
   const lines = useMemo<TranscriptLine[] | undefined>(
     () =>
-      edges?.map(({ node }) => ({
+      (isOpening ? undefined : edges)?.map(({ node }) => ({
         id: node.id,
         seq: node.seq,
         masked: node,
         message: readFragment(MessageLineFields, node),
       })),
-    [edges],
+    [isOpening, edges],
   )
 
   // A line may have come while the page before it was on its way: then it is known to be there, and missing. In a burst
