@@ -23,12 +23,12 @@ run: build ## Build and serve: own database, demo clinic, everything (Ctrl-C sto
 
 .PHONY: build
 build: go web ## Build bin/corridor
-	@go build -buildvcs=auto -o bin/corridor .
+	@[ -f bin/corridor ] || echo "building the server, which takes a minute or two the first time"; go build -buildvcs=auto -o bin/corridor .
 
 .PHONY: web
 web: modules ## Build the web client, which bin/corridor has in it
 	@[ "$(node)" ] || [ ! -f web/dist/index.html ] || exit 0; $(call with_node,the chat and the explorer are); \
-		[ -f web/dist/index.html ] && [ -z "$$(find $(web_sources) -newer web/dist/index.html)" ] || (cd web && npm run --silent build) || { \
+		[ -f web/dist/index.html ] && [ -z "$$(find $(web_sources) -newer web/dist/index.html)" ] || (echo "building the web client" && cd web && npm run --silent build) || { \
 		echo "the web client can't be built: see above"; exit 1; }
 
 .PHONY: test
@@ -97,7 +97,7 @@ clients: # The JavaScript clients that tests use.
 .PHONY: modules
 modules: # What the web client is built and tested with.
 	@[ ! "$(node)" ] || cmp -s web/package-lock.json web/node_modules/.installed || { \
-		(cd web && npm ci --silent --no-fund --no-audit && cp package-lock.json node_modules/.installed) || \
+		(echo "fetching what the web client is built with, once" && cd web && npm ci --silent --no-fund --no-audit && cp package-lock.json node_modules/.installed) || \
 		{ echo "what the web client is built with can't be fetched: is there a network? make modules tries again"; exit 1; }; }
 
 .PHONY: chromium

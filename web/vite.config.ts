@@ -23,12 +23,5 @@ export default defineConfig({
       },
     },
   },
-  server: {
-    proxy: {
-      "/graphql": { target: "http://127.0.0.1:8080", ws: true },
-      "/files": "http://127.0.0.1:8080",
-      "/demo": "http://127.0.0.1:8080",
-    },
-  },
   test: { environment: "happy-dom", include: ["src/**/*.test.{ts,tsx}"] },
 })

@@ -56,14 +56,15 @@ export class CorridorChat extends HTMLElement {
     this.#render()
   }
 
-  /** Gives a bearer token for the person who is signed in at the host page. Another function is another person. */
+  /** Gives a bearer token for the person who is signed in at the host page. */
   get token(): TokenSource | undefined {
     return this.#token
   }
 
   set token(source: TokenSource | undefined) {
     this.#token = source
-    this.#session = undefined
+    if (source && this.#session) this.#session.replaceSource(source)
+    else this.#session = undefined
     this.#render()
   }
 
@@ -89,10 +90,12 @@ export class CorridorChat extends HTMLElement {
       document.baseURI,
     )
     if (!this.#session) {
-      this.#session = new Session(endpoint, this.#token, () => {
+      const session = new Session(endpoint, this.#token, () => {
+        if (this.#session !== session) return
         this.#session = undefined
         this.#render()
       })
+      this.#session = session
       this.#person++
     }
     this.#root.render(

@@ -5,9 +5,11 @@ import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from "r
 import { UploadsContext, Uploads } from "../features/files/uploads"
 import { Drafts } from "../features/messages/drafts"
 import { Outbox } from "../features/messages/outbox"
+import { ChatCache } from "../graphql/cache"
 import { newClient } from "../graphql/client"
 import { SessionContext } from "../graphql/context"
 import { type Connectedness, type Event, Stream } from "../graphql/events"
+import { Freshness } from "../graphql/freshness"
 import { graphql } from "../graphql/generated"
 import { isSignedOut, type Session } from "../graphql/session"
 import { Announcer, useAnnounce } from "../ui/Announcer"
@@ -26,7 +28,7 @@ const ConversationPanel = part(async () => (await import("./ConversationPanel"))
 const NewChat = part(async () => (await import("../features/contacts/NewChat")).NewChat)
 
 /** How long after the chat went live the rest is loaded, in milliseconds: a message that comes later must not need it first. */
-const rest = 5_000
+const rest = 2_000
 
 const Start = graphql(`
   query Start {
@@ -85,10 +87,11 @@ export interface ChatProps {
 /** The chat of a person who is signed in. */
 export function Chat({ session, colorScheme, ...rest }: ChatProps) {
   const parts = useMemo<Parts>(() => {
-    const client = newClient(session)
+    const freshness = new Freshness()
+    const client = newClient(session, freshness)
     const uploads = new Uploads({ client, session })
     const outbox = new Outbox(client, (files) => uploads.discard(files.map((file) => file.id)))
-    return { client, outbox, drafts: new Drafts(), uploads }
+    return { client, freshness, outbox, drafts: new Drafts(), uploads }
   }, [session])
   useEffect(
     () => () => {
@@ -119,6 +122,7 @@ export function Chat({ session, colorScheme, ...rest }: ChatProps) {
 
 interface Parts {
   client: ApolloClient
+  freshness: Freshness
   outbox: Outbox
   drafts: Drafts
   uploads: Uploads
@@ -133,7 +137,7 @@ function SignedIn({
   requests,
   onUnread,
 }: Omit<ChatProps, "colorScheme"> & { parts: Parts }) {
-  const { client, outbox, drafts } = parts
+  const { client, freshness, outbox, drafts, uploads } = parts
   const { data, error, refetch } = useQuery(Start, { fetchPolicy: "cache-first" })
   const [connectedness, setConnectedness] = useState<Connectedness>("connecting")
   const [open, act] = useReducer(windows, nothingOpen)
@@ -153,6 +157,15 @@ function SignedIn({
     300,
   )
 
+  const drop = useCallback(
+    (id: string) => {
+      outbox.drop(id)
+      uploads.drop(id)
+      drafts.set(id, "")
+    },
+    [outbox, uploads, drafts],
+  )
+
   const onEvents = useCallback(
     (events: Event[]) => {
       for (const event of events) {
@@ -161,7 +174,7 @@ function SignedIn({
             const { conversation, message, notify } = event
             if (!conversation || !message) break
             if (message.clientKey) outbox.settle(conversation.id, message.clientKey)
-            if (message.kind !== "TEXT") refetchActive(client, ["Participants"])
+            if (message.kind !== "TEXT") refetchActive(client, ["Participants", "ContactSearch"])
             const isShown = shows(now.current, conversation.id)
             if (notify.popup && !isShown) act({ type: "popped up", id: conversation.id })
             if (notify.sound && !(isShown && document.hasFocus())) ring()
@@ -176,7 +189,14 @@ function SignedIn({
           }
           case "ConversationAdded":
           case "ConversationLeft":
-            refetchActive(client, ["Participants"])
+          case "ConversationChanged":
+            if (event.conversation) freshness.changed(event.conversation.id)
+            if (event.__typename === "ConversationLeft" && event.conversation) uploads.drop(event.conversation.id)
+            if (event.__typename !== "ConversationChanged") refetchActive(client, ["Participants"])
+            break
+          case "GroupDeleted":
+            // What an open box still holds is given back there first.
+            if (!shows(now.current, event.conversationId)) drop(event.conversationId)
             break
           case "ContactAdded":
           case "ContactChanged":
@@ -188,7 +208,7 @@ function SignedIn({
       }
       if (events.some((event) => event.__typename !== "Heartbeat")) countUnread()
     },
-    [client, outbox, announce, countUnread],
+    [client, freshness, outbox, uploads, drop, announce, countUnread],
   )
 
   // The stream begins where the first list was read, and goes on by itself.
@@ -249,8 +269,10 @@ function SignedIn({
     setIsDropdownOpen(false)
     act({ type: "opened", id })
   }
+  const isGone = (id: string) => client.cache instanceof ChatCache && client.cache.gone.has(id)
   const close = (id: string) => {
     act({ type: "closed", id })
+    if (isGone(id)) drop(id)
     bubble.current?.focus()
   }
   const newChat = () => {
@@ -272,6 +294,7 @@ function SignedIn({
           onNewChat={newChat}
           onAllChats={() => {
             setIsDropdownOpen(false)
+            for (const { id } of open.boxes) if (isGone(id)) close(id)
             act({ type: "all chats opened" })
           }}
         />

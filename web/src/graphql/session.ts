@@ -32,10 +32,11 @@ export function isSignedOut(reason: unknown): boolean {
  * replaced by a fresh one when the server refuses it.
  */
 export class Session {
-  readonly #source: TokenSource
+  #source: TokenSource
   readonly #onAnother: () => void
   #token: Promise<string> | undefined
   #person: string | undefined
+  #isKnown = false
 
   constructor(
     /** Where the API is, such as https://chat.example.org/graphql. */
@@ -56,14 +57,16 @@ export class Session {
         (token) => {
           if (typeof token !== "string" || token === "") throw new SignedOut()
           const person = personOf(token)
-          if (this.#person !== undefined && person !== this.#person) {
+          if (this.#isKnown && person !== this.#person) {
             this.#onAnother()
             throw new SignedOut()
           }
+          this.#isKnown = true
           this.#person = person
           return token
         },
         (reason: unknown) => {
+          console.warn("corridor-chat: the page's token function failed.", reason)
           throw new SignedOut(reason)
         },
       )
@@ -72,6 +75,16 @@ export class Session {
         throw reason
       })
     return this.#token
+  }
+
+  /** Takes tokens from another function of the host page, which may be for the same person or not. */
+  replaceSource(source: TokenSource) {
+    this.#source = source
+    this.renew()
+    this.token().then(
+      () => this.#person === undefined && this.#onAnother(), // who that is can't be told
+      () => this.#onAnother(),
+    )
   }
 
   /** Forgets the token, which is over, unless there is another one by now. */

@@ -8,26 +8,21 @@ export type Part<Props> = ComponentType<Props & { whileLoading?: ReactNode }> & 
 }
 
 /**
- * Makes a part of what a module has. Where it can't be loaded the rest goes on: in its place is a button that tries again.
+ * Makes a part of what a module has. Where it can't be loaded the rest goes on. Browsers do not ask for a module again
+ * that they did not get, so only loading the page again helps.
  */
 export function part<Props extends object>(source: () => Promise<ComponentType<Props>>): Part<Props> {
   let loaded: ComponentType<Props> | undefined
   let loading: Promise<void> | undefined
   const load = () =>
-    (loading ??= source().then(
-      (component) => {
-        loaded = component
-      },
-      (reason: unknown) => {
-        loading = undefined // the next try asks again
-        throw reason
-      },
-    ))
+    (loading ??= source().then((component) => {
+      loaded = component
+    }))
   function LoadedPart({ whileLoading, ...props }: Props & { whileLoading?: ReactNode }) {
     const [component, setComponent] = useState(() => loaded)
     const [hasFailed, setHasFailed] = useState(false)
     useEffect(() => {
-      if (component || hasFailed) return
+      if (component) return
       let isWanted = true
       load().then(
         () => isWanted && setComponent(() => loaded),
@@ -36,16 +31,16 @@ export function part<Props extends object>(source: () => Promise<ComponentType<P
       return () => {
         isWanted = false
       }
-    }, [component, hasFailed])
+    }, [component])
     if (component) return createElement(component, props as unknown as Props)
     return (
       <>
         {whileLoading}
         {hasFailed && (
           <div className="part-failed" role="alert">
-            <p>This part of the chat can’t be loaded. If trying again does not help, reload the page.</p>
-            <Button size="xs" onClick={() => setHasFailed(false)}>
-              Try again
+            <p>This part of the chat can’t be loaded.</p>
+            <Button size="xs" onClick={() => window.location.reload()}>
+              Reload the page
             </Button>
           </div>
         )}

@@ -9,7 +9,11 @@ const world = await startWorld({ CORRIDOR_DEMO: "true" })
 const { test } = world
 
 /** What the API says no with: its codes. */
-async function refusal(person: Person, mutation: "deleteGroup" | "leaveGroup", conversationId: string): Promise<string[]> {
+async function refusal(
+  person: Person,
+  mutation: "deleteGroup" | "leaveGroup",
+  conversationId: string,
+): Promise<string[]> {
   const type = mutation === "deleteGroup" ? "DeleteGroupInput" : "LeaveGroupInput"
   const { did } = await person.asks<{ did: { userErrors: { code: string }[] } }>(
     `mutation ($input: ${type}!) { did: ${mutation}(input: $input) { userErrors { code } } }`,
@@ -37,7 +41,13 @@ async function secondTab(of: Chat): Promise<Chat> {
 
 const deleteDialog = "Delete group?"
 
-test("S56 S57 only the owner has Delete group, and only of the owner the API takes it", async ({ ann, bob, cai, dee, eve }) => {
+test("S56 S57 only the owner has Delete group, and only of the owner the API takes it", async ({
+  ann,
+  bob,
+  cai,
+  dee,
+  eve,
+}) => {
   const group = await ann.createsGroup("Night shift", bob, cai)
   await ann.sends(group, "Hello")
   await cai.leaves(group)
@@ -118,7 +128,11 @@ test("S58 a dialog that names the group asks first: Delete and Cancel, the focus
   await box.chooses("Delete group")
   await remove.click()
   await dialog.waitFor({ state: "detached" })
-  await eventually("it is gone for Bob", () => bob.listed(), (names) => names.length === 0)
+  await eventually(
+    "it is gone for Bob",
+    () => bob.listed(),
+    (names) => names.length === 0,
+  )
   assert.equal(sent(), 1)
 })
 
@@ -159,7 +173,10 @@ test("S59 E33 whoever deletes it loses the row and the box, in a second tab too"
   await becomes("the row is gone", () => first.recentNames(), ["Bob Okafor"])
 })
 
-test("S59 the row vanishes for a member who looks at the lists, and New Chat does not find it", async ({ ann, bob }) => {
+test("S59 the row vanishes for a member who looks at the lists, and New Chat does not find it", async ({
+  ann,
+  bob,
+}) => {
   const group = await ann.createsGroup("Night shift", bob)
   await ann.sends(group, "Hello")
   const other = await ann.createsGroup("Day shift", bob)
@@ -167,11 +184,19 @@ test("S59 the row vanishes for a member who looks at the lists, and New Chat doe
   const chat = await bob.opens()
   await chat.openDropdown()
   await becomes("both are listed", () => chat.recentNames(), ["Day shift", "Night shift"])
-  await eventually("both are unread", () => chat.unread(), (count) => count === 2)
+  await eventually(
+    "both are unread",
+    () => chat.unread(),
+    (count) => count === 2,
+  )
 
   await ann.deletes(group)
   await becomes("the row vanishes while one looks", () => chat.recentNames(), ["Day shift"])
-  await eventually("it counts no more", () => chat.unread(), (count) => count === 1)
+  await eventually(
+    "it counts no more",
+    () => chat.unread(),
+    (count) => count === 1,
+  )
   assert.deepEqual(await chat.barriers(), [])
 
   await chat.page.keyboard.press("Escape")
@@ -198,7 +223,11 @@ test("S59 while All chats shows the group, row and thread go", async ({ ann, bob
 
   await chat.allChats().getByText("This group was deleted.", { exact: true }).waitFor()
   await chat.allChats().getByText("No chats yet.", { exact: true }).waitFor()
-  assert.equal(await chat.page.getByText("Hello", { exact: true }).count(), 0, "what was said in it is gone from the page")
+  assert.equal(
+    await chat.page.getByText("Hello", { exact: true }).count(),
+    0,
+    "what was said in it is gone from the page",
+  )
 })
 
 test("S59 E21 an open box says so, what was said is gone, and the draft can be copied", async ({ ann, bob }) => {
@@ -217,18 +246,29 @@ test("S59 E21 an open box says so, what was said is gone, and the draft can be c
   assert.notEqual(await draft.getAttribute("readonly"), null)
   assert.equal(await box.composer().count(), 0)
   assert.equal(await chat.page.getByText("Who is in room 4?").count(), 0)
-  await eventually("the focus is not lost", () => chat.hasFocusIn(box.locator), (isIn) => isIn)
+  await eventually(
+    "the focus is not lost",
+    () => chat.hasFocusIn(box.locator),
+    (isIn) => isIn,
+  )
   assert.deepEqual(await chat.barriers(), [])
 
   await box.button("Copy draft").click()
-  await becomes("the draft is copied", () => chat.page.evaluate(() => navigator.clipboard.readText()), "Mr. Grey, since\nhalf past two")
+  await becomes(
+    "the draft is copied",
+    () => chat.page.evaluate(() => navigator.clipboard.readText()),
+    "Mr. Grey, since\nhalf past two",
+  )
   await box.close()
   await becomes("the focus goes back to the bubble", () => chat.focus(), "Chats")
   await chat.openDropdown()
   await chat.dropdown().getByText("No chats yet.", { exact: true }).waitFor()
 })
 
-test("S59 E21 what is sent to a group that was deleted in that moment is not lost: the box says what happened", async ({ ann, bob }) => {
+test("S59 E21 what is sent to a group that was deleted in that moment is not lost: the box says what happened", async ({
+  ann,
+  bob,
+}) => {
   const group = await ann.createsGroup("Night shift", bob)
   await ann.sends(group, "Hello")
   const chat = await bob.opens()
@@ -236,7 +276,7 @@ test("S59 E21 what is sent to a group that was deleted in that moment is not los
   await box.hears("Hello")
 
   // The message waits on its way until the group is gone.
-  let release = () => {}
+  let release: () => void = () => undefined
   const deleted = new Promise<void>((resolve) => (release = resolve))
   await chat.page.route("**/graphql", async (route) => {
     if (route.request().postData()?.includes('"operationName":"SendMessage"')) await deleted
@@ -250,8 +290,10 @@ test("S59 E21 what is sent to a group that was deleted in that moment is not los
 
   await eventually(
     "the text can still be read",
-    () => box.locator.evaluate((element) =>
-      [element.textContent, ...[...element.querySelectorAll("textarea")].map((field) => field.value)].join(" ")),
+    () =>
+      box.locator.evaluate((element) =>
+        [element.textContent, ...[...element.querySelectorAll("textarea")].map((field) => field.value)].join(" "),
+      ),
     (text) => text.includes("Mr. Grey waits"),
   )
 })
@@ -334,7 +376,11 @@ test("S59 a question that is open when the group goes goes with it", async ({ an
 
   await box.locator.getByText("This group was deleted.", { exact: true }).waitFor()
   await chat.dialog(deleteDialog).waitFor({ state: "detached" })
-  await eventually("the focus is in the box", () => chat.hasFocusIn(box.locator), (isIn) => isIn)
+  await eventually(
+    "the focus is in the box",
+    () => chat.hasFocusIn(box.locator),
+    (isIn) => isIn,
+  )
 })
 
 test("S60 S63 the help page says what deleting is, and whom to ask", async ({ chats }) => {
@@ -403,9 +449,13 @@ test("S61 E2 an owner who leaves names the next one, who then may delete it", as
   await eventually(
     "the two others can be chosen",
     () => next.locator("option").allTextContents(),
-    (options) => options.some((option) => option.startsWith("Bob Okafor")) && options.some((option) => option.startsWith("Cai Wu")),
+    (options) =>
+      options.some((option) => option.startsWith("Bob Okafor")) &&
+      options.some((option) => option.startsWith("Cai Wu")),
   )
-  await next.selectOption({ label: (await next.locator("option").allTextContents()).find((option) => option.startsWith("Cai Wu")) ?? "" })
+  await next.selectOption({
+    label: (await next.locator("option").allTextContents()).find((option) => option.startsWith("Cai Wu")) ?? "",
+  })
   await dialog.getByRole("button", { name: "Leave", exact: true }).click()
 
   await box.line("You left the group.").waitFor()
@@ -449,7 +499,12 @@ test("S62 a direct chat can only be muted and archived, and the API says no to m
   const chat = await ann.opens()
   const box = await chat.opens("Bob Okafor")
 
-  assert.deepEqual(await box.options(), ["Mute Notifications", "Mute for 1 hour", "Mute until tomorrow", "Archive chat"])
+  assert.deepEqual(await box.options(), [
+    "Mute Notifications",
+    "Mute for 1 hour",
+    "Mute until tomorrow",
+    "Archive chat",
+  ])
 
   assert.deepEqual(await refusal(ann, "deleteGroup", direct), ["GROUP_ONLY"])
   assert.deepEqual(await refusal(ann, "leaveGroup", direct), ["GROUP_ONLY"])

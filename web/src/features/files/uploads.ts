@@ -192,6 +192,11 @@ export class Uploads {
     if (work?.fileId) void this.discard([work.fileId])
   }
 
+  /** Takes all files of a conversation away: nothing can be sent to it any more. */
+  drop(conversationId: string) {
+    for (const { key } of this.of(conversationId).files) this.remove(conversationId, key)
+  }
+
   /** Tries again: at once what waits to, and as something new what was refused. */
   retry(conversationId: string, key: string) {
     const work = this.#work.get(key)

@@ -107,7 +107,7 @@ function Lines(props: LinesProps) {
     if (!opened.current) {
       opened.current = true
       const unread = firstUnread === undefined ? -1 : items.findIndex((item) => item.line?.seq === firstUnread)
-      if (unread > 0) {
+      if (unread >= 0) {
         view.scrollToIndex(unread, { align: "start", offset: -40 })
         follows.current = false
         return

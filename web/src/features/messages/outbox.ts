@@ -108,6 +108,11 @@ export class Outbox {
     if (message.files.length) this.#onDiscard(message.files)
   }
 
+  /** Gives up all that is on its way to a conversation: it is not there any more. */
+  drop(conversationId: string) {
+    if (this.#queues.has(conversationId)) this.#set(conversationId, [])
+  }
+
   /** The server has taken it, as its answer or the stream says. */
   settle(conversationId: string, clientKey: string) {
     const queue = this.of(conversationId)
