@@ -37,16 +37,13 @@ export function AllChats({ openId, returnTo, onOpen, onBack, onClose, onNewChat 
       lockScroll={false}
       returnFocus={false}
       closeOnEscape={false}
+      onKeyDown={(event) => {
+        if (event.key === "Escape" && !event.nativeEvent.isComposing) onClose()
+      }}
       padding={0}
       transitionProps={{ duration: 0 }}
     >
-      <Modal.Content
-        classNames={{ content: "all-chats" }}
-        aria-label="All chats"
-        onKeyDown={(event) => {
-          if (event.key === "Escape" && !event.nativeEvent.isComposing) onClose()
-        }}
-      >
+      <Modal.Content classNames={{ content: "all-chats" }} aria-label="All chats">
         <div className={`all-chats-list ${openId ? "behind" : ""}`}>
           <header className="chat-header">
             <h2 className="chat-title">All chats</h2>

@@ -71,3 +71,5 @@ export const FileIcon = icon("FileIcon", <path d="M6 3h8l5 5v13H6V3Zm8 0v5h5" />
 export const DownloadIcon = icon("DownloadIcon", <path d="M12 4v11m-5-5 5 5 5-5M5 20h14" />)
 export const RetryIcon = icon("RetryIcon", <path d="M4 5v5h5M4.500 10A8 8 0 1 1 4 14" />)
 export const ExpandIcon = icon("ExpandIcon", <path d="M14 4h6v6m0-6-7 7M10 20H4v-6m0 6 7-7" />)
+
+export const UndoIcon = icon("UndoIcon", <path d="M9 14 4 9l5-5M4 9h10a6 6 0 0 1 0 12h-3" />)

@@ -153,6 +153,9 @@ test("S1 the token is asked for again when it is over, and nothing is lost meanw
     asked++
     return world.runs("token", "--email", ann.email, "--clinic", ann.clinic.name, "--ttl", "2s")
   })
+  await chat.page.evaluate(() => {
+    Object.assign(document.querySelector("corridor-chat") as Element, { token: undefined })
+  })
   await turnsTo(chat.page, "shortToken")
   await eventually(
     "three tokens were asked for",

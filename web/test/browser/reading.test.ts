@@ -228,3 +228,32 @@ test("S9 S23 a part of the client that can't be loaded leaves the rest alone, an
     (count) => count === 1,
   )
 })
+
+test("E11 E44 what Ann takes back is gone for everybody at once, in the open box, in the list and from what is unread", async ({
+  ann,
+  bob,
+}) => {
+  const id = await ann.startsChatWith(bob)
+  const mine = await ann.opens()
+  const box = await mine.opensChatWith("Bob Okafor")
+  const his = await bob.opens()
+  await box.sends("for somebody else")
+  await his.box("Ann Lee").hears("for somebody else")
+  await his.openDropdown()
+  await his.recent("Ann Lee").getByText("for somebody else").waitFor()
+
+  await box.message("for somebody else").hover()
+  await box.message("for somebody else").getByRole("button", { name: "Take back", exact: true }).click()
+  const question = mine.dialog("Take back this message?")
+  await question.getByRole("button", { name: "Cancel", exact: true }).click()
+  await question.waitFor({ state: "hidden" })
+  assert.deepEqual((await bob.transcript(id)).at(-1), "for somebody else", "nothing happens before it is confirmed")
+  await box.message("for somebody else").getByRole("button", { name: "Take back", exact: true }).click()
+  await question.getByRole("button", { name: "Take back", exact: true }).click()
+
+  await his.box("Ann Lee").locator.getByText("Message recalled", { exact: true }).waitFor()
+  await his.recent("Ann Lee").getByText("Message recalled", { exact: true }).waitFor()
+  await box.locator.getByText("Message recalled", { exact: true }).waitFor()
+  assert.equal(await his.page.getByRole("article").getByText("for somebody else").count(), 0)
+  await becomes("nothing is unread", () => unreadOf(bob, id), 0)
+})

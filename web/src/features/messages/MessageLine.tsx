@@ -4,6 +4,7 @@ import { type FragmentType, graphql, readFragment } from "../../graphql/generate
 import type { MessageLineFragment } from "../../graphql/generated/graphql"
 import { inFull, timeOfDay } from "../../ui/time"
 import type { Outgoing } from "./outbox"
+import { TakeBack } from "./TakeBack"
 
 export const MessageLineFields = graphql(`
   fragment MessageLine on Message {
@@ -56,26 +57,29 @@ export const MessageLine = memo(function MessageLine({ message: masked, begins, 
           {name}
         </bdi>
       )}
-      <div className="bubble">
-        {message.recalledAt ? (
-          <em className="recalled">Message recalled</em>
-        ) : (
-          <>
-            {message.text && (
-              <p className="text" dir="auto">
-                {message.text}
-              </p>
-            )}
-            {message.files.length > 0 && files(message)}
-          </>
-        )}
-        <span className="meta">
-          {message.editedAt && !message.recalledAt && <span title={inFull(message.editedAt)}>edited </span>}
-          <time dateTime={message.sentAt} title={inFull(message.sentAt)}>
-            {timeOfDay(message.sentAt)}
-          </time>
-          {isLastOwn && <span> · Sent</span>}
-        </span>
+      <div className="bubble-line">
+        {isOwn && !message.recalledAt && <TakeBack messageId={message.id} />}
+        <div className="bubble">
+          {message.recalledAt ? (
+            <em className="recalled">Message recalled</em>
+          ) : (
+            <>
+              {message.text && (
+                <p className="text" dir="auto">
+                  {message.text}
+                </p>
+              )}
+              {message.files.length > 0 && files(message)}
+            </>
+          )}
+          <span className="meta">
+            {message.editedAt && !message.recalledAt && <span title={inFull(message.editedAt)}>edited </span>}
+            <time dateTime={message.sentAt} title={inFull(message.sentAt)}>
+              {timeOfDay(message.sentAt)}
+            </time>
+            {isLastOwn && <span> · Sent</span>}
+          </span>
+        </div>
       </div>
     </article>
   )
