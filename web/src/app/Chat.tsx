@@ -222,7 +222,7 @@ function SignedIn({
       onEvents,
       onReset: () => {
         client.cache.evict({ id: "Viewer:{}", fieldName: "conversations" })
-        void client.refetchQueries({ include: "active" })
+        client.refetchQueries({ include: "active" }).catch(() => undefined) // each says so where it is shown
       },
       onConnectedness: setConnectedness,
     })
