@@ -123,7 +123,7 @@ test("S6 E9 what changed while Bob had no network is as it is now when he is bac
 
   const box = chats[1].box("Flu clinic B")
   await box.line("You were removed from the group.").waitFor()
-  assert.ok(await box.composer().isDisabled())
+  assert.equal(await box.composer().isDisabled(), true)
   assert.equal(await box.message("after that").count(), 0)
   await chats[0].box("Flu clinic B").hears("after that")
   assert.equal(await boxes[0].locator.count(), 0)
@@ -429,7 +429,10 @@ test("the page with the chat loads less than 200 KB until it is live", async ({ 
   await page.locator('corridor-chat [data-connection="live"]').waitFor({ state: "attached" })
   await pause(300)
   t.diagnostic(`${String(bytes)} bytes of scripts, styles and HTML in ${String(parts.size)} files`)
-  assert.ok([...parts.values()].some((url) => url.endsWith("/corridor.js")))
+  assert.equal(
+    [...parts.values()].some((url) => url.endsWith("/corridor.js")),
+    true,
+  )
   assert.ok(bytes > 20_000, "it was counted")
   assert.ok(bytes < 200_000, `${String(bytes)} bytes`)
 })

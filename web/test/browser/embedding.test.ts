@@ -193,7 +193,7 @@ test("S1 an element that is taken out closes its socket and asks for nothing mor
   const socket = page.waitForEvent("websocket")
   await chat.reloads()
   const open = await socket
-  assert.ok(!open.isClosed())
+  assert.equal(!open.isClosed(), true)
 
   await page.evaluate(() => {
     const element = document.querySelector("corridor-chat")

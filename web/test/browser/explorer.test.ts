@@ -67,7 +67,7 @@ test("a query answers, and so does a mutation, each time with a client key of it
   await explorer.runs("SendItTwice")
   await explorer.shows('"again"')
   const { once, again } = (await explorer.answer<{ data: Record<string, { message: { id: string } }> }>()).data
-  assert.ok(once)
+  assert.ok(once, "there is one")
   assert.deepEqual(again, once, "what is sent twice with one key is one message")
   await explorer.assertClean()
 })
@@ -149,7 +149,7 @@ test("where there is no demo clinic it takes a bearer token, and keeps it to its
   await explorer.runs("WhoAmI")
   await explorer.shows(`"email": "${grace}"`)
   assert.equal(await field.inputValue(), "")
-  assert.ok(!(await explorer.page.content()).includes(token))
+  assert.equal(!(await explorer.page.content()).includes(token), true)
   await explorer.assertClean(/status of 404/)
 })
 

@@ -420,8 +420,9 @@ test("S10 S29 S36 S40 S50 keys alone add, remove and mute; Esc goes one step bac
   await has("Chats")
   await keys.press("Enter")
   await chat.recent("Flu clinic").waitFor()
+  await has("New Chat")
   await keys.press("Tab")
-  assert.ok(await chat.hasFocusIn(chat.recent("Flu clinic")))
+  await eventually("the focus is in the row", () => chat.hasFocusIn(chat.recent("Flu clinic")), Boolean)
   await keys.press("Enter")
   const box = await chat.box("Flu clinic").isOpen()
   await has("Message")
@@ -464,6 +465,7 @@ test("S10 S29 S36 S40 S50 keys alone add, remove and mute; Esc goes one step bac
   await keys.press("Enter")
   const dialog = chat.dialog("Leave group?")
   await dialog.waitFor()
+  await eventually("the focus is in the dialog", () => chat.hasFocusIn(dialog), Boolean)
   for (let i = 0; i < 6; i++) {
     await keys.press("Tab")
     assert.ok(await chat.hasFocusIn(dialog), "the focus is trapped")
@@ -546,12 +548,15 @@ test("S12 a page from right to left is mirrored, and a message keeps its own dir
   assert.deepEqual(ends, ["right", "left"])
   const middle = async (locator: Locator) => {
     const at = await locator.boundingBox()
-    assert.ok(at)
+    assert.ok(at, "it has a place")
     return at.x + at.width / 2
   }
   assert.ok((await middle(box.locator)) < 640, "the box is at the left")
-  assert.ok((await middle(box.button("Close chat"))) < (await middle(box.locator.getByRole("heading").first())))
-  assert.ok((await middle(box.button("Send"))) < (await middle(box.composer())))
+  assert.equal(
+    (await middle(box.button("Close chat"))) < (await middle(box.locator.getByRole("heading").first())),
+    true,
+  )
+  assert.equal((await middle(box.button("Send"))) < (await middle(box.composer())), true)
   assert.deepEqual(await cutOff(chat.page), [])
 })
 

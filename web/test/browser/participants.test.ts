@@ -109,7 +109,7 @@ test("S35 S36 S37 S38 E9 E10 Bob removes Cai in two steps; Esc undoes the first,
   await row.getByRole("button", { name: "Confirm removing Cai Wu", exact: true }).click()
 
   await hers.line("You were removed from the group.").waitFor()
-  assert.ok(await hers.composer().isDisabled())
+  assert.equal(await hers.composer().isDisabled(), true)
   assert.equal(await hers.composer().getAttribute("placeholder"), "You cannot send chat to this group.")
   await box.line("You removed Cai Wu.").waitFor()
   await row.waitFor({ state: "detached" })
