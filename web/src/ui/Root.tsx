@@ -18,7 +18,10 @@ const theme = createTheme({
   respectReducedMotion: true,
   cursorType: "pointer",
   components: {
-    Modal: { defaultProps: { lockScroll: false, centered: true } },
+    // What opens is there at once, and gone at once: something on its way out would still have the focus, or take it.
+    Modal: { defaultProps: { lockScroll: false, centered: true, transitionProps: { duration: 0 } } },
+    Menu: { defaultProps: { transitionProps: { duration: 0 } } },
+    Popover: { defaultProps: { transitionProps: { duration: 0 } } },
   },
 })
 

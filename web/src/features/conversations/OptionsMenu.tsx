@@ -106,20 +106,21 @@ export function OptionsMenu({ conversation: masked, onArchived }: OptionsMenuPro
           </ActionIcon>
         </Menu.Target>
         <Menu.Dropdown className="options" onKeyDown={(event) => event.key === "Escape" && event.stopPropagation()}>
-          {conversation.viewerCanMute && viewerSettings.isMuted && (
+          {conversation.viewerCanMute && (
+            // One item for both: who is on it stays on it when the answer comes.
             <Menu.Item
-              onClick={() => void now(unmute({ conversationId: id }))}
-              aria-label={texts.unmute}
+              onClick={() => void (viewerSettings.isMuted ? now(unmute({ conversationId: id })) : muteUntil())}
+              aria-label={viewerSettings.isMuted ? texts.unmute : texts.mute}
               rightSection={
+                viewerSettings.isMuted &&
                 viewerSettings.mutedUntil && <span className="until">until {shortTime(viewerSettings.mutedUntil)}</span>
               }
             >
-              {texts.unmute}
+              {viewerSettings.isMuted ? texts.unmute : texts.mute}
             </Menu.Item>
           )}
           {conversation.viewerCanMute && !viewerSettings.isMuted && (
             <>
-              <Menu.Item onClick={() => void muteUntil()}>{texts.mute}</Menu.Item>
               <Menu.Item onClick={() => void muteUntil(new Date(Date.now() + hour))}>Mute for 1 hour</Menu.Item>
               <Menu.Item onClick={() => void muteUntil(nextMorning())}>Mute until tomorrow</Menu.Item>
             </>
