@@ -199,7 +199,10 @@ export class Chat {
   async opens(name: string): Promise<Box> {
     await this.openDropdown()
     await this.recent(name).click()
-    return this.box(name).isOpen()
+    const box = await this.box(name).isOpen()
+    // The transcript is there, and not about to be put in the place of the sign that it loads.
+    await box.log().and(this.page.locator(':not([aria-busy="true"])')).waitFor()
+    return box
   }
 
   // New Chat.

@@ -199,6 +199,7 @@ test("S24 a real drag says where to drop and keeps the page where it is", async 
   const box = await chat.opens("Bob Okafor")
   const path = await world.writes("handover.txt", "Room 3 waits.\n")
   const cdp = await chat.page.context().newCDPSession(chat.page)
+  await box.hears("hello")
   const place = await box.log().boundingBox()
   assert.ok(place, "it has a place")
   const drag = (type: "dragEnter" | "dragOver" | "drop") =>
