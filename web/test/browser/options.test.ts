@@ -53,7 +53,7 @@ test("S41 S42 S43 E19 a muted chat stays closed and silent, an open one goes on,
 
   await bob.sends(withBob, "while it is open")
   await box.hears("while it is open")
-  await becomes("she reads it", () => chat.page.getByRole("img", { name: /unread/ }).count(), 0)
+  await becomes("she reads it", () => ann.unreadIn(withBob), 0)
   await box.close()
   await bob.sends(withBob, "while it is closed")
 

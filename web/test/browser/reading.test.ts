@@ -5,15 +5,6 @@ import { becomes, eventually, type Person, startWorld } from "./world"
 
 const { test } = await startWorld()
 
-/** How many messages of a conversation somebody has not read, as the server has it. */
-async function unreadOf(person: Person, conversationId: string): Promise<number> {
-  const { node } = await person.asks<{ node: { unreadCount: number } }>(
-    "query ($id: ID!) { node(id: $id) { ... on Conversation { unreadCount } } }",
-    { id: conversationId },
-  )
-  return node.unreadCount
-}
-
 async function says(person: Person, conversationId: string, from: number, to: number) {
   for (let i = from; i <= to; i++)
     await person.sends(conversationId, `line ${String(i)} ${"and more of it ".repeat(12)}`)
@@ -29,16 +20,16 @@ test("S12 only what was on the screen counts as read", async ({ ann, bob }) => {
   await box.log().getByText("New messages", { exact: true }).waitFor()
   await eventually(
     "something counts as read",
-    () => unreadOf(ann, id),
+    () => ann.unreadIn(id),
     (count) => count < 30,
   )
   // Lines of several rows: not even five of them have room in the box.
-  assert.ok((await unreadOf(ann, id)) >= 25, `${String(await unreadOf(ann, id))} are unread`)
+  assert.ok((await ann.unreadIn(id)) >= 25, `${String(await ann.unreadIn(id))} are unread`)
   await box
     .log()
     .locator(".lines")
     .evaluate((lines) => lines.scrollTo(0, 1_000_000))
-  await becomes("all of them were on the screen", () => unreadOf(ann, id), 0)
+  await becomes("all of them were on the screen", () => ann.unreadIn(id), 0)
 })
 
 test("S12 S42 a chat that is opened again goes on at the first of the messages that came meanwhile", async ({
@@ -50,7 +41,7 @@ test("S12 S42 a chat that is opened again goes on at the first of the messages t
   await ann.does("muteConversation", { conversationId: id }, "conversation { id }")
   const chat = await ann.opens()
   const box = await chat.opens("Bob Okafor")
-  await becomes("the five are read", () => unreadOf(ann, id), 0)
+  await becomes("the five are read", () => ann.unreadIn(id), 0)
   await box.close()
 
   await says(bob, id, 6, 30)
@@ -65,7 +56,7 @@ test("S12 S42 a chat that is opened again goes on at the first of the messages t
     () => first.boundingBox(),
     (at) => at !== null && at.y > 0 && at.y < 800,
   )
-  assert.ok((await unreadOf(ann, id)) >= 20, "what was not on the screen counts as read")
+  assert.ok((await ann.unreadIn(id)) >= 20, "what was not on the screen counts as read")
 })
 
 test("S23 what one writes is seen at once, however much is unread before it", async ({ ann, bob }) => {
@@ -94,7 +85,7 @@ test("S20 an open box that is chosen again keeps its place in the transcript, an
   const box = await chat.opens("Bob Okafor")
   const lines = box.log().locator(".lines")
   await lines.evaluate((element) => element.scrollTo(0, 1_000_000))
-  await becomes("all is read", () => unreadOf(ann, withBob), 0)
+  await becomes("all is read", () => ann.unreadIn(withBob), 0)
   const place = await lines.evaluate((element) => element.scrollTop)
   await chat.opens("Cai Wu")
 
@@ -255,5 +246,5 @@ test("E11 E44 what Ann takes back is gone for everybody at once, in the open box
   await his.recent("Ann Lee").getByText("Message recalled", { exact: true }).waitFor()
   await box.locator.getByText("Message recalled", { exact: true }).waitFor()
   assert.equal(await his.page.getByRole("article").getByText("for somebody else").count(), 0)
-  await becomes("nothing is unread", () => unreadOf(bob, id), 0)
+  await becomes("nothing is unread", () => bob.unreadIn(id), 0)
 })

@@ -380,6 +380,15 @@ export class Person {
     return data
   }
 
+  /** How many messages of a conversation they have not read, as the server has it. */
+  async unreadIn(conversationId: string): Promise<number> {
+    const { node } = await this.asks<{ node: { unreadCount: number } }>(
+      "query ($id: ID!) { node(id: $id) { ... on Conversation { unreadCount } } }",
+      { id: conversationId },
+    )
+    return node.unreadCount
+  }
+
   /** Does a mutation and returns what it did. A failure of any kind is thrown. */
   async does<T>(mutation: string, input: Variables, selection: string): Promise<T> {
     const type = `${mutation.charAt(0).toUpperCase()}${mutation.slice(1)}Input`

@@ -101,7 +101,12 @@ function Lines(props: LinesProps) {
   const last = items.at(-1)
   const lastKey = last?.key
   const isSending = last?.outgoing !== undefined
+  const sent = queue.at(-1)?.clientKey
+  // What was written here last. When it has arrived its line is another one, and others may stand before it than had been fetched.
+  const written = useRef<string>(undefined)
+  const lastClientKey = last?.line?.message.clientKey
   useLayoutEffect(() => {
+    written.current = sent ?? written.current
     const view = list.current
     if (!view || count === 0) return
     if (!opened.current) {
@@ -113,12 +118,12 @@ function Lines(props: LinesProps) {
         return
       }
     }
-    if (follows.current || isSending) view.scrollToIndex(count - 1, { align: "end" })
+    if (isSending || (lastClientKey && lastClientKey === written.current)) follows.current = true
+    if (follows.current) view.scrollToIndex(count - 1, { align: "end" })
     // eslint-disable-next-line react-hooks/exhaustive-deps -- it scrolls when lines come, not when anything else changes
   }, [count, lastKey])
 
   // Whoever writes wants to see it, at the end.
-  const sent = queue.at(-1)?.clientKey
   useEffect(() => {
     if (sent) follows.current = true
     if (sent && hasNext) void jumpToEnd()
