@@ -16,6 +16,8 @@ import (
 type clinicCommands struct {
 	Show clinicShow `cmd:"" help:"Show what a clinic has decided, or all clinics."`
 	Set  clinicSet  `cmd:"" help:"Change what a clinic has decided. Only what is given changes."`
+
+	Administrator clinicAdministrator `cmd:"" help:"Let somebody administer their clinic: its partner keys, service accounts and roster."`
 }
 
 type clinicShow struct {
@@ -59,11 +61,45 @@ func noClinic(name string, clinics []chat.Clinic) error {
 	if len(clinics) == 0 {
 		return fmt.Errorf("there is no clinic yet: import a roster to make one")
 	}
+	return fmt.Errorf("there is no clinic named %q: there is %s", name, strings.Join(names(clinics), "; "))
+}
+
+func names(clinics []chat.Clinic) []string {
 	names := make([]string, len(clinics))
 	for i, clinic := range clinics {
 		names[i] = clinic.Name
 	}
-	return fmt.Errorf("there is no clinic named %q: there is %s", name, strings.Join(names, "; "))
+	return names
+}
+
+type clinicAdministrator struct {
+	Email  string `arg:"" help:"Who: the e-mail address in the roster."`
+	Clinic string `placeholder:"NAME" help:"Of which clinic, for people who are at several."`
+	Remove bool   `help:"Let them administer it no longer."`
+
+	databaseSettings
+}
+
+// Run appoints an administrator, or dismisses one.
+func (c *clinicAdministrator) Run(streams streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	return withOldChat(c.databaseSettings, streams.stderr, func(ctx context.Context, service *chat.Service) error {
+		user, err := service.FindUser(ctx, c.Email, c.Clinic)
+		if err != nil {
+			return flagged(err)
+		}
+		if err := service.SetAdministrator(ctx, user, !c.Remove); err != nil {
+			return err
+		}
+		said := "administers the clinic"
+		if c.Remove {
+			said = "does not administer the clinic any more"
+		}
+		_, err = fmt.Fprintf(streams.stdout, "%s %s.\n", user.Email, said)
+		return err
+	})
 }
 
 // showClinic shows a clinic's policy in the words that clinic set takes, and what files it has.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path"
@@ -243,6 +244,7 @@ func (f *fileSettings) check(d databaseSettings) (err error) {
 type serverSettings struct {
 	Listen    string        `env:"CORRIDOR_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to answer (${default}). Without a host it is all addresses of this machine."`
 	Origins   string        `env:"CORRIDOR_ORIGINS" placeholder:"ORIGIN,…" help:"Origins of web pages that may use the API, besides its own, with * for a part: https://chat.example.org,https://*.example.net."`
+	Proxies   string        `name:"trusted-proxies" env:"CORRIDOR_TRUSTED_PROXIES" placeholder:"NETWORK,…" help:"Networks of proxies in front of it, as 10.0.0.0/8: whom they name in X-Forwarded-For is who asks. Partner keys may be bound to networks."`
 	NATSURL   string        `name:"nats-url" env:"CORRIDOR_NATS_URL" placeholder:"URL,…" help:"NATS servers that carry hints between many instances, instead of NOTIFY in PostgreSQL. Hints hold numbers only."`
 	Replica   string        `name:"replica-url" env:"CORRIDOR_REPLICA_URL" placeholder:"URL" help:"A streaming standby of the database in DATABASE_URL, which answers queries as far as it keeps up. Prefer the variable: others on this machine can see flags."`
 	LogLevel  string        `env:"CORRIDOR_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"What to log: debug, info, warn or error (${default}). Logs go to standard error, as JSON unless that is a terminal."`
@@ -250,6 +252,7 @@ type serverSettings struct {
 	Demo      *bool         `env:"CORRIDOR_DEMO" negatable:"" help:"Make the demo clinic when there is no clinic yet, and let whoever comes sign in as its people. Without a database URL this is the default."`
 
 	origins []string
+	proxies []netip.Prefix
 	level   slog.Level
 }
 
@@ -290,6 +293,16 @@ func (s *serverSettings) check(d databaseSettings) error {
 			return wrong("CORRIDOR_ORIGINS (--origins) holds %q: an origin looks like https://chat.example.org, without anything behind the host and port, or has * for a part, as in https://*.example.org", origin)
 		}
 		s.origins = append(s.origins, origin)
+	}
+	for network := range strings.SplitSeq(s.Proxies, ",") {
+		if network = strings.TrimSpace(network); network == "" {
+			continue
+		}
+		prefix, err := netip.ParsePrefix(network)
+		if err != nil {
+			return wrong("CORRIDOR_TRUSTED_PROXIES (--trusted-proxies) holds %q: a network looks like 10.0.0.0/8 or 10.1.2.3/32", network)
+		}
+		s.proxies = append(s.proxies, prefix)
 	}
 	return nil
 }

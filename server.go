@@ -52,6 +52,7 @@ type commands struct {
 	Follow  followCommand  `cmd:"" help:"Print what happens for a person, live, a line of JSON for each event."`
 	Roster  rosterCommands `cmd:"" help:"The people and waiting rooms of a clinic."`
 	Clinic  clinicCommands `cmd:"" help:"What a clinic decides for itself."`
+	Key     keyCommands    `cmd:"" help:"The keys of partners' programs."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database up to date and say what was done. The server does it at each start."`
 }
 
@@ -287,12 +288,13 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	if err != nil {
 		return wrong("CORRIDOR_ORIGINS (--origins): %w", err)
 	}
+	from := auth.ClientAddress(s.settings.proxies)
 	links := transfer.NewLinks(key.Derive("file link"))
-	api, err := graph.NewHandler(graph.Options{Chat: service, Verifier: key, CursorKey: key.Derive("list cursor"), Logger: s.logger, AllowedOrigin: allowed, Links: links})
+	api, err := graph.NewHandler(graph.Options{Chat: service, Verifier: key, CursorKey: key.Derive("list cursor"), Logger: s.logger, AllowedOrigin: allowed, ClientAddress: from, Links: links})
 	if err != nil {
 		return err
 	}
-	transfers, err := transfer.NewHandler(transfer.Options{Chat: service, Verifier: key, Links: links, Logger: s.logger, AllowedOrigin: allowed})
+	transfers, err := transfer.NewHandler(transfer.Options{Chat: service, Verifier: key, Links: links, Logger: s.logger, AllowedOrigin: allowed, ClientAddress: from})
 	if err != nil {
 		return err
 	}

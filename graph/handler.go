@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/handler"
+	"github.com/99designs/gqlgen/graphql/executor"
 	"github.com/99designs/gqlgen/graphql/handler/extension"
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,6 +43,8 @@ type Options struct {
 	Links transfer.Links
 	// AllowedOrigin tells which pages may use the API; those of its own host if it is nil.
 	AllowedOrigin func(*http.Request) bool
+	// ClientAddress tells from where a request comes; by default it is who is connected.
+	ClientAddress func(*http.Request) netip.Addr
 	// Limits bound each operation; DefaultLimits if they are zero.
 	Limits Limits
 }
@@ -71,23 +74,30 @@ func NewHandler(options Options) (*Handler, error) {
 	if options.Limits == (Limits{}) {
 		options.Limits = DefaultLimits
 	}
+	if options.ClientAddress == nil {
+		options.ClientAddress = auth.ClientAddress(nil)
+	}
 	seal, err := newSeal(options.CursorKey)
 	if err != nil {
 		return nil, err
 	}
-	server := handler.New(generated.NewExecutableSchema(generated.Config{
-		Resolvers:  &resolver{chat: options.Chat, logger: options.Logger, seal: seal, links: options.Links},
-		Complexity: complexity(),
-	}))
+	resolvers := &resolver{chat: options.Chat, logger: options.Logger, seal: seal, links: options.Links}
+	all := &surfaces{
+		whole:   generated.NewExecutableSchema(generated.Config{}).Schema(),
+		execute: func(schema *ast.Schema) graphql.GraphExecutor { return newExecutor(options, resolvers, schema) },
+		made:    map[string]*surface{},
+	}
+	door := &door{Options: options, surfaces: all}
 	watched := &sessions{chat: options.Chat, logger: options.Logger, open: map[*session]context.Context{}}
 	open := newCarriers(drainWindow)
 	socket := newSocket(socketOptions{
 		Open:          open,
 		Logger:        options.Logger,
 		AllowedOrigin: allowed,
-		Authenticate: func(ctx context.Context, payload transport.InitPayload) (context.Context, time.Time, error) {
+		ClientAddress: options.ClientAddress,
+		Authenticate: func(ctx context.Context, payload transport.InitPayload, from netip.Addr) (context.Context, time.Time, error) {
 			token, _ := auth.FromRequest(&http.Request{Header: http.Header{"Authorization": {payload.Authorization()}}})
-			s, err := signIn(ctx, options, token)
+			s, err := door.signIn(ctx, token, from)
 			if err != nil {
 				return ctx, time.Time{}, err
 			}
@@ -95,50 +105,19 @@ func NewHandler(options Options) (*Handler, error) {
 			return context.WithValue(ctx, sessionKey{}, s), s.expires, nil
 		},
 	})
-	options.Limits.Use(server)
-	server.AddTransport(socket)
-	server.AddTransport(&eventStreams{open: open, watch: watched.watch, logger: options.Logger, ping: 15 * time.Second, writeTimeout: 10 * time.Second})
-	server.AddTransport(transport.GET{})
-	server.AddTransport(transport.POST{})
-	server.SetQueryCache(newCache[*ast.QueryDocument](cachedDocuments))
-	server.SetErrorPresenter(presenter(options.Logger))
-	server.SetRecoverFunc(func(ctx context.Context, panicked any) error {
-		// Over a socket it is sent as it is returned here. The value of a panic may hold anything.
-		return presenter(options.Logger)(ctx, fmt.Errorf("panic (%T): %s", panicked, debug.Stack()))
-	})
-	server.Use(extension.Introspection{})
-	server.Use(extension.FixedComplexityLimit(complexityLimit))
-	server.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-		if does(ctx, ast.Query) {
-			ctx = chat.OnlyReads(ctx)
-		}
-		return next(scoped(ctx))
-	})
-	server.AroundRootFields(func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
-		if does(ctx, ast.Mutation) {
-			// Each sees what the one before it did.
-			ctx = scoped(ctx)
-		}
-		return next(ctx)
-	})
-	server.AroundResponses(func(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
-		if !does(ctx, ast.Subscription) {
-			return next(ctx)
-		}
-		response := next(scoped(ctx))
-		if response != nil && failed(response) {
-			// Shown as it is the event would be lost to the client; resumed, it comes again.
-			endSession(ctx, closeTryAgain, "Try again later")
-		}
-		return response
-	})
+	transports := &transports{fault: presenter(options.Logger), ways: []graphql.Transport{
+		socket,
+		&eventStreams{open: open, watch: watched.watch, logger: options.Logger, ping: 15 * time.Second, writeTimeout: 10 * time.Second},
+		transport.GET{},
+		transport.POST{},
+	}}
 	browser := cors.New(cors.Options{
 		AllowOriginVaryRequestFunc: func(r *http.Request, _ string) (bool, []string) { return allowed(r), nil },
 		AllowedMethods:             []string{http.MethodGet, http.MethodPost},
 		AllowedHeaders:             []string{"Authorization", "Content-Type"},
 		MaxAge:                     600,
 	})
-	guarded := jsonOnly(signedIn(options, server))
+	guarded := jsonOnly(door.signedIn(transports))
 	return &Handler{open: open, Handler: browser.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !allowed(r) {
 			refuse(w, http.StatusForbidden, refusal(codeForbiddenOrigin, "Pages of this origin may not use this API."))
@@ -151,6 +130,77 @@ func NewHandler(options Options) (*Handler, error) {
 		}
 		guarded.ServeHTTP(w, r)
 	}))}, nil
+}
+
+// newExecutor returns what answers the operations of a surface.
+func newExecutor(options Options, resolvers *resolver, schema *ast.Schema) graphql.GraphExecutor {
+	exec := executor.New(generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: resolvers, Complexity: complexity()}))
+	options.Limits.Use(exec)
+	exec.SetQueryCache(newCache[*ast.QueryDocument](cachedDocuments))
+	exec.SetErrorPresenter(presenter(options.Logger))
+	exec.SetRecoverFunc(func(ctx context.Context, panicked any) error {
+		// Over a socket it is sent as it is returned here. The value of a panic may hold anything.
+		return presenter(options.Logger)(ctx, fmt.Errorf("panic (%T): %s", panicked, debug.Stack()))
+	})
+	exec.Use(extension.Introspection{})
+	exec.Use(extension.FixedComplexityLimit(complexityLimit))
+	exec.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+		if does(ctx, ast.Query) {
+			ctx = chat.OnlyReads(ctx)
+		}
+		return next(scoped(ctx))
+	})
+	exec.AroundRootFields(func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
+		if does(ctx, ast.Mutation) {
+			// Each sees what the one before it did.
+			ctx = scoped(ctx)
+		}
+		return next(ctx)
+	})
+	exec.AroundResponses(func(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
+		if !does(ctx, ast.Subscription) {
+			return next(ctx)
+		}
+		response := next(scoped(ctx))
+		if response != nil && failed(response) {
+			// Shown as it is the event would be lost to the client; resumed, it comes again.
+			endSession(ctx, closeTryAgain, "Try again later")
+		}
+		return response
+	})
+	return exec
+}
+
+// transports are the ways in which operations come.
+type transports struct {
+	// ways are in the order in which they are asked whether a request is theirs.
+	ways []graphql.Transport
+	// fault says of a fault of ours what may be said.
+	fault graphql.ErrorPresenterFunc
+}
+
+// ServeHTTP answers a request by the surface of who is asking. Who that is sockets find out later.
+func (t *transports) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = r.WithContext(graphql.StartOperationTrace(r.Context()))
+	var exec graphql.GraphExecutor
+	if s := sessionOf(r.Context()); s != nil {
+		exec = s.surface.exec
+	}
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			if panicked == http.ErrAbortHandler { //nolint:errorlint // it is thrown as it is
+				panic(panicked)
+			}
+			refuse(w, http.StatusInternalServerError, t.fault(r.Context(), fmt.Errorf("panic (%T): %s", panicked, debug.Stack())))
+		}
+	}()
+	for _, transport := range t.ways {
+		if transport.Supports(r) {
+			transport.Do(w, r, exec)
+			return
+		}
+	}
+	refuse(w, http.StatusBadRequest, refusal(codeBadRequest, "Send the request as application/json."))
 }
 
 // does tells whether what is answered is an operation of this kind. A document that is refused never
@@ -173,15 +223,21 @@ func failed(response *graphql.Response) bool {
 // signInFirst is all that anybody hears who is not signed in.
 const signInFirst = "Sign in first: send a valid token as Authorization: Bearer."
 
-// signedIn lets through who has a valid token. Sockets say who they are in their first message.
-func signedIn(options Options, next http.Handler) http.Handler {
+// A door lets people and programs in.
+type door struct {
+	Options
+	surfaces *surfaces
+}
+
+// signedIn lets through who has a valid token or key. Sockets say who they are in their first message.
+func (d *door) signedIn(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "" {
 			next.ServeHTTP(w, r)
 			return
 		}
 		token, _ := auth.FromRequest(r)
-		s, err := signIn(r.Context(), options, token)
+		s, err := d.signIn(r.Context(), token, d.ClientAddress(r))
 		switch {
 		case errors.Is(err, errUnavailable):
 			w.Header().Set("Retry-After", "1")
@@ -195,23 +251,38 @@ func signedIn(options Options, next http.Handler) http.Handler {
 	})
 }
 
-// signIn begins the session of a token. Its errors are errUnavailable, or anything else for
+// signIn begins the session of a token or key. Its errors are errUnavailable, or anything else for
 // whoever is not let in.
-func signIn(ctx context.Context, options Options, token string) (*session, error) {
-	claims, err := options.Verifier.Verify(ctx, token)
-	if err != nil {
-		if errors.Is(err, auth.ErrInvalid) || errors.Is(err, auth.ErrExpired) {
-			return nil, err
-		}
-		return nil, unavailable(ctx, options, err)
-	}
-	s := &session{chat: options.Chat, subject: claims.Subject, expires: claims.ExpiresAt}
-	if _, err := s.now(ctx); errors.Is(err, chat.ErrSignedOut) {
+func (d *door) signIn(ctx context.Context, token string, from netip.Addr) (*session, error) {
+	s := &session{chat: d.Chat}
+	actor, err := d.identify(ctx, s, token, from)
+	switch {
+	case errors.Is(err, auth.ErrInvalid), errors.Is(err, auth.ErrExpired), errors.Is(err, chat.ErrSignedOut):
 		return nil, err
-	} else if err != nil {
-		return nil, unavailable(ctx, options, err)
+	case err != nil:
+		return nil, unavailable(ctx, d.Options, err)
 	}
+	s.surface = d.surfaces.of(actor)
 	return s, nil
+}
+
+// identify finds out whose session it is, and when it ends.
+func (d *door) identify(ctx context.Context, s *session, token string, from netip.Addr) (chat.Actor, error) {
+	if chat.IsPartnerKey(token) {
+		asked := time.Now()
+		actor, err := d.Chat.SignedInByKey(ctx, token, from)
+		if err != nil {
+			return chat.Actor{}, err
+		}
+		s.key, s.expires, s.actor, s.read = actor.Grant.KeyID, actor.Grant.ExpiresAt, actor, asked
+		return actor, nil
+	}
+	claims, err := d.Verifier.Verify(ctx, token)
+	if err != nil {
+		return chat.Actor{}, err
+	}
+	s.subject, s.expires = claims.Subject, claims.ExpiresAt
+	return s.now(ctx)
 }
 
 func unavailable(ctx context.Context, options Options, err error) error {

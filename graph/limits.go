@@ -13,7 +13,6 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/errcode"
-	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/parser"
@@ -68,10 +67,13 @@ var DefaultLimits = Limits{
 
 // Use puts the limits before everything else of the server: call it before
 // other extensions, so that what they do is within the time limit too.
-func (l Limits) Use(srv *handler.Server) {
-	srv.SetParserTokenLimit(l.Tokens)
-	srv.Use(timeLimit(l.Timeout))
-	srv.Use(&guard{Limits: l, verdicts: newCache[*gqlerror.Error](1000)})
+func (l Limits) Use(exec interface {
+	SetParserTokenLimit(limit int)
+	Use(extension graphql.HandlerExtension)
+}) {
+	exec.SetParserTokenLimit(l.Tokens)
+	exec.Use(timeLimit(l.Timeout))
+	exec.Use(&guard{Limits: l, verdicts: newCache[*gqlerror.Error](1000)})
 }
 
 type guard struct {

@@ -35,6 +35,7 @@ type (
 	messageResolver            struct{ *resolver }
 	clinicResolver             struct{ *resolver }
 	fileResolver               struct{ *resolver }
+	partnerKeyResolver         struct{ *resolver }
 	contactAddedResolver       struct{ *resolver }
 	contactChangedResolver     struct{ *resolver }
 	fileChangedResolver        struct{ *resolver }
@@ -52,6 +53,8 @@ func (r *resolver) Clinic() generated.ClinicResolver             { return &clini
 func (r *resolver) File() generated.FileResolver                 { return &fileResolver{r} }
 func (r *resolver) FileChanged() generated.FileChangedResolver   { return &fileChangedResolver{r} }
 func (r *resolver) ContactAdded() generated.ContactAddedResolver { return &contactAddedResolver{r} }
+
+func (r *resolver) PartnerKey() generated.PartnerKeyResolver { return &partnerKeyResolver{r} }
 
 func (r *resolver) DirectConversation() generated.DirectConversationResolver {
 	return &directConversationResolver{r}
@@ -87,8 +90,17 @@ func (r *queryResolver) Nodes(ctx context.Context, ids []*scalar.NodeID) ([]chat
 	return together(ctx, ids, func(ctx context.Context, id *scalar.NodeID) (chat.Node, error) { return node(ctx, *id) })
 }
 
+// nodeTypes are the types of nodes by the kinds of their ids.
+var nodeTypes = map[string]string{
+	scalar.User: "User", scalar.Conversation: "Conversation", scalar.Participant: "Participant",
+	scalar.Message: "Message", scalar.File: "File", scalar.WaitingRoom: "WaitingRoom",
+}
+
 // node asks the loader of the kind of the id. Each lets through what the actor may see.
 func node(ctx context.Context, id scalar.NodeID) (chat.Node, error) {
+	if !sessionOf(ctx).surface.has(nodeTypes[id.Kind]) {
+		return nil, nil
+	}
 	switch id.Kind {
 	case scalar.User:
 		return found[chat.Node](load(ctx).knownUsers.find(ctx, chat.UserID{UUID: id.ID}))

@@ -27,9 +27,12 @@ const (
 
 // session is who is asking, for one request or for the life of a socket.
 type session struct {
-	chat    *chat.Service
+	chat *chat.Service
+	// subject is the person, or key the key that is used.
 	subject uuid.UUID
+	key     chat.PartnerKeyID
 	expires time.Time
+	surface *surface
 
 	mu    sync.Mutex
 	actor chat.Actor
@@ -39,6 +42,15 @@ type session struct {
 }
 
 type sessionKey struct{}
+
+// sessionOf is the session that is asking, nil on a socket that has not said whose it is.
+func sessionOf(ctx context.Context) *session {
+	s, _ := ctx.Value(sessionKey{}).(*session)
+	return s
+}
+
+// isOfKey tells whether a key is used.
+func (s *session) isOfKey() bool { return s.key != (chat.PartnerKeyID{}) }
 
 // now is the actor as they are now. Whoever asks can't make it fail by going away.
 func (s *session) now(ctx context.Context) (chat.Actor, error) {
@@ -51,12 +63,25 @@ func (s *session) now(ctx context.Context) (chat.Actor, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), actorTime)
 	defer cancel()
 	asked := time.Now()
-	actor, err := s.chat.SignedIn(ctx, s.subject)
+	actor, err := s.lookUp(ctx)
 	switch {
 	case err == nil:
 		s.actor, s.read = actor, asked
 	case !errors.Is(err, chat.ErrSignedOut) && time.Since(s.read) < actorAgeAtMost:
 		return s.actor, nil
+	}
+	return actor, err
+}
+
+// lookUp finds out who the actor is by now.
+func (s *session) lookUp(ctx context.Context) (chat.Actor, error) {
+	if !s.isOfKey() {
+		return s.chat.SignedIn(ctx, s.subject)
+	}
+	granted, err := s.chat.Granted(ctx, []chat.PartnerKeyID{s.key})
+	actor, ok := granted[s.key]
+	if err == nil && !ok {
+		err = chat.ErrSignedOut
 	}
 	return actor, err
 }
@@ -120,9 +145,12 @@ func (all *sessions) look() (more bool) {
 	}
 	var idle []chat.UserID
 	var used []uuid.UUID
+	var keys []chat.PartnerKeyID
 	asksFor := map[uuid.UUID]bool{}
 	for s := range open {
-		if s.wasUsed() {
+		if s.isOfKey() {
+			keys = append(keys, s.key)
+		} else if s.wasUsed() {
 			used, asksFor[s.subject] = append(used, s.subject), true
 		} else {
 			idle = append(idle, chat.UserID{UUID: s.subject})
@@ -139,11 +167,19 @@ func (all *sessions) look() (more bool) {
 	if err != nil {
 		return true
 	}
+	granted, err := all.chat.Granted(ctx, keys)
+	if err != nil {
+		return true
+	}
 	for s, ctx := range open {
-		switch actor, ok := actors[s.subject]; {
+		actor, ok := actors[s.subject]
+		if s.isOfKey() {
+			actor, ok = granted[s.key]
+		}
+		switch {
 		case ok:
 			s.is(actor, asked)
-		case gone[chat.UserID{UUID: s.subject}] || asksFor[s.subject]:
+		case s.isOfKey() || gone[chat.UserID{UUID: s.subject}] || asksFor[s.subject]:
 			endSession(ctx, closeForbidden, "Forbidden")
 		}
 	}
@@ -180,7 +216,7 @@ type scope struct {
 
 // scoped gives a response its scope.
 func scoped(ctx context.Context) context.Context {
-	s := ctx.Value(sessionKey{}).(*session)
+	s := sessionOf(ctx)
 	made := &scope{actor: sync.OnceValue(func() chat.Actor {
 		actor, err := s.now(ctx)
 		switch {

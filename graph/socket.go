@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -50,10 +51,13 @@ var errUnavailable = errors.New("try again later")
 
 // socketOptions tell how sockets behave; what is zero has the default below.
 type socketOptions struct {
-	// Authenticate says who is asking, from the payload of connection_init,
-	// and when that ends. The context it returns, made from the one it gets,
-	// is that of all operations of the socket. Its error is not shown.
-	Authenticate func(ctx context.Context, payload transport.InitPayload) (_ context.Context, expires time.Time, _ error)
+	// Authenticate says who is asking, from the payload of connection_init and the
+	// address it comes from, and when that ends. The context it returns, made from the
+	// one it gets, is that of all operations of the socket. Its error is not shown.
+	Authenticate func(ctx context.Context, payload transport.InitPayload, from netip.Addr) (_ context.Context, expires time.Time, _ error)
+
+	// ClientAddress says from where a request comes; by default it is who is connected.
+	ClientAddress func(*http.Request) netip.Addr
 
 	// AllowedOrigin says whether a page of that origin may connect. See auth.AllowedOrigin.
 	AllowedOrigin func(*http.Request) bool
@@ -100,6 +104,9 @@ func newSocket(options socketOptions) graphql.Transport {
 	}
 	if options.AllowedOrigin == nil {
 		options.AllowedOrigin, _ = auth.AllowedOrigin(nil)
+	}
+	if options.ClientAddress == nil {
+		options.ClientAddress = auth.ClientAddress(nil)
 	}
 	if options.Logger == nil {
 		options.Logger = slog.Default()
@@ -160,7 +167,7 @@ func (t *sockets) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphE
 	if err != nil {
 		return // the client has been told
 	}
-	s := &socket{conn: conn, exec: exec, options: &t.options}
+	s := &socket{conn: conn, exec: exec, from: t.options.ClientAddress(r), options: &t.options}
 	s.ctx, s.cancel = context.WithCancel(carriedBy(context.Background(), s))
 	if !t.options.Open.add(s) {
 		s.end(closeRestart, "Service restart")

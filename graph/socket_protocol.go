@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,8 +22,9 @@ import (
 // A socket is one client's connection, and the session of one person on it.
 type socket struct {
 	conn    *websocket.Conn
-	exec    graphql.GraphExecutor
+	from    netip.Addr
 	options *socketOptions
+	exec    graphql.GraphExecutor // from connection_init on of the surface of who is asking
 
 	ctx    context.Context    // of what runs on the socket; from connection_init on it knows who is asking
 	cancel context.CancelFunc // ends what runs on the socket
@@ -188,7 +190,10 @@ func (s *socket) receive(m frame) (answer *frame, begins *socketOperation) {
 
 // begin finds out who is asking.
 func (s *socket) begin(payload transport.InitPayload) (known bool) {
-	ctx, expires, err := s.options.Authenticate(s.ctx, payload)
+	ctx, expires, err := s.options.Authenticate(s.ctx, payload, s.from)
+	if session := sessionOf(ctx); session != nil {
+		s.exec = session.surface.exec
+	}
 	switch left := time.Until(expires); {
 	case errors.Is(err, errUnavailable):
 		s.end(closeTryAgain, "Try again later")

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
@@ -36,7 +37,7 @@ func newDesk(t *testing.T, options socketOptions) *desk {
 	t.Helper()
 	d := &desk{stub: newStub(DefaultLimits)}
 	if options.Authenticate == nil {
-		options.Authenticate = func(ctx context.Context, payload transport.InitPayload) (context.Context, time.Time, error) {
+		options.Authenticate = func(ctx context.Context, payload transport.InitPayload, _ netip.Addr) (context.Context, time.Time, error) {
 			switch payload.Authorization() {
 			case "bad":
 				return ctx, time.Time{}, errors.New("a secret reason")
@@ -215,7 +216,7 @@ func TestAnInitThatTakesTooLongIsCut(t *testing.T) {
 	t.Parallel()
 	c := newDesk(t, socketOptions{
 		InitTimeout: 50 * time.Millisecond,
-		Authenticate: func(ctx context.Context, _ transport.InitPayload) (context.Context, time.Time, error) {
+		Authenticate: func(ctx context.Context, _ transport.InitPayload, _ netip.Addr) (context.Context, time.Time, error) {
 			<-ctx.Done()
 			return ctx, time.Time{}, ctx.Err()
 		},
@@ -642,7 +643,7 @@ func TestASessionEndsWithItsToken(t *testing.T) {
 	t.Parallel()
 	at := time.Now().Add(time.Second)
 	d := newDesk(t, socketOptions{
-		Authenticate: func(ctx context.Context, _ transport.InitPayload) (context.Context, time.Time, error) {
+		Authenticate: func(ctx context.Context, _ transport.InitPayload, _ netip.Addr) (context.Context, time.Time, error) {
 			return ctx, at, nil
 		},
 	})
@@ -669,7 +670,7 @@ func TestASessionEndsWithItsToken(t *testing.T) {
 func TestATokenThatHasExpiredIsRefused(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, socketOptions{
-		Authenticate: func(ctx context.Context, _ transport.InitPayload) (context.Context, time.Time, error) {
+		Authenticate: func(ctx context.Context, _ transport.InitPayload, _ netip.Addr) (context.Context, time.Time, error) {
 			return ctx, time.Now().Add(-time.Second), nil
 		},
 	})
@@ -854,7 +855,7 @@ func FuzzMessagesOfAClient(f *testing.F) {
 	f.Fuzz(func(t *testing.T, talk string) {
 		s := &socket{conn: deaf(t), options: &socketOptions{
 			Open: newCarriers(0), Operations: 3, WriteTimeout: time.Minute, PingInterval: time.Minute,
-			Authenticate: func(ctx context.Context, _ transport.InitPayload) (context.Context, time.Time, error) {
+			Authenticate: func(ctx context.Context, _ transport.InitPayload, _ netip.Addr) (context.Context, time.Time, error) {
 				return ctx, time.Time{}, nil // everybody is let in
 			},
 		}}

@@ -72,7 +72,7 @@ func (t *eventStreams) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 		refuse(w, http.StatusBadRequest, refusal(codeBadRequest, "The request must be one JSON object."))
 		return
 	}
-	session := r.Context().Value(sessionKey{}).(*session)
+	session := sessionOf(r.Context())
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	s := &eventStream{all: t.open, until: session.expires, close: cancel}

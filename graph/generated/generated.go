@@ -41,6 +41,7 @@ type ResolverRoot interface {
 	Message() MessageResolver
 	Mutation() MutationResolver
 	Participant() ParticipantResolver
+	PartnerKey() PartnerKeyResolver
 	Query() QueryResolver
 	Subscription() SubscriptionResolver
 	User() UserResolver
@@ -86,7 +87,9 @@ type ComplexityRoot struct {
 		HistoryChoice      func(childComplexity int) int
 		ManageParticipants func(childComplexity int) int
 		Name               func(childComplexity int) int
+		PartnerKeys        func(childComplexity int, first int, after *string) int
 		RenameGroup        func(childComplexity int) int
+		ServiceAccounts    func(childComplexity int, first int, after *string) int
 		SupportContact     func(childComplexity int) int
 	}
 
@@ -170,9 +173,25 @@ type ComplexityRoot struct {
 		UserErrors func(childComplexity int) int
 	}
 
+	CreatePartnerKeyPayload struct {
+		PartnerKey func(childComplexity int) int
+		Secret     func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	CreateServiceAccountPayload struct {
+		ServiceAccount func(childComplexity int) int
+		UserErrors     func(childComplexity int) int
+	}
+
 	CreateUploadPayload struct {
 		File       func(childComplexity int) int
 		UserErrors func(childComplexity int) int
+	}
+
+	DeactivateServiceAccountPayload struct {
+		ServiceAccount func(childComplexity int) int
+		UserErrors     func(childComplexity int) int
 	}
 
 	DeleteGroupPayload struct {
@@ -336,23 +355,28 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
-		AddParticipants         func(childComplexity int, input chat.AddParticipantsInput) int
-		ArchiveConversation     func(childComplexity int, input chat.ArchiveConversationInput) int
-		CreateGroup             func(childComplexity int, input chat.CreateGroupInput) int
-		CreateUpload            func(childComplexity int, input chat.CreateUploadInput) int
-		DeleteGroup             func(childComplexity int, input chat.DeleteGroupInput) int
-		EditMessage             func(childComplexity int, input chat.EditMessageInput) int
-		LeaveGroup              func(childComplexity int, input chat.LeaveGroupInput) int
-		MarkRead                func(childComplexity int, input chat.MarkReadInput) int
-		MuteConversation        func(childComplexity int, input chat.MuteConversationInput) int
-		RecallMessage           func(childComplexity int, input chat.RecallMessageInput) int
-		RemoveParticipant       func(childComplexity int, input chat.RemoveParticipantInput) int
-		RenameGroup             func(childComplexity int, input chat.RenameGroupInput) int
-		SendMessage             func(childComplexity int, input chat.SendMessageInput) int
-		StartDirectConversation func(childComplexity int, input chat.StartDirectConversationInput) int
-		TransferOwnership       func(childComplexity int, input chat.TransferOwnershipInput) int
-		UnarchiveConversation   func(childComplexity int, input chat.UnarchiveConversationInput) int
-		UnmuteConversation      func(childComplexity int, input chat.UnmuteConversationInput) int
+		AddParticipants          func(childComplexity int, input chat.AddParticipantsInput) int
+		ArchiveConversation      func(childComplexity int, input chat.ArchiveConversationInput) int
+		CreateGroup              func(childComplexity int, input chat.CreateGroupInput) int
+		CreatePartnerKey         func(childComplexity int, input chat.CreatePartnerKeyInput) int
+		CreateServiceAccount     func(childComplexity int, input chat.CreateServiceAccountInput) int
+		CreateUpload             func(childComplexity int, input chat.CreateUploadInput) int
+		DeactivateServiceAccount func(childComplexity int, input chat.DeactivateServiceAccountInput) int
+		DeleteGroup              func(childComplexity int, input chat.DeleteGroupInput) int
+		EditMessage              func(childComplexity int, input chat.EditMessageInput) int
+		LeaveGroup               func(childComplexity int, input chat.LeaveGroupInput) int
+		MarkRead                 func(childComplexity int, input chat.MarkReadInput) int
+		MuteConversation         func(childComplexity int, input chat.MuteConversationInput) int
+		RecallMessage            func(childComplexity int, input chat.RecallMessageInput) int
+		RemoveParticipant        func(childComplexity int, input chat.RemoveParticipantInput) int
+		RenameGroup              func(childComplexity int, input chat.RenameGroupInput) int
+		RevokePartnerKey         func(childComplexity int, input chat.RevokePartnerKeyInput) int
+		RotatePartnerKey         func(childComplexity int, input chat.RotatePartnerKeyInput) int
+		SendMessage              func(childComplexity int, input chat.SendMessageInput) int
+		StartDirectConversation  func(childComplexity int, input chat.StartDirectConversationInput) int
+		TransferOwnership        func(childComplexity int, input chat.TransferOwnershipInput) int
+		UnarchiveConversation    func(childComplexity int, input chat.UnarchiveConversationInput) int
+		UnmuteConversation       func(childComplexity int, input chat.UnmuteConversationInput) int
 	}
 
 	MuteConversationPayload struct {
@@ -393,6 +417,31 @@ type ComplexityRoot struct {
 		Node   func(childComplexity int) int
 	}
 
+	PartnerKey struct {
+		CreatedAt      func(childComplexity int) int
+		CreatedBy      func(childComplexity int) int
+		ExpiresAt      func(childComplexity int) int
+		ID             func(childComplexity int) int
+		LastUsedAt     func(childComplexity int) int
+		Name           func(childComplexity int) int
+		Networks       func(childComplexity int) int
+		RevokedAt      func(childComplexity int) int
+		Scopes         func(childComplexity int) int
+		ServiceAccount func(childComplexity int) int
+		State          func(childComplexity int) int
+	}
+
+	PartnerKeyConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	PartnerKeyEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
 	Query struct {
 		Node   func(childComplexity int, id scalar.NodeID) int
 		Nodes  func(childComplexity int, ids []*scalar.NodeID) int
@@ -414,9 +463,31 @@ type ComplexityRoot struct {
 		UserErrors func(childComplexity int) int
 	}
 
+	RevokePartnerKeyPayload struct {
+		PartnerKey func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	RotatePartnerKeyPayload struct {
+		PartnerKey func(childComplexity int) int
+		Secret     func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
 	SendMessagePayload struct {
 		Message    func(childComplexity int) int
 		UserErrors func(childComplexity int) int
+	}
+
+	ServiceAccountConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	ServiceAccountEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	SessionExpiring struct {
@@ -524,6 +595,8 @@ type ComplexityRoot struct {
 type ClinicResolver interface {
 	FileSizeLimit(ctx context.Context, obj *chat.Clinic) (int, error)
 	FileMediaTypes(ctx context.Context, obj *chat.Clinic) ([]string, error)
+	PartnerKeys(ctx context.Context, obj *chat.Clinic, first int, after *string) (*PartnerKeyConnection, error)
+	ServiceAccounts(ctx context.Context, obj *chat.Clinic, first int, after *string) (*ServiceAccountConnection, error)
 }
 type ContactResolver interface {
 	SharedWaitingRooms(ctx context.Context, obj *chat.Contact, first int, after *string) (*WaitingRoomConnection, error)
@@ -585,11 +658,21 @@ type MutationResolver interface {
 	UnarchiveConversation(ctx context.Context, input chat.UnarchiveConversationInput) (*UnarchiveConversationPayload, error)
 	LeaveGroup(ctx context.Context, input chat.LeaveGroupInput) (*LeaveGroupPayload, error)
 	DeleteGroup(ctx context.Context, input chat.DeleteGroupInput) (*DeleteGroupPayload, error)
+	CreateServiceAccount(ctx context.Context, input chat.CreateServiceAccountInput) (*CreateServiceAccountPayload, error)
+	DeactivateServiceAccount(ctx context.Context, input chat.DeactivateServiceAccountInput) (*DeactivateServiceAccountPayload, error)
+	CreatePartnerKey(ctx context.Context, input chat.CreatePartnerKeyInput) (*CreatePartnerKeyPayload, error)
+	RotatePartnerKey(ctx context.Context, input chat.RotatePartnerKeyInput) (*RotatePartnerKeyPayload, error)
+	RevokePartnerKey(ctx context.Context, input chat.RevokePartnerKeyInput) (*RevokePartnerKeyPayload, error)
 }
 type ParticipantResolver interface {
 	User(ctx context.Context, obj *chat.Participant) (*chat.User, error)
 
 	ViewerCanRemove(ctx context.Context, obj *chat.Participant) (bool, error)
+}
+type PartnerKeyResolver interface {
+	ServiceAccount(ctx context.Context, obj *chat.PartnerKey) (*chat.User, error)
+
+	CreatedBy(ctx context.Context, obj *chat.PartnerKey) (*chat.User, error)
 }
 type QueryResolver interface {
 	Viewer(ctx context.Context) (*chat.Actor, error)
@@ -751,12 +834,34 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Clinic.Name(childComplexity), true
+	case "Clinic.partnerKeys":
+		if e.ComplexityRoot.Clinic.PartnerKeys == nil {
+			break
+		}
+
+		args, err := ec.field_Clinic_partnerKeys_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Clinic.PartnerKeys(childComplexity, args["first"].(int), args["after"].(*string)), true
 	case "Clinic.renameGroup":
 		if e.ComplexityRoot.Clinic.RenameGroup == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Clinic.RenameGroup(childComplexity), true
+	case "Clinic.serviceAccounts":
+		if e.ComplexityRoot.Clinic.ServiceAccounts == nil {
+			break
+		}
+
+		args, err := ec.field_Clinic_serviceAccounts_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Clinic.ServiceAccounts(childComplexity, args["first"].(int), args["after"].(*string)), true
 	case "Clinic.supportContact":
 		if e.ComplexityRoot.Clinic.SupportContact == nil {
 			break
@@ -1028,6 +1133,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.CreateGroupPayload.UserErrors(childComplexity), true
 
+	case "CreatePartnerKeyPayload.partnerKey":
+		if e.ComplexityRoot.CreatePartnerKeyPayload.PartnerKey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreatePartnerKeyPayload.PartnerKey(childComplexity), true
+	case "CreatePartnerKeyPayload.secret":
+		if e.ComplexityRoot.CreatePartnerKeyPayload.Secret == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreatePartnerKeyPayload.Secret(childComplexity), true
+	case "CreatePartnerKeyPayload.userErrors":
+		if e.ComplexityRoot.CreatePartnerKeyPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreatePartnerKeyPayload.UserErrors(childComplexity), true
+
+	case "CreateServiceAccountPayload.serviceAccount":
+		if e.ComplexityRoot.CreateServiceAccountPayload.ServiceAccount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateServiceAccountPayload.ServiceAccount(childComplexity), true
+	case "CreateServiceAccountPayload.userErrors":
+		if e.ComplexityRoot.CreateServiceAccountPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateServiceAccountPayload.UserErrors(childComplexity), true
+
 	case "CreateUploadPayload.file":
 		if e.ComplexityRoot.CreateUploadPayload.File == nil {
 			break
@@ -1040,6 +1177,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.CreateUploadPayload.UserErrors(childComplexity), true
+
+	case "DeactivateServiceAccountPayload.serviceAccount":
+		if e.ComplexityRoot.DeactivateServiceAccountPayload.ServiceAccount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeactivateServiceAccountPayload.ServiceAccount(childComplexity), true
+	case "DeactivateServiceAccountPayload.userErrors":
+		if e.ComplexityRoot.DeactivateServiceAccountPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DeactivateServiceAccountPayload.UserErrors(childComplexity), true
 
 	case "DeleteGroupPayload.deletedConversationId":
 		if e.ComplexityRoot.DeleteGroupPayload.DeletedConversationID == nil {
@@ -1770,6 +1920,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CreateGroup(childComplexity, args["input"].(chat.CreateGroupInput)), true
+	case "Mutation.createPartnerKey":
+		if e.ComplexityRoot.Mutation.CreatePartnerKey == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createPartnerKey_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreatePartnerKey(childComplexity, args["input"].(chat.CreatePartnerKeyInput)), true
+	case "Mutation.createServiceAccount":
+		if e.ComplexityRoot.Mutation.CreateServiceAccount == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createServiceAccount_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateServiceAccount(childComplexity, args["input"].(chat.CreateServiceAccountInput)), true
 	case "Mutation.createUpload":
 		if e.ComplexityRoot.Mutation.CreateUpload == nil {
 			break
@@ -1781,6 +1953,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CreateUpload(childComplexity, args["input"].(chat.CreateUploadInput)), true
+	case "Mutation.deactivateServiceAccount":
+		if e.ComplexityRoot.Mutation.DeactivateServiceAccount == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deactivateServiceAccount_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeactivateServiceAccount(childComplexity, args["input"].(chat.DeactivateServiceAccountInput)), true
 	case "Mutation.deleteGroup":
 		if e.ComplexityRoot.Mutation.DeleteGroup == nil {
 			break
@@ -1869,6 +2052,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RenameGroup(childComplexity, args["input"].(chat.RenameGroupInput)), true
+	case "Mutation.revokePartnerKey":
+		if e.ComplexityRoot.Mutation.RevokePartnerKey == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_revokePartnerKey_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RevokePartnerKey(childComplexity, args["input"].(chat.RevokePartnerKeyInput)), true
+	case "Mutation.rotatePartnerKey":
+		if e.ComplexityRoot.Mutation.RotatePartnerKey == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_rotatePartnerKey_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RotatePartnerKey(childComplexity, args["input"].(chat.RotatePartnerKeyInput)), true
 	case "Mutation.sendMessage":
 		if e.ComplexityRoot.Mutation.SendMessage == nil {
 			break
@@ -2051,6 +2256,105 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ParticipantEdge.Node(childComplexity), true
 
+	case "PartnerKey.createdAt":
+		if e.ComplexityRoot.PartnerKey.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PartnerKey.CreatedAt(childComplexity), true
+	case "PartnerKey.createdBy":
+		if e.ComplexityRoot.PartnerKey.CreatedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PartnerKey.CreatedBy(childComplexity), true
+	case "PartnerKey.expiresAt":
+		if e.ComplexityRoot.PartnerKey.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PartnerKey.ExpiresAt(childComplexity), true
+	case "PartnerKey.id":
+		if e.ComplexityRoot.PartnerKey.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PartnerKey.ID(childComplexity), true
+	case "PartnerKey.lastUsedAt":
+		if e.ComplexityRoot.PartnerKey.LastUsedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PartnerKey.LastUsedAt(childComplexity), true
+	case "PartnerKey.name":
+		if e.ComplexityRoot.PartnerKey.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PartnerKey.Name(childComplexity), true
+	case "PartnerKey.networks":
+		if e.ComplexityRoot.PartnerKey.Networks == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PartnerKey.Networks(childComplexity), true
+	case "PartnerKey.revokedAt":
+		if e.ComplexityRoot.PartnerKey.RevokedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PartnerKey.RevokedAt(childComplexity), true
+	case "PartnerKey.scopes":
+		if e.ComplexityRoot.PartnerKey.Scopes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PartnerKey.Scopes(childComplexity), true
+	case "PartnerKey.serviceAccount":
+		if e.ComplexityRoot.PartnerKey.ServiceAccount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PartnerKey.ServiceAccount(childComplexity), true
+	case "PartnerKey.state":
+		if e.ComplexityRoot.PartnerKey.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PartnerKey.State(childComplexity), true
+
+	case "PartnerKeyConnection.edges":
+		if e.ComplexityRoot.PartnerKeyConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PartnerKeyConnection.Edges(childComplexity), true
+	case "PartnerKeyConnection.nodes":
+		if e.ComplexityRoot.PartnerKeyConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PartnerKeyConnection.Nodes(childComplexity), true
+	case "PartnerKeyConnection.pageInfo":
+		if e.ComplexityRoot.PartnerKeyConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PartnerKeyConnection.PageInfo(childComplexity), true
+
+	case "PartnerKeyEdge.cursor":
+		if e.ComplexityRoot.PartnerKeyEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PartnerKeyEdge.Cursor(childComplexity), true
+	case "PartnerKeyEdge.node":
+		if e.ComplexityRoot.PartnerKeyEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PartnerKeyEdge.Node(childComplexity), true
+
 	case "Query.node":
 		if e.ComplexityRoot.Query.Node == nil {
 			break
@@ -2119,6 +2423,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.RenameGroupPayload.UserErrors(childComplexity), true
 
+	case "RevokePartnerKeyPayload.partnerKey":
+		if e.ComplexityRoot.RevokePartnerKeyPayload.PartnerKey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevokePartnerKeyPayload.PartnerKey(childComplexity), true
+	case "RevokePartnerKeyPayload.userErrors":
+		if e.ComplexityRoot.RevokePartnerKeyPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevokePartnerKeyPayload.UserErrors(childComplexity), true
+
+	case "RotatePartnerKeyPayload.partnerKey":
+		if e.ComplexityRoot.RotatePartnerKeyPayload.PartnerKey == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RotatePartnerKeyPayload.PartnerKey(childComplexity), true
+	case "RotatePartnerKeyPayload.secret":
+		if e.ComplexityRoot.RotatePartnerKeyPayload.Secret == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RotatePartnerKeyPayload.Secret(childComplexity), true
+	case "RotatePartnerKeyPayload.userErrors":
+		if e.ComplexityRoot.RotatePartnerKeyPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RotatePartnerKeyPayload.UserErrors(childComplexity), true
+
 	case "SendMessagePayload.message":
 		if e.ComplexityRoot.SendMessagePayload.Message == nil {
 			break
@@ -2131,6 +2467,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.SendMessagePayload.UserErrors(childComplexity), true
+
+	case "ServiceAccountConnection.edges":
+		if e.ComplexityRoot.ServiceAccountConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceAccountConnection.Edges(childComplexity), true
+	case "ServiceAccountConnection.nodes":
+		if e.ComplexityRoot.ServiceAccountConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceAccountConnection.Nodes(childComplexity), true
+	case "ServiceAccountConnection.pageInfo":
+		if e.ComplexityRoot.ServiceAccountConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceAccountConnection.PageInfo(childComplexity), true
+
+	case "ServiceAccountEdge.cursor":
+		if e.ComplexityRoot.ServiceAccountEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceAccountEdge.Cursor(childComplexity), true
+	case "ServiceAccountEdge.node":
+		if e.ComplexityRoot.ServiceAccountEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ServiceAccountEdge.Node(childComplexity), true
 
 	case "SessionExpiring.cursor":
 		if e.ComplexityRoot.SessionExpiring.Cursor == nil {
@@ -2506,7 +2874,10 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputArchiveConversationInput,
 		ec.unmarshalInputConversationFilter,
 		ec.unmarshalInputCreateGroupInput,
+		ec.unmarshalInputCreatePartnerKeyInput,
+		ec.unmarshalInputCreateServiceAccountInput,
 		ec.unmarshalInputCreateUploadInput,
+		ec.unmarshalInputDeactivateServiceAccountInput,
 		ec.unmarshalInputDeleteGroupInput,
 		ec.unmarshalInputEditMessageInput,
 		ec.unmarshalInputLeaveGroupInput,
@@ -2515,6 +2886,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRecallMessageInput,
 		ec.unmarshalInputRemoveParticipantInput,
 		ec.unmarshalInputRenameGroupInput,
+		ec.unmarshalInputRevokePartnerKeyInput,
+		ec.unmarshalInputRotatePartnerKeyInput,
 		ec.unmarshalInputSendMessageInput,
 		ec.unmarshalInputStartDirectConversationInput,
 		ec.unmarshalInputTransferOwnershipInput,
@@ -2632,20 +3005,47 @@ interface Node {
   id: ID!
 }
 
+"""
+Who may use a field. To all others it does not exist, in introspection neither: what they see of this schema is without
+it, and without the types that only such fields lead to. What is not marked comes with what leads to it.
+"""
+directive @access(
+  "People who are signed in."
+  people: Boolean! = false
+  "People who administer their clinic."
+  administrators: Boolean! = false
+  "Service accounts whose key has one of these scopes."
+  scopes: [Scope!]! = []
+) on FIELD_DEFINITION
+
+"What a partner key may be used for. On the command line it is written as ` + "`" + `contacts:read` + "`" + `. More values may come."
+enum Scope {
+  "Read who works at the clinic, who is in which waiting room, and so everybody's contact list."
+  CONTACTS_READ
+  "Change who works at the clinic and who is in which waiting room."
+  ROSTER_WRITE
+  "Read the conversations in which the service account takes part, and follow them."
+  CONVERSATIONS_READ
+  "Start conversations and take part in them, as the service account."
+  CONVERSATIONS_WRITE
+  "Manage the webhooks of the service account."
+  WEBHOOKS_WRITE
+}
+
 "Where reading starts. Every query needs a bearer token of a person of a clinic."
 type Query {
   "The person who asks."
-  viewer: Viewer!
+  viewer: Viewer! @access(people: true, scopes: [CONTACTS_READ, ROSTER_WRITE, CONVERSATIONS_READ, CONVERSATIONS_WRITE, WEBHOOKS_WRITE])
   "The thing of that id: a user, conversation, participant, message, file or waiting room. Null if there is none that the viewer may see."
   node(
     "Its id."
     id: ID!
-  ): Node
+  ): Node @access(people: true, scopes: [CONVERSATIONS_READ])
   "The things of those ids, in their order, null for each that the viewer may not see. From 0 to 100 ids; more are ` + "`" + `INVALID` + "`" + `."
   nodes(
     "Their ids."
     ids: [ID!]!
-  ): [Node]!
+  ): [Node]! @access(people: true, scopes: [CONVERSATIONS_READ])
 }
 
 "The person who asks, and what is theirs."
@@ -2676,7 +3076,7 @@ type Viewer {
     waitingRoomId: ID
     "Without those who take part in this conversation now (S30)."
     notInConversation: ID
-  ): ContactConnection!
+  ): ContactConnection! @access(people: true, scopes: [CONVERSATIONS_READ])
   """
   What ` + "`" + `New Chat` + "`" + ` finds (S15-S22): contacts by name, then groups that the viewer is or was in, and direct
   conversations with people who left the contact list (E12), the most recent first. Archived ones are found
@@ -2689,7 +3089,7 @@ type Viewer {
     first: Int! = 20
     "Behind which."
     after: Cursor
-  ): ChatTargetConnection!
+  ): ChatTargetConnection! @access(people: true, scopes: [CONVERSATIONS_READ])
   """
   The viewer's conversations, the most recently active first (S11, S13). A direct one is listed from its
   first message on. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `CURSOR_INVALID` + "`" + `.
@@ -2701,18 +3101,18 @@ type Viewer {
     after: Cursor
     "Which. By default all that are not archived."
     filter: ConversationFilter! = {}
-  ): ConversationConnection!
+  ): ConversationConnection! @access(people: true, scopes: [CONVERSATIONS_READ])
   "The active waiting rooms that the viewer is in, by name."
   waitingRooms(
     "How many, from 0 to 100."
     first: Int! = 20
     "Behind which."
     after: Cursor
-  ): WaitingRoomConnection!
+  ): WaitingRoomConnection! @access(people: true, scopes: [CONVERSATIONS_READ])
   "How many conversations have something unread: the badge of the chat bubble. Muted and archived ones are left out (E16, E19)."
-  unreadConversationCount: Int!
+  unreadConversationCount: Int! @access(people: true, scopes: [CONVERSATIONS_READ])
   "How many messages are unread in those conversations."
-  unreadMessageCount: Int!
+  unreadMessageCount: Int! @access(people: true, scopes: [CONVERSATIONS_READ])
 }
 
 "A clinic: its people, rooms and conversations are walled off from every other clinic's (E41)."
@@ -2733,6 +3133,59 @@ type Clinic {
   fileSizeLimit: Int!
   "The media types of files that are taken, in alphabetical order, at most 100. What a file is the server tells by its bytes."
   fileMediaTypes: [String!]!
+  "The keys of the clinic's partners, the newest first, those that have ended too. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `CURSOR_INVALID` + "`" + `."
+  partnerKeys(
+    "How many, from 0 to 100."
+    first: Int! = 20
+    "Behind which."
+    after: Cursor
+  ): PartnerKeyConnection! @access(administrators: true)
+  "The service accounts in use, by name. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `CURSOR_INVALID` + "`" + `."
+  serviceAccounts(
+    "How many, from 0 to 100."
+    first: Int! = 20
+    "Behind which."
+    after: Cursor
+  ): ServiceAccountConnection! @access(administrators: true)
+}
+
+"""
+What a partner's program proves with who it is, as ` + "`" + `Authorization: Bearer` + "`" + `. It acts as a service account, within its
+scopes. The key itself is shown once, when it is made, and is not kept.
+"""
+type PartnerKey {
+  "Opaque and permanent. It is no secret."
+  id: ID!
+  "What it is called, for people."
+  name: String!
+  "As whom it acts."
+  serviceAccount: User!
+  "What it may be used for, in the order of ` + "`" + `Scope` + "`" + `."
+  scopes: [Scope!]!
+  "From where it may be used, in CIDR notation, at most 20. From everywhere if there are none."
+  networks: [String!]!
+  "Whether it can be used."
+  state: PartnerKeyState!
+  "When it was made."
+  createdAt: DateTime!
+  "Who made it. Null: the operator of the server."
+  createdBy: User
+  "When it ends by itself."
+  expiresAt: DateTime!
+  "When it was revoked. Null if it was not."
+  revokedAt: DateTime
+  "When it was used last, to the minute. Null if it never was."
+  lastUsedAt: DateTime
+}
+
+"Whether a key can be used. More values may come."
+enum PartnerKeyState {
+  "It can."
+  ACTIVE
+  "Its time is over."
+  EXPIRED
+  "Somebody ended it."
+  REVOKED
 }
 
 "Which participants of a group may do something. More values may come."
@@ -2756,11 +3209,11 @@ type User implements Node {
   "Whether they still work at the clinic (E35)."
   isActive: Boolean!
   "Whether they were following their chats a moment ago. To be shown before sending; it never keeps a message back (E45)."
-  isAvailable: Boolean!
+  isAvailable: Boolean! @access(people: true, scopes: [CONVERSATIONS_READ])
   "Whether they are the viewer."
   isViewer: Boolean!
   "Their entry in the viewer's contact list. Null if they are not in it."
-  contact: Contact
+  contact: Contact @access(people: true, scopes: [CONVERSATIONS_READ])
 }
 
 "What sort of person somebody is. More values may come."
@@ -2771,6 +3224,8 @@ enum UserKind {
   STAFF
   "Patients. They are nobody's contacts (S2)."
   PATIENT
+  "A service account: a program that acts under this name. Show it as one."
+  SERVICE
 }
 
 "An entry of the viewer's contact list (also called the address book): somebody who shares a waiting room with them (S3, S7)."
@@ -2833,7 +3288,7 @@ interface Conversation implements Node {
   """
   lastActivityAt: DateTime!
   "The last line that the viewer may see. Null in a direct conversation in which nothing was said yet."
-  lastMessage: Message
+  lastMessage: Message @access(people: true, scopes: [CONVERSATIONS_READ])
   """
   The transcript, oldest first, as far as the viewer may see it (S53, E6): what was said while
   they were not in it is left out. Ask for the ` + "`" + `first` + "`" + ` messages ` + "`" + `after` + "`" + ` a cursor or the ` + "`" + `last` + "`" + ` ones
@@ -2849,21 +3304,21 @@ interface Conversation implements Node {
     last: Int
     "Only messages before this place."
     before: Cursor
-  ): MessageConnection!
+  ): MessageConnection! @access(people: true, scopes: [CONVERSATIONS_READ])
   "How the viewer stands to it (S51, E9)."
   viewerMembership: ViewerMembership!
   "What the viewer set for themselves. Nobody else sees it or hears of it (S40, S46)."
-  viewerSettings: ViewerSettings!
+  viewerSettings: ViewerSettings! @access(people: true, scopes: [CONVERSATIONS_READ])
   """
   How many messages of others the viewer may see and has not read. System lines and recalled
   messages do not count (E44); muted and archived conversations count here all the same (E16, E19).
   """
-  unreadCount: Int!
+  unreadCount: Int! @access(people: true, scopes: [CONVERSATIONS_READ])
   """
   The viewer's read position: ` + "`" + `messages(first: 20, after:)` + "`" + ` begins with the first unread message. What was read
   is before that: ` + "`" + `messages(last: 20, before:)` + "`" + ` with the ` + "`" + `startCursor` + "`" + ` of that page.
   """
-  viewerReadCursor: Cursor!
+  viewerReadCursor: Cursor! @access(people: true, scopes: [CONVERSATIONS_READ])
   "Whether the viewer may send messages."
   viewerCanSend: Boolean!
   "Why the viewer cannot send, null if they can. In a group that they left it is ` + "`" + `NOT_A_PARTICIPANT` + "`" + ` (S52)."
@@ -2907,7 +3362,7 @@ type DirectConversation implements Node & Conversation {
   """
   lastActivityAt: DateTime!
   "The last line that the viewer may see. Null in a direct conversation in which nothing was said yet."
-  lastMessage: Message
+  lastMessage: Message @access(people: true, scopes: [CONVERSATIONS_READ])
   """
   The transcript, oldest first, as far as the viewer may see it (S53, E6): what was said while
   they were not in it is left out. Ask for the ` + "`" + `first` + "`" + ` messages ` + "`" + `after` + "`" + ` a cursor or the ` + "`" + `last` + "`" + ` ones
@@ -2923,21 +3378,21 @@ type DirectConversation implements Node & Conversation {
     last: Int
     "Only messages before this place."
     before: Cursor
-  ): MessageConnection!
+  ): MessageConnection! @access(people: true, scopes: [CONVERSATIONS_READ])
   "How the viewer stands to it (S51, E9)."
   viewerMembership: ViewerMembership!
   "What the viewer set for themselves. Nobody else sees it or hears of it (S40, S46)."
-  viewerSettings: ViewerSettings!
+  viewerSettings: ViewerSettings! @access(people: true, scopes: [CONVERSATIONS_READ])
   """
   How many messages of others the viewer may see and has not read. System lines and recalled
   messages do not count (E44); muted and archived conversations count here all the same (E16, E19).
   """
-  unreadCount: Int!
+  unreadCount: Int! @access(people: true, scopes: [CONVERSATIONS_READ])
   """
   The viewer's read position: ` + "`" + `messages(first: 20, after:)` + "`" + ` begins with the first unread message. What was read
   is before that: ` + "`" + `messages(last: 20, before:)` + "`" + ` with the ` + "`" + `startCursor` + "`" + ` of that page.
   """
-  viewerReadCursor: Cursor!
+  viewerReadCursor: Cursor! @access(people: true, scopes: [CONVERSATIONS_READ])
   "Whether the viewer may send messages."
   viewerCanSend: Boolean!
   "Why the viewer cannot send, null if they can. In a group that they left it is ` + "`" + `NOT_A_PARTICIPANT` + "`" + ` (S52)."
@@ -2986,7 +3441,7 @@ type GroupConversation implements Node & Conversation {
   """
   lastActivityAt: DateTime!
   "The last line that the viewer may see. Null in a direct conversation in which nothing was said yet."
-  lastMessage: Message
+  lastMessage: Message @access(people: true, scopes: [CONVERSATIONS_READ])
   """
   The transcript, oldest first, as far as the viewer may see it (S53, E6): what was said while
   they were not in it is left out. Ask for the ` + "`" + `first` + "`" + ` messages ` + "`" + `after` + "`" + ` a cursor or the ` + "`" + `last` + "`" + ` ones
@@ -3002,21 +3457,21 @@ type GroupConversation implements Node & Conversation {
     last: Int
     "Only messages before this place."
     before: Cursor
-  ): MessageConnection!
+  ): MessageConnection! @access(people: true, scopes: [CONVERSATIONS_READ])
   "How the viewer stands to it (S51, E9)."
   viewerMembership: ViewerMembership!
   "What the viewer set for themselves. Nobody else sees it or hears of it (S40, S46)."
-  viewerSettings: ViewerSettings!
+  viewerSettings: ViewerSettings! @access(people: true, scopes: [CONVERSATIONS_READ])
   """
   How many messages of others the viewer may see and has not read. System lines and recalled
   messages do not count (E44); muted and archived conversations count here all the same (E16, E19).
   """
-  unreadCount: Int!
+  unreadCount: Int! @access(people: true, scopes: [CONVERSATIONS_READ])
   """
   The viewer's read position: ` + "`" + `messages(first: 20, after:)` + "`" + ` begins with the first unread message. What was read
   is before that: ` + "`" + `messages(last: 20, before:)` + "`" + ` with the ` + "`" + `startCursor` + "`" + ` of that page.
   """
-  viewerReadCursor: Cursor!
+  viewerReadCursor: Cursor! @access(people: true, scopes: [CONVERSATIONS_READ])
   "Whether the viewer may send messages."
   viewerCanSend: Boolean!
   "Why the viewer cannot send, null if they can. In a group that they left it is ` + "`" + `NOT_A_PARTICIPANT` + "`" + ` (S52)."
@@ -3049,16 +3504,16 @@ type GroupConversation implements Node & Conversation {
   "What it is called."
   name: String!
   "Who owns it: exactly one participant while it lives (S61). Null once the last participant left."
-  owner: User
+  owner: User @access(people: true, scopes: [CONVERSATIONS_READ])
   "Who is in it, who joined first coming first (S28). Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `CURSOR_INVALID` + "`" + `."
   participants(
     "How many, from 0 to 100."
     first: Int! = 20
     "Behind which."
     after: Cursor
-  ): ParticipantConnection!
+  ): ParticipantConnection! @access(people: true, scopes: [CONVERSATIONS_READ])
   "How many are in it."
-  participantCount: Int!
+  participantCount: Int! @access(people: true, scopes: [CONVERSATIONS_READ])
 }
 
 "Something that a person may want to do in a conversation. More values may come."
@@ -3132,7 +3587,7 @@ type Participant implements Node {
   Whether they share a waiting room with another participant. One who does not may be in the group by
   oversight (E13). False to a viewer who left the group.
   """
-  sharesWaitingRoom: Boolean!
+  sharesWaitingRoom: Boolean! @access(people: true, scopes: [CONVERSATIONS_READ])
   "Whether the viewer may remove them: not themselves (E8), not the owner (E4), and only where the clinic lets them (E5)."
   viewerCanRemove: Boolean!
 }
@@ -3444,6 +3899,42 @@ type MessageEdge {
   node: Message!
 }
 
+"A page of keys."
+type PartnerKeyConnection {
+  "With their cursors."
+  edges: [PartnerKeyEdge!]!
+  "The same without."
+  nodes: [PartnerKey!]!
+  "Where the page lies in the list."
+  pageInfo: PageInfo!
+}
+
+"A key in a list."
+type PartnerKeyEdge {
+  "Its place in the list."
+  cursor: Cursor!
+  "The key."
+  node: PartnerKey!
+}
+
+"A page of service accounts."
+type ServiceAccountConnection {
+  "With their cursors."
+  edges: [ServiceAccountEdge!]!
+  "The same without."
+  nodes: [User!]!
+  "Where the page lies in the list."
+  pageInfo: PageInfo!
+}
+
+"A service account in a list."
+type ServiceAccountEdge {
+  "Its place in the list."
+  cursor: Cursor!
+  "The account."
+  node: User!
+}
+
 """
 What a person can do, one mutation each, in the order of the help page (S8). Every mutation takes a
 client key and answers what a person can run into as ` + "`" + `userErrors` + "`" + `; top-level errors are left for
@@ -3459,7 +3950,7 @@ type Mutation {
   startDirectConversation(
     "What to do, under a client key."
     input: StartDirectConversationInput!
-  ): StartDirectConversationPayload!
+  ): StartDirectConversationPayload! @access(people: true, scopes: [CONVERSATIONS_WRITE])
   """
   Creates a group of the viewer, who owns it, and contacts of theirs (E1). All people must be in the
   contact list, or nothing is done. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_IN_CONTACT_LIST` + "`" + `, ` + "`" + `PARTICIPANT_LIMIT` + "`" + `.
@@ -3467,7 +3958,7 @@ type Mutation {
   createGroup(
     "What to do, under a client key."
     input: CreateGroupInput!
-  ): CreateGroupPayload!
+  ): CreateGroupPayload! @access(people: true, scopes: [CONVERSATIONS_WRITE])
   """
   Announces a file, which makes room for it, and says where its bytes go (S24). When all have come the server looks at
   them: the file is ` + "`" + `READY` + "`" + ` then and a message may name it, or ` + "`" + `REFUSED` + "`" + `. What is not sent within a day is removed.
@@ -3477,7 +3968,7 @@ type Mutation {
   createUpload(
     "What to do, under a client key."
     input: CreateUploadInput!
-  ): CreateUploadPayload!
+  ): CreateUploadPayload! @access(people: true, scopes: [CONVERSATIONS_WRITE])
   """
   Sends a message. Once this answers, the message is on disk and reaches everybody who may see it, once
   (S23). Sending counts as reading what came before; it brings an archived conversation back to the
@@ -3488,7 +3979,7 @@ type Mutation {
   sendMessage(
     "What to do, under a client key."
     input: SendMessageInput!
-  ): SendMessagePayload!
+  ): SendMessagePayload! @access(people: true, scopes: [CONVERSATIONS_WRITE])
   """
   Gives a message of the viewer's another text. Who left the group before keeps the text they knew (E11).
   Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `NOT_THE_SENDER` + "`" + `, ` + "`" + `MESSAGE_RECALLED` + "`" + `, and those of ` + "`" + `sendMessage` + "`" + `.
@@ -3496,7 +3987,7 @@ type Mutation {
   editMessage(
     "What to do, under a client key."
     input: EditMessageInput!
-  ): EditMessagePayload!
+  ): EditMessagePayload! @access(people: true, scopes: [CONVERSATIONS_WRITE])
   """
   Takes a message of the viewer's back: its text is blanked for everybody, who left included (E11), and
   it does not count as unread any more (E44). Who left can still take back what they sent. Errors:
@@ -3505,7 +3996,7 @@ type Mutation {
   recallMessage(
     "What to do, under a client key."
     input: RecallMessageInput!
-  ): RecallMessagePayload!
+  ): RecallMessagePayload! @access(people: true, scopes: [CONVERSATIONS_WRITE])
   """
   Moves the viewer's read position to a message, if it is not behind it already. Their other devices
   hear of it (E33), nobody else does. Errors: ` + "`" + `NOT_FOUND` + "`" + `.
@@ -3513,7 +4004,7 @@ type Mutation {
   markRead(
     "What to do, under a client key."
     input: MarkReadInput!
-  ): MarkReadPayload!
+  ): MarkReadPayload! @access(people: true, scopes: [CONVERSATIONS_WRITE])
   # Participants
   """
   Gives a group another name. Everybody in it sees a line about it. Only the owner may, unless the
@@ -3523,7 +4014,7 @@ type Mutation {
   renameGroup(
     "What to do, under a client key."
     input: RenameGroupInput!
-  ): RenameGroupPayload!
+  ): RenameGroupPayload! @access(people: true, scopes: [CONVERSATIONS_WRITE])
   """
   Adds people of the viewer's contact list to a group, or adds them again (S27-S34, S55). Each has an
   outcome of their own (E30). Everybody in the group sees who added whom (E10). Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + `,
@@ -3532,7 +4023,7 @@ type Mutation {
   addParticipants(
     "What to do, under a client key."
     input: AddParticipantsInput!
-  ): AddParticipantsPayload!
+  ): AddParticipantsPayload! @access(people: true, scopes: [CONVERSATIONS_WRITE])
   """
   Removes somebody else from a group: the line that says so is the last thing they see (S35-S38, E9).
   Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `GROUP_ONLY` + "`" + `, ` + "`" + `NOT_A_PARTICIPANT` + "`" + `, ` + "`" + `NOT_GROUP_OWNER` + "`" + ` (E5), ` + "`" + `CANNOT_REMOVE_OWNER` + "`" + ` (E4),
@@ -3541,7 +4032,7 @@ type Mutation {
   removeParticipant(
     "What to do, under a client key."
     input: RemoveParticipantInput!
-  ): RemoveParticipantPayload!
+  ): RemoveParticipantPayload! @access(people: true, scopes: [CONVERSATIONS_WRITE])
   """
   Hands a group over to another participant. The viewer stays in it. Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `GROUP_ONLY` + "`" + `,
   ` + "`" + `NOT_GROUP_OWNER` + "`" + `, ` + "`" + `NOT_A_PARTICIPANT` + "`" + `, ` + "`" + `CONVERSATION_DELETED` + "`" + `.
@@ -3549,7 +4040,7 @@ type Mutation {
   transferOwnership(
     "What to do, under a client key."
     input: TransferOwnershipInput!
-  ): TransferOwnershipPayload!
+  ): TransferOwnershipPayload! @access(people: true, scopes: [CONVERSATIONS_WRITE])
   # Chat options
   """
   Silences a conversation for the viewer: no sound, and no chat box that pops up (S40-S45). Messages
@@ -3558,14 +4049,14 @@ type Mutation {
   muteConversation(
     "What to do, under a client key."
     input: MuteConversationInput!
-  ): MuteConversationPayload!
+  ): MuteConversationPayload! @access(people: true, scopes: [CONVERSATIONS_WRITE])
   """
   Lets a conversation be heard again. Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `CONVERSATION_DELETED` + "`" + `.
   """
   unmuteConversation(
     "What to do, under a client key."
     input: UnmuteConversationInput!
-  ): UnmuteConversationPayload!
+  ): UnmuteConversationPayload! @access(people: true, scopes: [CONVERSATIONS_WRITE])
   """
   Takes a conversation out of the viewer's list. Nobody else hears of it (S46), and nothing of it counts as
   read (E16). Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `CONVERSATION_DELETED` + "`" + `.
@@ -3573,14 +4064,14 @@ type Mutation {
   archiveConversation(
     "What to do, under a client key."
     input: ArchiveConversationInput!
-  ): ArchiveConversationPayload!
+  ): ArchiveConversationPayload! @access(people: true, scopes: [CONVERSATIONS_WRITE])
   """
   Takes a conversation back into the viewer's list (S48). Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `CONVERSATION_DELETED` + "`" + `.
   """
   unarchiveConversation(
     "What to do, under a client key."
     input: UnarchiveConversationInput!
-  ): UnarchiveConversationPayload!
+  ): UnarchiveConversationPayload! @access(people: true, scopes: [CONVERSATIONS_WRITE])
   """
   Ends the viewer's membership: the transcript ends with "You left the group.", and nothing of the
   group reaches them until somebody adds them again (S49-S54). An owner hands it over in the same step
@@ -3590,7 +4081,7 @@ type Mutation {
   leaveGroup(
     "What to do, under a client key."
     input: LeaveGroupInput!
-  ): LeaveGroupPayload!
+  ): LeaveGroupPayload! @access(people: true, scopes: [CONVERSATIONS_WRITE])
   """
   Makes a group disappear from everybody's list, of those who left it too (S56-S60, E23). Only its owner
   may. Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `GROUP_ONLY` + "`" + `, ` + "`" + `NOT_GROUP_OWNER` + "`" + ` (S57), ` + "`" + `CONVERSATION_DELETED` + "`" + `.
@@ -3598,7 +4089,45 @@ type Mutation {
   deleteGroup(
     "What to do, under a client key."
     input: DeleteGroupInput!
-  ): DeleteGroupPayload!
+  ): DeleteGroupPayload! @access(people: true, scopes: [CONVERSATIONS_WRITE])
+
+  # Partners
+  """
+  Makes an account that a partner's program acts as. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `EMAIL_TAKEN` + "`" + `.
+  """
+  createServiceAccount(
+    "What to do, under a client key."
+    input: CreateServiceAccountInput!
+  ): CreateServiceAccountPayload! @access(administrators: true)
+  """
+  Ends a service account, its keys and what is open by them, within 5 seconds on all servers (E35). Its messages stay.
+  Errors: ` + "`" + `NOT_FOUND` + "`" + `.
+  """
+  deactivateServiceAccount(
+    "What to do, under a client key."
+    input: DeactivateServiceAccountInput!
+  ): DeactivateServiceAccountPayload! @access(administrators: true)
+  """
+  Makes a key for a service account. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `TOO_MANY_KEYS` + "`" + `.
+  """
+  createPartnerKey(
+    "What to do, under a client key."
+    input: CreatePartnerKeyInput!
+  ): CreatePartnerKeyPayload! @access(administrators: true)
+  """
+  Makes a key like another one, which then ends after an overlap. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `KEY_ENDED` + "`" + `, ` + "`" + `TOO_MANY_KEYS` + "`" + `.
+  """
+  rotatePartnerKey(
+    "What to do, under a client key."
+    input: RotatePartnerKeyInput!
+  ): RotatePartnerKeyPayload! @access(administrators: true)
+  """
+  Ends a key at once, and what is open by it within 5 seconds on all servers. Errors: ` + "`" + `NOT_FOUND` + "`" + `.
+  """
+  revokePartnerKey(
+    "What to do, under a client key."
+    input: RevokePartnerKeyInput!
+  ): RevokePartnerKeyPayload! @access(administrators: true)
 }
 
 "Something that a person ran into and can do something about. Its codes are permanent."
@@ -3679,6 +4208,12 @@ enum ErrorCode {
   FILE_INFECTED
   "The file could not be searched for malware."
   FILE_NOT_SCANNED
+  "Somebody at the clinic has this e-mail address."
+  EMAIL_TAKEN
+  "The clinic has as many keys that can be used as it may have: 200."
+  TOO_MANY_KEYS
+  "The key was revoked, or its time is over."
+  KEY_ENDED
 }
 
 "How much of what was said before an added person sees (E6, E7)."
@@ -4135,6 +4670,133 @@ type DeleteGroupPayload {
   userErrors: [UserError!]!
 }
 
+"What ` + "`" + `createServiceAccount` + "`" + ` needs."
+input CreateServiceAccountInput {
+  """
+  A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
+  """
+  clientKey: String!
+  "What it is called in chats, up to 200 characters."
+  name: String!
+  "Where its owner can be reached, up to 254 characters. Nobody else at the clinic may have it."
+  email: String!
+}
+
+"What ` + "`" + `createServiceAccount` + "`" + ` did."
+type CreateServiceAccountPayload {
+  "The account. Null if nothing was done."
+  serviceAccount: User
+  "What was wrong. Empty if it was done."
+  userErrors: [UserError!]!
+}
+
+"What ` + "`" + `deactivateServiceAccount` + "`" + ` needs."
+input DeactivateServiceAccountInput {
+  """
+  A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
+  """
+  clientKey: String!
+  "Which account."
+  serviceAccountId: ID!
+}
+
+"What ` + "`" + `deactivateServiceAccount` + "`" + ` did."
+type DeactivateServiceAccountPayload {
+  "The account. Null if nothing was done."
+  serviceAccount: User
+  "What was wrong. Empty if it was done."
+  userErrors: [UserError!]!
+}
+
+"What ` + "`" + `createPartnerKey` + "`" + ` needs."
+input CreatePartnerKeyInput {
+  """
+  A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
+  """
+  clientKey: String!
+  "As whom it acts."
+  serviceAccountId: ID!
+  "What it is called, for people, up to 100 characters."
+  name: String!
+  "What it may be used for: as little as will do. At least one."
+  scopes: [Scope!]!
+  "From where it may be used, as ` + "`" + `192.0.2.0/24` + "`" + ` or one address, at most 20. From everywhere without any."
+  networks: [String!]! = []
+  "When it ends, within two years. A year from now without it."
+  expiresAt: DateTime
+}
+
+"What ` + "`" + `createPartnerKey` + "`" + ` did."
+type CreatePartnerKeyPayload {
+  "The key. Null if nothing was done."
+  partnerKey: PartnerKey
+  """
+  What the partner's program sends as ` + "`" + `Authorization: Bearer` + "`" + `. It is shown this once: null when the call is repeated.
+  """
+  secret: String
+  "What was wrong. Empty if it was done."
+  userErrors: [UserError!]!
+}
+
+"What ` + "`" + `rotatePartnerKey` + "`" + ` needs."
+input RotatePartnerKeyInput {
+  """
+  A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
+  """
+  clientKey: String!
+  "Which key gets a successor, with its name, scopes and networks."
+  keyId: ID!
+  "How many minutes the old key stays good, 0 to 10080."
+  overlapMinutes: Int! = 1440
+  "When the new key ends, within two years. A year from now without it."
+  expiresAt: DateTime
+}
+
+"What ` + "`" + `rotatePartnerKey` + "`" + ` did."
+type RotatePartnerKeyPayload {
+  "The new key. Null if nothing was done."
+  partnerKey: PartnerKey
+  """
+  What the partner's program sends as ` + "`" + `Authorization: Bearer` + "`" + `. It is shown this once: null when the call is repeated.
+  """
+  secret: String
+  "What was wrong. Empty if it was done."
+  userErrors: [UserError!]!
+}
+
+"What ` + "`" + `revokePartnerKey` + "`" + ` needs."
+input RevokePartnerKeyInput {
+  """
+  A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
+  """
+  clientKey: String!
+  "Which key."
+  keyId: ID!
+}
+
+"What ` + "`" + `revokePartnerKey` + "`" + ` did."
+type RevokePartnerKeyPayload {
+  "The key. Null if nothing was done."
+  partnerKey: PartnerKey
+  "What was wrong. Empty if it was done."
+  userErrors: [UserError!]!
+}
+
 """
 What happens, live, over WebSocket by the ` + "`" + `graphql-transport-ws` + "`" + ` protocol, the token in
 ` + "`" + `connection_init` + "`" + ` as ` + "`" + `{ "Authorization": "Bearer …" }` + "`" + `. A socket is closed with 4403 when its session ends.
@@ -4148,7 +4810,7 @@ type Subscription {
   events(
     "Behind which event. From ` + "`" + `cursor` + "`" + ` of an event, or ` + "`" + `eventCursor` + "`" + ` of a list."
     after: Cursor
-  ): Event!
+  ): Event! @access(people: true, scopes: [CONVERSATIONS_READ])
   """
   The new lines of one conversation. It ends, behind the line that says so, when the viewer leaves or
   is removed, and when the group is deleted (E34), also if that lies between the cursor and now.
@@ -4160,12 +4822,12 @@ type Subscription {
     conversationId: ID!
     "Behind which event."
     after: Cursor
-  ): MessageAdded!
+  ): MessageAdded! @access(people: true, scopes: [CONVERSATIONS_READ])
   "Groups that disappear (S59). Errors: ` + "`" + `CURSOR_INVALID` + "`" + `, ` + "`" + `TOO_MANY_SUBSCRIPTIONS` + "`" + `, and ` + "`" + `CURSOR_EXPIRED` + "`" + ` where ` + "`" + `events` + "`" + ` has a ` + "`" + `StreamReset` + "`" + `."
   groupDeleted(
     "Behind which event."
     after: Cursor
-  ): GroupDeleted!
+  ): GroupDeleted! @access(people: true, scopes: [CONVERSATIONS_READ])
 }
 
 "Something that happened for the viewer. More types may come: pass over those you do not know, but keep their cursors."
@@ -4429,6 +5091,10 @@ func (ec *executionContext) childFields_Clinic(ctx context.Context, field graphq
 		return ec.fieldContext_Clinic_fileSizeLimit(ctx, field)
 	case "fileMediaTypes":
 		return ec.fieldContext_Clinic_fileMediaTypes(ctx, field)
+	case "partnerKeys":
+		return ec.fieldContext_Clinic_partnerKeys(ctx, field)
+	case "serviceAccounts":
+		return ec.fieldContext_Clinic_serviceAccounts(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Clinic", field.Name)
 }
@@ -4507,6 +5173,28 @@ func (ec *executionContext) childFields_CreateGroupPayload(ctx context.Context, 
 	return nil, fmt.Errorf("no field named %q was found under type CreateGroupPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_CreatePartnerKeyPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "partnerKey":
+		return ec.fieldContext_CreatePartnerKeyPayload_partnerKey(ctx, field)
+	case "secret":
+		return ec.fieldContext_CreatePartnerKeyPayload_secret(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_CreatePartnerKeyPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreatePartnerKeyPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CreateServiceAccountPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "serviceAccount":
+		return ec.fieldContext_CreateServiceAccountPayload_serviceAccount(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_CreateServiceAccountPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateServiceAccountPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_CreateUploadPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "file":
@@ -4515,6 +5203,16 @@ func (ec *executionContext) childFields_CreateUploadPayload(ctx context.Context,
 		return ec.fieldContext_CreateUploadPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CreateUploadPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_DeactivateServiceAccountPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "serviceAccount":
+		return ec.fieldContext_DeactivateServiceAccountPayload_serviceAccount(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_DeactivateServiceAccountPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DeactivateServiceAccountPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_DeleteGroupPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4875,6 +5573,56 @@ func (ec *executionContext) childFields_ParticipantEdge(ctx context.Context, fie
 	return nil, fmt.Errorf("no field named %q was found under type ParticipantEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_PartnerKey(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_PartnerKey_id(ctx, field)
+	case "name":
+		return ec.fieldContext_PartnerKey_name(ctx, field)
+	case "serviceAccount":
+		return ec.fieldContext_PartnerKey_serviceAccount(ctx, field)
+	case "scopes":
+		return ec.fieldContext_PartnerKey_scopes(ctx, field)
+	case "networks":
+		return ec.fieldContext_PartnerKey_networks(ctx, field)
+	case "state":
+		return ec.fieldContext_PartnerKey_state(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_PartnerKey_createdAt(ctx, field)
+	case "createdBy":
+		return ec.fieldContext_PartnerKey_createdBy(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_PartnerKey_expiresAt(ctx, field)
+	case "revokedAt":
+		return ec.fieldContext_PartnerKey_revokedAt(ctx, field)
+	case "lastUsedAt":
+		return ec.fieldContext_PartnerKey_lastUsedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PartnerKey", field.Name)
+}
+
+func (ec *executionContext) childFields_PartnerKeyConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_PartnerKeyConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_PartnerKeyConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_PartnerKeyConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PartnerKeyConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_PartnerKeyEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_PartnerKeyEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_PartnerKeyEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PartnerKeyEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_RecallMessagePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -4905,6 +5653,28 @@ func (ec *executionContext) childFields_RenameGroupPayload(ctx context.Context, 
 	return nil, fmt.Errorf("no field named %q was found under type RenameGroupPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_RevokePartnerKeyPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "partnerKey":
+		return ec.fieldContext_RevokePartnerKeyPayload_partnerKey(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RevokePartnerKeyPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RevokePartnerKeyPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RotatePartnerKeyPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "partnerKey":
+		return ec.fieldContext_RotatePartnerKeyPayload_partnerKey(ctx, field)
+	case "secret":
+		return ec.fieldContext_RotatePartnerKeyPayload_secret(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RotatePartnerKeyPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RotatePartnerKeyPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_SendMessagePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "message":
@@ -4913,6 +5683,28 @@ func (ec *executionContext) childFields_SendMessagePayload(ctx context.Context, 
 		return ec.fieldContext_SendMessagePayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SendMessagePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceAccountConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ServiceAccountConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_ServiceAccountConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ServiceAccountConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceAccountConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ServiceAccountEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ServiceAccountEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ServiceAccountEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ServiceAccountEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_StartDirectConversationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5191,6 +5983,50 @@ func (ec *executionContext) childFields___Type(ctx context.Context, field graphq
 
 // region    ***************************** args.gotpl *****************************
 
+func (ec *executionContext) field_Clinic_partnerKeys_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (int, error) {
+			return ec.unmarshalNInt2int(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOCursor2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Clinic_serviceAccounts_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (int, error) {
+			return ec.unmarshalNInt2int(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOCursor2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Contact_sharedWaitingRooms_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -5381,12 +6217,54 @@ func (ec *executionContext) field_Mutation_createGroup_args(ctx context.Context,
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_createPartnerKey_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (chat.CreatePartnerKeyInput, error) {
+			return ec.unmarshalNCreatePartnerKeyInput2corridorᚋinternalᚋchatᚐCreatePartnerKeyInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_createServiceAccount_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (chat.CreateServiceAccountInput, error) {
+			return ec.unmarshalNCreateServiceAccountInput2corridorᚋinternalᚋchatᚐCreateServiceAccountInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_createUpload_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (chat.CreateUploadInput, error) {
 			return ec.unmarshalNCreateUploadInput2corridorᚋinternalᚋchatᚐCreateUploadInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_deactivateServiceAccount_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (chat.DeactivateServiceAccountInput, error) {
+			return ec.unmarshalNDeactivateServiceAccountInput2corridorᚋinternalᚋchatᚐDeactivateServiceAccountInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -5499,6 +6377,34 @@ func (ec *executionContext) field_Mutation_renameGroup_args(ctx context.Context,
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (chat.RenameGroupInput, error) {
 			return ec.unmarshalNRenameGroupInput2corridorᚋinternalᚋchatᚐRenameGroupInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_revokePartnerKey_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (chat.RevokePartnerKeyInput, error) {
+			return ec.unmarshalNRevokePartnerKeyInput2corridorᚋinternalᚋchatᚐRevokePartnerKeyInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_rotatePartnerKey_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (chat.RotatePartnerKeyInput, error) {
+			return ec.unmarshalNRotatePartnerKeyInput2corridorᚋinternalᚋchatᚐRotatePartnerKeyInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -6401,6 +7307,94 @@ func (ec *executionContext) _Clinic_fileMediaTypes(ctx context.Context, field gr
 }
 func (ec *executionContext) fieldContext_Clinic_fileMediaTypes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Clinic", field, true, true, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Clinic_partnerKeys(ctx context.Context, field graphql.CollectedField, obj *chat.Clinic) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Clinic_partnerKeys(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Clinic().PartnerKeys(ctx, obj, fc.Args["first"].(int), fc.Args["after"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PartnerKeyConnection) graphql.Marshaler {
+			return ec.marshalNPartnerKeyConnection2ᚖcorridorᚋgraphᚋgeneratedᚐPartnerKeyConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Clinic_partnerKeys(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Clinic",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PartnerKeyConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Clinic_partnerKeys_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Clinic_serviceAccounts(ctx context.Context, field graphql.CollectedField, obj *chat.Clinic) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Clinic_serviceAccounts(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Clinic().ServiceAccounts(ctx, obj, fc.Args["first"].(int), fc.Args["after"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ServiceAccountConnection) graphql.Marshaler {
+			return ec.marshalNServiceAccountConnection2ᚖcorridorᚋgraphᚋgeneratedᚐServiceAccountConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Clinic_serviceAccounts(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Clinic",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceAccountConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Clinic_serviceAccounts_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _Contact_user(ctx context.Context, field graphql.CollectedField, obj *chat.Contact) (ret graphql.Marshaler) {
@@ -7529,6 +8523,157 @@ func (ec *executionContext) fieldContext_CreateGroupPayload_userErrors(_ context
 	return fc, nil
 }
 
+func (ec *executionContext) _CreatePartnerKeyPayload_partnerKey(ctx context.Context, field graphql.CollectedField, obj *CreatePartnerKeyPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreatePartnerKeyPayload_partnerKey(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PartnerKey, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.PartnerKey) graphql.Marshaler {
+			return ec.marshalOPartnerKey2ᚖcorridorᚋinternalᚋchatᚐPartnerKey(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CreatePartnerKeyPayload_partnerKey(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CreatePartnerKeyPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PartnerKey(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CreatePartnerKeyPayload_secret(ctx context.Context, field graphql.CollectedField, obj *CreatePartnerKeyPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreatePartnerKeyPayload_secret(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Secret, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CreatePartnerKeyPayload_secret(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CreatePartnerKeyPayload", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _CreatePartnerKeyPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *CreatePartnerKeyPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreatePartnerKeyPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*chat.Error) graphql.Marshaler {
+			return ec.marshalNUserError2ᚕᚖcorridorᚋinternalᚋchatᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CreatePartnerKeyPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CreatePartnerKeyPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CreateServiceAccountPayload_serviceAccount(ctx context.Context, field graphql.CollectedField, obj *CreateServiceAccountPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateServiceAccountPayload_serviceAccount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServiceAccount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.User) graphql.Marshaler {
+			return ec.marshalOUser2ᚖcorridorᚋinternalᚋchatᚐUser(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CreateServiceAccountPayload_serviceAccount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CreateServiceAccountPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_User(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CreateServiceAccountPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *CreateServiceAccountPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CreateServiceAccountPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*chat.Error) graphql.Marshaler {
+			return ec.marshalNUserError2ᚕᚖcorridorᚋinternalᚋchatᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_CreateServiceAccountPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CreateServiceAccountPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _CreateUploadPayload_file(ctx context.Context, field graphql.CollectedField, obj *CreateUploadPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7583,6 +8728,70 @@ func (ec *executionContext) _CreateUploadPayload_userErrors(ctx context.Context,
 func (ec *executionContext) fieldContext_CreateUploadPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	fc = &graphql.FieldContext{
 		Object:     "CreateUploadPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DeactivateServiceAccountPayload_serviceAccount(ctx context.Context, field graphql.CollectedField, obj *DeactivateServiceAccountPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeactivateServiceAccountPayload_serviceAccount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServiceAccount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.User) graphql.Marshaler {
+			return ec.marshalOUser2ᚖcorridorᚋinternalᚋchatᚐUser(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_DeactivateServiceAccountPayload_serviceAccount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DeactivateServiceAccountPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_User(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DeactivateServiceAccountPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *DeactivateServiceAccountPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DeactivateServiceAccountPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*chat.Error) graphql.Marshaler {
+			return ec.marshalNUserError2ᚕᚖcorridorᚋinternalᚋchatᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DeactivateServiceAccountPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DeactivateServiceAccountPayload",
 		Field:      field,
 		IsMethod:   false,
 		IsResolver: false,
@@ -11259,6 +12468,226 @@ func (ec *executionContext) fieldContext_Mutation_deleteGroup(ctx context.Contex
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_createServiceAccount(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_createServiceAccount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CreateServiceAccount(ctx, fc.Args["input"].(chat.CreateServiceAccountInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *CreateServiceAccountPayload) graphql.Marshaler {
+			return ec.marshalNCreateServiceAccountPayload2ᚖcorridorᚋgraphᚋgeneratedᚐCreateServiceAccountPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_createServiceAccount(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CreateServiceAccountPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_createServiceAccount_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_deactivateServiceAccount(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_deactivateServiceAccount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().DeactivateServiceAccount(ctx, fc.Args["input"].(chat.DeactivateServiceAccountInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *DeactivateServiceAccountPayload) graphql.Marshaler {
+			return ec.marshalNDeactivateServiceAccountPayload2ᚖcorridorᚋgraphᚋgeneratedᚐDeactivateServiceAccountPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_deactivateServiceAccount(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DeactivateServiceAccountPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_deactivateServiceAccount_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_createPartnerKey(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_createPartnerKey(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CreatePartnerKey(ctx, fc.Args["input"].(chat.CreatePartnerKeyInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *CreatePartnerKeyPayload) graphql.Marshaler {
+			return ec.marshalNCreatePartnerKeyPayload2ᚖcorridorᚋgraphᚋgeneratedᚐCreatePartnerKeyPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_createPartnerKey(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CreatePartnerKeyPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_createPartnerKey_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_rotatePartnerKey(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_rotatePartnerKey(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RotatePartnerKey(ctx, fc.Args["input"].(chat.RotatePartnerKeyInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *RotatePartnerKeyPayload) graphql.Marshaler {
+			return ec.marshalNRotatePartnerKeyPayload2ᚖcorridorᚋgraphᚋgeneratedᚐRotatePartnerKeyPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_rotatePartnerKey(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RotatePartnerKeyPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_rotatePartnerKey_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_revokePartnerKey(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_revokePartnerKey(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RevokePartnerKey(ctx, fc.Args["input"].(chat.RevokePartnerKeyInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *RevokePartnerKeyPayload) graphql.Marshaler {
+			return ec.marshalNRevokePartnerKeyPayload2ᚖcorridorᚋgraphᚋgeneratedᚐRevokePartnerKeyPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_revokePartnerKey(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RevokePartnerKeyPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_revokePartnerKey_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _MuteConversationPayload_conversation(ctx context.Context, field graphql.CollectedField, obj *MuteConversationPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -11782,6 +13211,428 @@ func (ec *executionContext) fieldContext_ParticipantEdge_node(_ context.Context,
 	return fc, nil
 }
 
+func (ec *executionContext) _PartnerKey_id(ctx context.Context, field graphql.CollectedField, obj *chat.PartnerKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PartnerKey_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v chat.PartnerKeyID) graphql.Marshaler {
+			return ec.marshalNID2corridorᚋinternalᚋchatᚐPartnerKeyID(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PartnerKey_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PartnerKey", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _PartnerKey_name(ctx context.Context, field graphql.CollectedField, obj *chat.PartnerKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PartnerKey_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PartnerKey_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PartnerKey", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _PartnerKey_serviceAccount(ctx context.Context, field graphql.CollectedField, obj *chat.PartnerKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PartnerKey_serviceAccount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.PartnerKey().ServiceAccount(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.User) graphql.Marshaler {
+			return ec.marshalNUser2ᚖcorridorᚋinternalᚋchatᚐUser(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PartnerKey_serviceAccount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "PartnerKey",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_User(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _PartnerKey_scopes(ctx context.Context, field graphql.CollectedField, obj *chat.PartnerKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PartnerKey_scopes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Scopes(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []chat.Scope) graphql.Marshaler {
+			return ec.marshalNScope2ᚕcorridorᚋinternalᚋchatᚐScopeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PartnerKey_scopes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PartnerKey", field, true, false, errors.New("field of type Scope does not have child fields"))
+}
+
+func (ec *executionContext) _PartnerKey_networks(ctx context.Context, field graphql.CollectedField, obj *chat.PartnerKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PartnerKey_networks(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Networks(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PartnerKey_networks(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PartnerKey", field, true, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _PartnerKey_state(ctx context.Context, field graphql.CollectedField, obj *chat.PartnerKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PartnerKey_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v chat.PartnerKeyState) graphql.Marshaler {
+			return ec.marshalNPartnerKeyState2corridorᚋinternalᚋchatᚐPartnerKeyState(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PartnerKey_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PartnerKey", field, true, false, errors.New("field of type PartnerKeyState does not have child fields"))
+}
+
+func (ec *executionContext) _PartnerKey_createdAt(ctx context.Context, field graphql.CollectedField, obj *chat.PartnerKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PartnerKey_createdAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreatedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PartnerKey_createdAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PartnerKey", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _PartnerKey_createdBy(ctx context.Context, field graphql.CollectedField, obj *chat.PartnerKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PartnerKey_createdBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.PartnerKey().CreatedBy(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.User) graphql.Marshaler {
+			return ec.marshalOUser2ᚖcorridorᚋinternalᚋchatᚐUser(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PartnerKey_createdBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "PartnerKey",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_User(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _PartnerKey_expiresAt(ctx context.Context, field graphql.CollectedField, obj *chat.PartnerKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PartnerKey_expiresAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ExpiresAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNDateTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PartnerKey_expiresAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PartnerKey", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _PartnerKey_revokedAt(ctx context.Context, field graphql.CollectedField, obj *chat.PartnerKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PartnerKey_revokedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.RevokedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalODateTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PartnerKey_revokedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PartnerKey", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _PartnerKey_lastUsedAt(ctx context.Context, field graphql.CollectedField, obj *chat.PartnerKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PartnerKey_lastUsedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LastUsedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalODateTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PartnerKey_lastUsedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PartnerKey", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _PartnerKeyConnection_edges(ctx context.Context, field graphql.CollectedField, obj *PartnerKeyConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PartnerKeyConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*PartnerKeyEdge) graphql.Marshaler {
+			return ec.marshalNPartnerKeyEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐPartnerKeyEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PartnerKeyConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "PartnerKeyConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PartnerKeyEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _PartnerKeyConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *PartnerKeyConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PartnerKeyConnection_nodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Nodes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*chat.PartnerKey) graphql.Marshaler {
+			return ec.marshalNPartnerKey2ᚕᚖcorridorᚋinternalᚋchatᚐPartnerKeyᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PartnerKeyConnection_nodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "PartnerKeyConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PartnerKey(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _PartnerKeyConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *PartnerKeyConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PartnerKeyConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖcorridorᚋgraphᚋgeneratedᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PartnerKeyConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "PartnerKeyConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _PartnerKeyEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *PartnerKeyEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PartnerKeyEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNCursor2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PartnerKeyEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PartnerKeyEdge", field, false, false, errors.New("field of type Cursor does not have child fields"))
+}
+
+func (ec *executionContext) _PartnerKeyEdge_node(ctx context.Context, field graphql.CollectedField, obj *PartnerKeyEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PartnerKeyEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.PartnerKey) graphql.Marshaler {
+			return ec.marshalNPartnerKey2ᚖcorridorᚋinternalᚋchatᚐPartnerKey(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PartnerKeyEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "PartnerKeyEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PartnerKey(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_viewer(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -12170,6 +14021,157 @@ func (ec *executionContext) fieldContext_RenameGroupPayload_userErrors(_ context
 	return fc, nil
 }
 
+func (ec *executionContext) _RevokePartnerKeyPayload_partnerKey(ctx context.Context, field graphql.CollectedField, obj *RevokePartnerKeyPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RevokePartnerKeyPayload_partnerKey(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PartnerKey, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.PartnerKey) graphql.Marshaler {
+			return ec.marshalOPartnerKey2ᚖcorridorᚋinternalᚋchatᚐPartnerKey(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RevokePartnerKeyPayload_partnerKey(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RevokePartnerKeyPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PartnerKey(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RevokePartnerKeyPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *RevokePartnerKeyPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RevokePartnerKeyPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*chat.Error) graphql.Marshaler {
+			return ec.marshalNUserError2ᚕᚖcorridorᚋinternalᚋchatᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RevokePartnerKeyPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RevokePartnerKeyPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RotatePartnerKeyPayload_partnerKey(ctx context.Context, field graphql.CollectedField, obj *RotatePartnerKeyPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RotatePartnerKeyPayload_partnerKey(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PartnerKey, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.PartnerKey) graphql.Marshaler {
+			return ec.marshalOPartnerKey2ᚖcorridorᚋinternalᚋchatᚐPartnerKey(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RotatePartnerKeyPayload_partnerKey(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RotatePartnerKeyPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PartnerKey(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RotatePartnerKeyPayload_secret(ctx context.Context, field graphql.CollectedField, obj *RotatePartnerKeyPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RotatePartnerKeyPayload_secret(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Secret, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RotatePartnerKeyPayload_secret(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RotatePartnerKeyPayload", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _RotatePartnerKeyPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *RotatePartnerKeyPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RotatePartnerKeyPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*chat.Error) graphql.Marshaler {
+			return ec.marshalNUserError2ᚕᚖcorridorᚋinternalᚋchatᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RotatePartnerKeyPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RotatePartnerKeyPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _SendMessagePayload_message(ctx context.Context, field graphql.CollectedField, obj *SendMessagePayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -12229,6 +14231,157 @@ func (ec *executionContext) fieldContext_SendMessagePayload_userErrors(_ context
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_UserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceAccountConnection_edges(ctx context.Context, field graphql.CollectedField, obj *ServiceAccountConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceAccountConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*ServiceAccountEdge) graphql.Marshaler {
+			return ec.marshalNServiceAccountEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐServiceAccountEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceAccountConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceAccountConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ServiceAccountEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceAccountConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *ServiceAccountConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceAccountConnection_nodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Nodes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*chat.User) graphql.Marshaler {
+			return ec.marshalNUser2ᚕᚖcorridorᚋinternalᚋchatᚐUserᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceAccountConnection_nodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceAccountConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_User(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceAccountConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *ServiceAccountConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceAccountConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖcorridorᚋgraphᚋgeneratedᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceAccountConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceAccountConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ServiceAccountEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *ServiceAccountEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceAccountEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNCursor2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceAccountEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ServiceAccountEdge", field, false, false, errors.New("field of type Cursor does not have child fields"))
+}
+
+func (ec *executionContext) _ServiceAccountEdge_node(ctx context.Context, field graphql.CollectedField, obj *ServiceAccountEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ServiceAccountEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.User) graphql.Marshaler {
+			return ec.marshalNUser2ᚖcorridorᚋinternalᚋchatᚐUser(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ServiceAccountEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ServiceAccountEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_User(ctx, field)
 		},
 	}
 	return fc, nil
@@ -14962,6 +17115,119 @@ func (ec *executionContext) unmarshalInputCreateGroupInput(ctx context.Context, 
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputCreatePartnerKeyInput(ctx context.Context, obj any) (chat.CreatePartnerKeyInput, error) {
+	var it chat.CreatePartnerKeyInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["networks"]; !present {
+		asMap["networks"] = []any{}
+	}
+
+	fieldsInOrder := [...]string{"clientKey", "serviceAccountId", "name", "scopes", "networks", "expiresAt"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "clientKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clientKey"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClientKey = data
+		case "serviceAccountId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("serviceAccountId"))
+			data, err := ec.unmarshalNID2corridorᚋinternalᚋchatᚐUserID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ServiceAccountID = data
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "scopes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("scopes"))
+			data, err := ec.unmarshalNScope2ᚕcorridorᚋinternalᚋchatᚐScopeᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Scopes = data
+		case "networks":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("networks"))
+			data, err := ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Networks = data
+		case "expiresAt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("expiresAt"))
+			data, err := ec.unmarshalODateTime2ᚖtimeᚐTime(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ExpiresAt = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputCreateServiceAccountInput(ctx context.Context, obj any) (chat.CreateServiceAccountInput, error) {
+	var it chat.CreateServiceAccountInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"clientKey", "name", "email"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "clientKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clientKey"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClientKey = data
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "email":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("email"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Email = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputCreateUploadInput(ctx context.Context, obj any) (chat.CreateUploadInput, error) {
 	var it chat.CreateUploadInput
 	if obj == nil {
@@ -15019,6 +17285,43 @@ func (ec *executionContext) unmarshalInputCreateUploadInput(ctx context.Context,
 				return it, err
 			}
 			it.Sha256 = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputDeactivateServiceAccountInput(ctx context.Context, obj any) (chat.DeactivateServiceAccountInput, error) {
+	var it chat.DeactivateServiceAccountInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"clientKey", "serviceAccountId"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "clientKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clientKey"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClientKey = data
+		case "serviceAccountId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("serviceAccountId"))
+			data, err := ec.unmarshalNID2corridorᚋinternalᚋchatᚐUserID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ServiceAccountID = data
 		}
 	}
 	return it, nil
@@ -15350,6 +17653,98 @@ func (ec *executionContext) unmarshalInputRenameGroupInput(ctx context.Context, 
 				return it, err
 			}
 			it.Name = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputRevokePartnerKeyInput(ctx context.Context, obj any) (chat.RevokePartnerKeyInput, error) {
+	var it chat.RevokePartnerKeyInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"clientKey", "keyId"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "clientKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clientKey"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClientKey = data
+		case "keyId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("keyId"))
+			data, err := ec.unmarshalNID2corridorᚋinternalᚋchatᚐPartnerKeyID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.KeyID = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputRotatePartnerKeyInput(ctx context.Context, obj any) (chat.RotatePartnerKeyInput, error) {
+	var it chat.RotatePartnerKeyInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["overlapMinutes"]; !present {
+		asMap["overlapMinutes"] = 1440
+	}
+
+	fieldsInOrder := [...]string{"clientKey", "keyId", "overlapMinutes", "expiresAt"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "clientKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clientKey"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClientKey = data
+		case "keyId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("keyId"))
+			data, err := ec.unmarshalNID2corridorᚋinternalᚋchatᚐPartnerKeyID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.KeyID = data
+		case "overlapMinutes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("overlapMinutes"))
+			data, err := ec.unmarshalNInt2int(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.OverlapMinutes = data
+		case "expiresAt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("expiresAt"))
+			data, err := ec.unmarshalODateTime2ᚖtimeᚐTime(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ExpiresAt = data
 		}
 	}
 	return it, nil
@@ -16135,6 +18530,82 @@ func (ec *executionContext) _Clinic(ctx context.Context, sel ast.SelectionSet, o
 					}
 				}()
 				res = ec._Clinic_fileMediaTypes(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "partnerKeys":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Clinic_partnerKeys(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "serviceAccounts":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Clinic_serviceAccounts(ctx, field, obj)
 				if res == graphql.Null {
 					atomic.AddUint32(&fs.Invalids, 1)
 				}
@@ -16950,6 +19421,97 @@ func (ec *executionContext) _CreateGroupPayload(ctx context.Context, sel ast.Sel
 	return out
 }
 
+var createPartnerKeyPayloadImplementors = []string{"CreatePartnerKeyPayload"}
+
+func (ec *executionContext) _CreatePartnerKeyPayload(ctx context.Context, sel ast.SelectionSet, obj *CreatePartnerKeyPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, createPartnerKeyPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CreatePartnerKeyPayload")
+		case "partnerKey":
+			out.Values[i] = ec._CreatePartnerKeyPayload_partnerKey(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "secret":
+			out.Values[i] = ec._CreatePartnerKeyPayload_secret(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._CreatePartnerKeyPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var createServiceAccountPayloadImplementors = []string{"CreateServiceAccountPayload"}
+
+func (ec *executionContext) _CreateServiceAccountPayload(ctx context.Context, sel ast.SelectionSet, obj *CreateServiceAccountPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, createServiceAccountPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CreateServiceAccountPayload")
+		case "serviceAccount":
+			out.Values[i] = ec._CreateServiceAccountPayload_serviceAccount(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._CreateServiceAccountPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var createUploadPayloadImplementors = []string{"CreateUploadPayload"}
 
 func (ec *executionContext) _CreateUploadPayload(ctx context.Context, sel ast.SelectionSet, obj *CreateUploadPayload) graphql.Marshaler {
@@ -16969,6 +19531,49 @@ func (ec *executionContext) _CreateUploadPayload(ctx context.Context, sel ast.Se
 			}
 		case "userErrors":
 			out.Values[i] = ec._CreateUploadPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var deactivateServiceAccountPayloadImplementors = []string{"DeactivateServiceAccountPayload"}
+
+func (ec *executionContext) _DeactivateServiceAccountPayload(ctx context.Context, sel ast.SelectionSet, obj *DeactivateServiceAccountPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, deactivateServiceAccountPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DeactivateServiceAccountPayload")
+		case "serviceAccount":
+			out.Values[i] = ec._DeactivateServiceAccountPayload_serviceAccount(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._DeactivateServiceAccountPayload_userErrors(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -18799,6 +21404,41 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "createServiceAccount":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_createServiceAccount(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "deactivateServiceAccount":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_deactivateServiceAccount(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "createPartnerKey":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_createPartnerKey(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "rotatePartnerKey":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_rotatePartnerKey(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "revokePartnerKey":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_revokePartnerKey(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -19184,6 +21824,251 @@ func (ec *executionContext) _ParticipantEdge(ctx context.Context, sel ast.Select
 	return out
 }
 
+var partnerKeyImplementors = []string{"PartnerKey"}
+
+func (ec *executionContext) _PartnerKey(ctx context.Context, sel ast.SelectionSet, obj *chat.PartnerKey) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, partnerKeyImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PartnerKey")
+		case "id":
+			out.Values[i] = ec._PartnerKey_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "name":
+			out.Values[i] = ec._PartnerKey_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "serviceAccount":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._PartnerKey_serviceAccount(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "scopes":
+			out.Values[i] = ec._PartnerKey_scopes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "networks":
+			out.Values[i] = ec._PartnerKey_networks(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "state":
+			out.Values[i] = ec._PartnerKey_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "createdAt":
+			out.Values[i] = ec._PartnerKey_createdAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "createdBy":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._PartnerKey_createdBy(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "expiresAt":
+			out.Values[i] = ec._PartnerKey_expiresAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "revokedAt":
+			out.Values[i] = ec._PartnerKey_revokedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "lastUsedAt":
+			out.Values[i] = ec._PartnerKey_lastUsedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var partnerKeyConnectionImplementors = []string{"PartnerKeyConnection"}
+
+func (ec *executionContext) _PartnerKeyConnection(ctx context.Context, sel ast.SelectionSet, obj *PartnerKeyConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, partnerKeyConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PartnerKeyConnection")
+		case "edges":
+			out.Values[i] = ec._PartnerKeyConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "nodes":
+			out.Values[i] = ec._PartnerKeyConnection_nodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._PartnerKeyConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var partnerKeyEdgeImplementors = []string{"PartnerKeyEdge"}
+
+func (ec *executionContext) _PartnerKeyEdge(ctx context.Context, sel ast.SelectionSet, obj *PartnerKeyEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, partnerKeyEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PartnerKeyEdge")
+		case "cursor":
+			out.Values[i] = ec._PartnerKeyEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._PartnerKeyEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var queryImplementors = []string{"Query"}
 
 func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) graphql.Marshaler {
@@ -19434,6 +22319,97 @@ func (ec *executionContext) _RenameGroupPayload(ctx context.Context, sel ast.Sel
 	return out
 }
 
+var revokePartnerKeyPayloadImplementors = []string{"RevokePartnerKeyPayload"}
+
+func (ec *executionContext) _RevokePartnerKeyPayload(ctx context.Context, sel ast.SelectionSet, obj *RevokePartnerKeyPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, revokePartnerKeyPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RevokePartnerKeyPayload")
+		case "partnerKey":
+			out.Values[i] = ec._RevokePartnerKeyPayload_partnerKey(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._RevokePartnerKeyPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var rotatePartnerKeyPayloadImplementors = []string{"RotatePartnerKeyPayload"}
+
+func (ec *executionContext) _RotatePartnerKeyPayload(ctx context.Context, sel ast.SelectionSet, obj *RotatePartnerKeyPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, rotatePartnerKeyPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RotatePartnerKeyPayload")
+		case "partnerKey":
+			out.Values[i] = ec._RotatePartnerKeyPayload_partnerKey(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "secret":
+			out.Values[i] = ec._RotatePartnerKeyPayload_secret(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._RotatePartnerKeyPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var sendMessagePayloadImplementors = []string{"SendMessagePayload"}
 
 func (ec *executionContext) _SendMessagePayload(ctx context.Context, sel ast.SelectionSet, obj *SendMessagePayload) graphql.Marshaler {
@@ -19453,6 +22429,97 @@ func (ec *executionContext) _SendMessagePayload(ctx context.Context, sel ast.Sel
 			}
 		case "userErrors":
 			out.Values[i] = ec._SendMessagePayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var serviceAccountConnectionImplementors = []string{"ServiceAccountConnection"}
+
+func (ec *executionContext) _ServiceAccountConnection(ctx context.Context, sel ast.SelectionSet, obj *ServiceAccountConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceAccountConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceAccountConnection")
+		case "edges":
+			out.Values[i] = ec._ServiceAccountConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "nodes":
+			out.Values[i] = ec._ServiceAccountConnection_nodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._ServiceAccountConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var serviceAccountEdgeImplementors = []string{"ServiceAccountEdge"}
+
+func (ec *executionContext) _ServiceAccountEdge(ctx context.Context, sel ast.SelectionSet, obj *ServiceAccountEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, serviceAccountEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ServiceAccountEdge")
+		case "cursor":
+			out.Values[i] = ec._ServiceAccountEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._ServiceAccountEdge_node(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -21180,6 +24247,36 @@ func (ec *executionContext) marshalNCreateGroupPayload2ᚖcorridorᚋgraphᚋgen
 	return ec._CreateGroupPayload(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNCreatePartnerKeyInput2corridorᚋinternalᚋchatᚐCreatePartnerKeyInput(ctx context.Context, v any) (chat.CreatePartnerKeyInput, error) {
+	res, err := ec.unmarshalInputCreatePartnerKeyInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNCreatePartnerKeyPayload2ᚖcorridorᚋgraphᚋgeneratedᚐCreatePartnerKeyPayload(ctx context.Context, sel ast.SelectionSet, v *CreatePartnerKeyPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._CreatePartnerKeyPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNCreateServiceAccountInput2corridorᚋinternalᚋchatᚐCreateServiceAccountInput(ctx context.Context, v any) (chat.CreateServiceAccountInput, error) {
+	res, err := ec.unmarshalInputCreateServiceAccountInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNCreateServiceAccountPayload2ᚖcorridorᚋgraphᚋgeneratedᚐCreateServiceAccountPayload(ctx context.Context, sel ast.SelectionSet, v *CreateServiceAccountPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._CreateServiceAccountPayload(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNCreateUploadInput2corridorᚋinternalᚋchatᚐCreateUploadInput(ctx context.Context, v any) (chat.CreateUploadInput, error) {
 	res, err := ec.unmarshalInputCreateUploadInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -21225,6 +24322,21 @@ func (ec *executionContext) marshalNDateTime2timeᚐTime(ctx context.Context, se
 		}
 	}
 	return res
+}
+
+func (ec *executionContext) unmarshalNDeactivateServiceAccountInput2corridorᚋinternalᚋchatᚐDeactivateServiceAccountInput(ctx context.Context, v any) (chat.DeactivateServiceAccountInput, error) {
+	res, err := ec.unmarshalInputDeactivateServiceAccountInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNDeactivateServiceAccountPayload2ᚖcorridorᚋgraphᚋgeneratedᚐDeactivateServiceAccountPayload(ctx context.Context, sel ast.SelectionSet, v *DeactivateServiceAccountPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._DeactivateServiceAccountPayload(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNDeleteGroupInput2corridorᚋinternalᚋchatᚐDeleteGroupInput(ctx context.Context, v any) (chat.DeleteGroupInput, error) {
@@ -21403,6 +24515,22 @@ func (ec *executionContext) unmarshalNID2corridorᚋinternalᚋchatᚐParticipan
 func (ec *executionContext) marshalNID2corridorᚋinternalᚋchatᚐParticipantID(ctx context.Context, sel ast.SelectionSet, v chat.ParticipantID) graphql.Marshaler {
 	_ = sel
 	res := scalar.MarshalParticipantID(v)
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNID2corridorᚋinternalᚋchatᚐPartnerKeyID(ctx context.Context, v any) (chat.PartnerKeyID, error) {
+	res, err := scalar.UnmarshalPartnerKeyID(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNID2corridorᚋinternalᚋchatᚐPartnerKeyID(ctx context.Context, sel ast.SelectionSet, v chat.PartnerKeyID) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalPartnerKeyID(v)
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -21838,6 +24966,85 @@ func (ec *executionContext) marshalNParticipantRole2corridorᚋinternalᚋchat�
 	return res
 }
 
+func (ec *executionContext) marshalNPartnerKey2ᚕᚖcorridorᚋinternalᚋchatᚐPartnerKeyᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.PartnerKey) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNPartnerKey2ᚖcorridorᚋinternalᚋchatᚐPartnerKey(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNPartnerKey2ᚖcorridorᚋinternalᚋchatᚐPartnerKey(ctx context.Context, sel ast.SelectionSet, v *chat.PartnerKey) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._PartnerKey(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNPartnerKeyConnection2ᚖcorridorᚋgraphᚋgeneratedᚐPartnerKeyConnection(ctx context.Context, sel ast.SelectionSet, v *PartnerKeyConnection) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._PartnerKeyConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNPartnerKeyEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐPartnerKeyEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*PartnerKeyEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNPartnerKeyEdge2ᚖcorridorᚋgraphᚋgeneratedᚐPartnerKeyEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNPartnerKeyEdge2ᚖcorridorᚋgraphᚋgeneratedᚐPartnerKeyEdge(ctx context.Context, sel ast.SelectionSet, v *PartnerKeyEdge) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._PartnerKeyEdge(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNPartnerKeyState2corridorᚋinternalᚋchatᚐPartnerKeyState(ctx context.Context, v any) (chat.PartnerKeyState, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := chat.PartnerKeyState(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNPartnerKeyState2corridorᚋinternalᚋchatᚐPartnerKeyState(ctx context.Context, sel ast.SelectionSet, v chat.PartnerKeyState) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
 func (ec *executionContext) unmarshalNRecallMessageInput2corridorᚋinternalᚋchatᚐRecallMessageInput(ctx context.Context, v any) (chat.RecallMessageInput, error) {
 	res, err := ec.unmarshalInputRecallMessageInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -21900,6 +25107,83 @@ func (ec *executionContext) marshalNRevealedHistory2corridorᚋinternalᚋchat�
 	return res
 }
 
+func (ec *executionContext) unmarshalNRevokePartnerKeyInput2corridorᚋinternalᚋchatᚐRevokePartnerKeyInput(ctx context.Context, v any) (chat.RevokePartnerKeyInput, error) {
+	res, err := ec.unmarshalInputRevokePartnerKeyInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNRevokePartnerKeyPayload2ᚖcorridorᚋgraphᚋgeneratedᚐRevokePartnerKeyPayload(ctx context.Context, sel ast.SelectionSet, v *RevokePartnerKeyPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._RevokePartnerKeyPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNRotatePartnerKeyInput2corridorᚋinternalᚋchatᚐRotatePartnerKeyInput(ctx context.Context, v any) (chat.RotatePartnerKeyInput, error) {
+	res, err := ec.unmarshalInputRotatePartnerKeyInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNRotatePartnerKeyPayload2ᚖcorridorᚋgraphᚋgeneratedᚐRotatePartnerKeyPayload(ctx context.Context, sel ast.SelectionSet, v *RotatePartnerKeyPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._RotatePartnerKeyPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNScope2corridorᚋinternalᚋchatᚐScope(ctx context.Context, v any) (chat.Scope, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := chat.Scope(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNScope2corridorᚋinternalᚋchatᚐScope(ctx context.Context, sel ast.SelectionSet, v chat.Scope) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNScope2ᚕcorridorᚋinternalᚋchatᚐScopeᚄ(ctx context.Context, v any) ([]chat.Scope, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]chat.Scope, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNScope2corridorᚋinternalᚋchatᚐScope(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNScope2ᚕcorridorᚋinternalᚋchatᚐScopeᚄ(ctx context.Context, sel ast.SelectionSet, v []chat.Scope) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNScope2corridorᚋinternalᚋchatᚐScope(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalNSendMessageInput2corridorᚋinternalᚋchatᚐSendMessageInput(ctx context.Context, v any) (chat.SendMessageInput, error) {
 	res, err := ec.unmarshalInputSendMessageInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -21913,6 +25197,42 @@ func (ec *executionContext) marshalNSendMessagePayload2ᚖcorridorᚋgraphᚋgen
 		return graphql.Null
 	}
 	return ec._SendMessagePayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceAccountConnection2ᚖcorridorᚋgraphᚋgeneratedᚐServiceAccountConnection(ctx context.Context, sel ast.SelectionSet, v *ServiceAccountConnection) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._ServiceAccountConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNServiceAccountEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐServiceAccountEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*ServiceAccountEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNServiceAccountEdge2ᚖcorridorᚋgraphᚋgeneratedᚐServiceAccountEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNServiceAccountEdge2ᚖcorridorᚋgraphᚋgeneratedᚐServiceAccountEdge(ctx context.Context, sel ast.SelectionSet, v *ServiceAccountEdge) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._ServiceAccountEdge(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNStartDirectConversationInput2corridorᚋinternalᚋchatᚐStartDirectConversationInput(ctx context.Context, v any) (chat.StartDirectConversationInput, error) {
@@ -22022,6 +25342,22 @@ func (ec *executionContext) marshalNUnmuteConversationPayload2ᚖcorridorᚋgrap
 
 func (ec *executionContext) marshalNUser2corridorᚋinternalᚋchatᚐUser(ctx context.Context, sel ast.SelectionSet, v chat.User) graphql.Marshaler {
 	return ec._User(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNUser2ᚕᚖcorridorᚋinternalᚋchatᚐUserᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.User) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNUser2ᚖcorridorᚋinternalᚋchatᚐUser(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalNUser2ᚖcorridorᚋinternalᚋchatᚐUser(ctx context.Context, sel ast.SelectionSet, v *chat.User) graphql.Marshaler {
@@ -22580,6 +25916,13 @@ func (ec *executionContext) marshalONode2corridorᚋinternalᚋchatᚐNode(ctx c
 		return graphql.Null
 	}
 	return ec._Node(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOPartnerKey2ᚖcorridorᚋinternalᚋchatᚐPartnerKey(ctx context.Context, sel ast.SelectionSet, v *chat.PartnerKey) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._PartnerKey(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalOString2ᚖstring(ctx context.Context, v any) (*string, error) {

@@ -100,10 +100,36 @@ type CreateGroupPayload struct {
 	UserErrors []*chat.Error `json:"userErrors"`
 }
 
+// What `createPartnerKey` did.
+type CreatePartnerKeyPayload struct {
+	// The key. Null if nothing was done.
+	PartnerKey *chat.PartnerKey `json:"partnerKey,omitempty"`
+	// What the partner's program sends as `Authorization: Bearer`. It is shown this once: null when the call is repeated.
+	Secret *string `json:"secret,omitempty"`
+	// What was wrong. Empty if it was done.
+	UserErrors []*chat.Error `json:"userErrors"`
+}
+
+// What `createServiceAccount` did.
+type CreateServiceAccountPayload struct {
+	// The account. Null if nothing was done.
+	ServiceAccount *chat.User `json:"serviceAccount,omitempty"`
+	// What was wrong. Empty if it was done.
+	UserErrors []*chat.Error `json:"userErrors"`
+}
+
 // What `createUpload` did.
 type CreateUploadPayload struct {
 	// The file afterwards. Null if nothing was done.
 	File *chat.File `json:"file,omitempty"`
+	// What was wrong. Empty if it was done.
+	UserErrors []*chat.Error `json:"userErrors"`
+}
+
+// What `deactivateServiceAccount` did.
+type DeactivateServiceAccountPayload struct {
+	// The account. Null if nothing was done.
+	ServiceAccount *chat.User `json:"serviceAccount,omitempty"`
 	// What was wrong. Empty if it was done.
 	UserErrors []*chat.Error `json:"userErrors"`
 }
@@ -230,6 +256,24 @@ type ParticipantEdge struct {
 	Node *chat.Participant `json:"node"`
 }
 
+// A page of keys.
+type PartnerKeyConnection struct {
+	// With their cursors.
+	Edges []*PartnerKeyEdge `json:"edges"`
+	// The same without.
+	Nodes []*chat.PartnerKey `json:"nodes"`
+	// Where the page lies in the list.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// A key in a list.
+type PartnerKeyEdge struct {
+	// Its place in the list.
+	Cursor string `json:"cursor"`
+	// The key.
+	Node *chat.PartnerKey `json:"node"`
+}
+
 // Where reading starts. Every query needs a bearer token of a person of a clinic.
 type Query struct {
 }
@@ -258,12 +302,48 @@ type RenameGroupPayload struct {
 	UserErrors []*chat.Error `json:"userErrors"`
 }
 
+// What `revokePartnerKey` did.
+type RevokePartnerKeyPayload struct {
+	// The key. Null if nothing was done.
+	PartnerKey *chat.PartnerKey `json:"partnerKey,omitempty"`
+	// What was wrong. Empty if it was done.
+	UserErrors []*chat.Error `json:"userErrors"`
+}
+
+// What `rotatePartnerKey` did.
+type RotatePartnerKeyPayload struct {
+	// The new key. Null if nothing was done.
+	PartnerKey *chat.PartnerKey `json:"partnerKey,omitempty"`
+	// What the partner's program sends as `Authorization: Bearer`. It is shown this once: null when the call is repeated.
+	Secret *string `json:"secret,omitempty"`
+	// What was wrong. Empty if it was done.
+	UserErrors []*chat.Error `json:"userErrors"`
+}
+
 // What `sendMessage` did.
 type SendMessagePayload struct {
 	// The message afterwards. Null if nothing was done.
 	Message *chat.Message `json:"message,omitempty"`
 	// What was wrong. Empty if it was done.
 	UserErrors []*chat.Error `json:"userErrors"`
+}
+
+// A page of service accounts.
+type ServiceAccountConnection struct {
+	// With their cursors.
+	Edges []*ServiceAccountEdge `json:"edges"`
+	// The same without.
+	Nodes []*chat.User `json:"nodes"`
+	// Where the page lies in the list.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// A service account in a list.
+type ServiceAccountEdge struct {
+	// Its place in the list.
+	Cursor string `json:"cursor"`
+	// The account.
+	Node *chat.User `json:"node"`
 }
 
 // What `startDirectConversation` did.

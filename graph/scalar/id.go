@@ -21,6 +21,7 @@ const (
 	Message      = "message"
 	WaitingRoom  = "waiting_room"
 	File         = "file"
+	PartnerKey   = "key"
 )
 
 // maxID is longer than any id.
@@ -128,4 +129,13 @@ func MarshalFileID(id chat.FileID) graphql.Marshaler { return write(File, id.UUI
 func UnmarshalFileID(v any) (chat.FileID, error) {
 	id, err := read(File, v)
 	return chat.FileID{UUID: id}, err
+}
+
+// MarshalPartnerKeyID writes the id of a partner's key.
+func MarshalPartnerKeyID(id chat.PartnerKeyID) graphql.Marshaler { return write(PartnerKey, id.UUID) }
+
+// UnmarshalPartnerKeyID reads the id of a partner's key.
+func UnmarshalPartnerKeyID(v any) (chat.PartnerKeyID, error) {
+	id, err := read(PartnerKey, v)
+	return chat.PartnerKeyID{UUID: id}, err
 }

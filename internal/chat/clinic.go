@@ -75,6 +75,28 @@ func (s *Service) Clinics(ctx context.Context) ([]Clinic, error) {
 	return clinics, nil
 }
 
+// Operator returns the actor that administers the clinic of that name on behalf of who runs the server.
+func (s *Service) Operator(ctx context.Context, clinic string) (Actor, error) {
+	var found struct{ Clinic Clinic }
+	err := s.db.GetContext(ctx, &found, `SELECT `+clinicColumns+` FROM clinics WHERE name = $1`, clinic)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Actor{}, notFound("clinic", "clinic")
+	}
+	if err != nil {
+		return Actor{}, fmt.Errorf("find the clinic: %w", err)
+	}
+	return Actor{Clinic: found.Clinic, IsAdministrator: true}, nil
+}
+
+// SetAdministrator lets somebody administer their clinic, or not any more. It is for operators: it has no actor.
+func (s *Service) SetAdministrator(ctx context.Context, user User, administrator bool) error {
+	_, err := s.db.ExecContext(ctx, `UPDATE users SET administrator = $2 WHERE id = $1`, user.ID, administrator)
+	if err != nil {
+		return fmt.Errorf("set the administrator: %w", err)
+	}
+	return nil
+}
+
 // FindUser returns the person with an e-mail address at the clinic of that name, or at any clinic
 // if it is empty. It is for operators: it has no actor.
 func (s *Service) FindUser(ctx context.Context, email, clinic string) (User, error) {
@@ -85,7 +107,7 @@ func (s *Service) FindUser(ctx context.Context, email, clinic string) (User, err
 	const query = `
 		SELECT ` + userColumns + `, clinics.name AS clinic_name
 		FROM users JOIN clinics ON clinics.id = users.clinic_id
-		WHERE email = $1 AND ($2 = '' OR clinics.name = $2)
+		WHERE email = $1 AND ($2 = '' OR clinics.name = $2) AND kind <> 'SERVICE'
 		ORDER BY deactivated_at IS NOT NULL, clinics.name`
 	var found []struct {
 		User

@@ -9,11 +9,12 @@ import (
 // UserKind sorts the people of a clinic.
 type UserKind string
 
-// The kinds of people. Patients are never contacts.
+// The kinds of people. Patients are never contacts. A service account is a program.
 const (
-	Provider UserKind = "PROVIDER"
-	Staff    UserKind = "STAFF"
-	Patient  UserKind = "PATIENT"
+	Provider       UserKind = "PROVIDER"
+	Staff          UserKind = "STAFF"
+	Patient        UserKind = "PATIENT"
+	ServiceAccount UserKind = "SERVICE"
 )
 
 // User is a person of a clinic.

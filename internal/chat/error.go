@@ -41,6 +41,9 @@ const (
 	CodeFileAlreadySent        ErrorCode = "FILE_ALREADY_SENT"
 	CodeFileInfected           ErrorCode = "FILE_INFECTED"
 	CodeFileNotScanned         ErrorCode = "FILE_NOT_SCANNED"
+	CodeEmailTaken             ErrorCode = "EMAIL_TAKEN"
+	CodeTooManyKeys            ErrorCode = "TOO_MANY_KEYS"
+	CodeKeyEnded               ErrorCode = "KEY_ENDED"
 )
 
 // The codes of what an upload can run into besides.

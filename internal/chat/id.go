@@ -19,6 +19,8 @@ type (
 	MessageID struct{ uuid.UUID }
 	// FileID names a file, from its announcement on.
 	FileID struct{ uuid.UUID }
+	// PartnerKeyID names a key of a partner.
+	PartnerKeyID struct{ uuid.UUID }
 )
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,6 +43,8 @@ type Options struct {
 	Logger   *slog.Logger
 	// AllowedOrigin tells which pages may transfer files.
 	AllowedOrigin func(*http.Request) bool
+	// ClientAddress tells from where a request comes; by default it is who is connected.
+	ClientAddress func(*http.Request) netip.Addr
 	// Patience is with clients that are slow; DefaultPatience if it is zero.
 	Patience Patience
 }
@@ -93,6 +96,9 @@ func NewHandler(options Options) (http.Handler, error) {
 	if options.Patience == (Patience{}) {
 		options.Patience = DefaultPatience
 	}
+	if options.ClientAddress == nil {
+		options.ClientAddress = auth.ClientAddress(nil)
+	}
 	t := &transfers{Options: options}
 	var err error
 	if t.uploads, err = newUploads(options); err != nil {
@@ -101,7 +107,7 @@ func NewHandler(options Options) (http.Handler, error) {
 	const signed = "/{expires}/{signature}"
 	mux := http.NewServeMux()
 	for _, part := range []chat.FilePart{chat.FileContent, chat.FileThumbnail} {
-		mux.HandleFunc(Path+"{file}/"+string(part)+"/{sight}"+signed, t.admit(func(w http.ResponseWriter, r *http.Request, as visit) {
+		mux.HandleFunc(Path+"{file}/"+string(part)+"/{sight}"+signed, t.admit(chat.ConversationsRead, func(w http.ResponseWriter, r *http.Request, as visit) {
 			if r.Method != http.MethodGet && r.Method != http.MethodHead {
 				refuseMethod(w, "GET, HEAD", "Fetch the bytes with GET.")
 				return
@@ -109,7 +115,7 @@ func NewHandler(options Options) (http.Handler, error) {
 			t.download(w, r, as, part)
 		}))
 	}
-	mux.HandleFunc(Path+"{file}/upload"+signed, t.admit(t.uploads.serve))
+	mux.HandleFunc(Path+"{file}/upload"+signed, t.admit(chat.ConversationsWrite, t.uploads.serve))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { refuseUnknown(w) })
 	browser := cors.New(cors.Options{
 		AllowOriginVaryRequestFunc: func(r *http.Request, _ string) (bool, []string) { return options.AllowedOrigin(r), nil },
@@ -137,10 +143,11 @@ type visit struct {
 }
 
 // admit lets through who is signed in and has an address that is good for them now.
-func (t *transfers) admit(next func(http.ResponseWriter, *http.Request, visit)) http.HandlerFunc {
+func (t *transfers) admit(scope chat.Scope, next func(http.ResponseWriter, *http.Request, visit)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		token, _ := auth.FromRequest(r)
-		actor, err := t.signIn(r.Context(), token)
+		from := t.ClientAddress(r)
+		actor, err := t.signIn(r.Context(), token, from)
 		switch {
 		case errors.Is(err, auth.ErrInvalid), errors.Is(err, auth.ErrExpired), errors.Is(err, chat.ErrSignedOut):
 			w.Header().Set("WWW-Authenticate", `Bearer realm="corridor"`)
@@ -155,24 +162,27 @@ func (t *transfers) admit(next func(http.ResponseWriter, *http.Request, visit)) 
 		case errors.Is(err, auth.ErrExpired):
 			Refuse(w, http.StatusGone, "LINK_EXPIRED", "This address has run out: ask for a fresh one.")
 			return
-		case err != nil || invalid != nil:
+		case err != nil || invalid != nil || !actor.May(scope):
 			refuseUnknown(w)
 			return
 		}
 		next(w, r, visit{actor, chat.FileID{UUID: id}, func(ctx context.Context) error {
-			_, err := t.signIn(ctx, token)
+			_, err := t.signIn(ctx, token, from)
 			return err
 		}})
 	}
 }
 
-func (t *transfers) signIn(ctx context.Context, token string) (chat.Actor, error) {
+func (t *transfers) signIn(ctx context.Context, token string, from netip.Addr) (chat.Actor, error) {
+	ctx, cancel := context.WithTimeout(ctx, signInTime)
+	defer cancel()
+	if chat.IsPartnerKey(token) {
+		return t.Chat.SignedInByKey(ctx, token, from)
+	}
 	claims, err := t.Verifier.Verify(ctx, token)
 	if err != nil {
 		return chat.Actor{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, signInTime)
-	defer cancel()
 	return t.Chat.SignedIn(ctx, claims.Subject)
 }
 
