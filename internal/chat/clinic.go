@@ -24,6 +24,8 @@ const (
 type Clinic struct {
 	ID   ClinicID `db:"id"`
 	Name string   `db:"name"`
+	// Stream is of the changes of its directory.
+	Stream int64 `db:"stream"`
 	Policy
 }
 
@@ -54,7 +56,7 @@ type Policy struct {
 	SupportContact string `db:"support_contact"`
 }
 
-const clinicColumns = `clinics.id AS "clinic.id", clinics.name AS "clinic.name",
+const clinicColumns = `clinics.id AS "clinic.id", clinics.name AS "clinic.name", clinics.stream AS "clinic.stream",
 	manage_participants AS "clinic.manage_participants", rename_group AS "clinic.rename_group",
 	history_choice AS "clinic.history_choice", strict_direct AS "clinic.strict_direct",
 	remove_on_room_exit AS "clinic.remove_on_room_exit", keep_archived AS "clinic.keep_archived",

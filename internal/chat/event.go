@@ -13,18 +13,19 @@ import (
 // The kinds of events in the log. On the stream of a conversation: kindLine, kindMessageChanged,
 // kindFileChanged, kindDirectStarted, kindGroupDeleted. On a person's own stream: kindSettings, kindGroupDeleted and
 // kindMessageChanged for groups that they left, kindFileChanged for files that they did not send yet, kindSignedOut. On the stream of a waiting room:
-// kindRoomJoined, kindRoomLeft, kindUserChanged.
+// kindRoomJoined, kindRoomLeft, kindUserChanged. On the stream of a clinic: kindDirectoryChanged.
 const (
-	kindLine           = "line"
-	kindMessageChanged = "message_changed"
-	kindDirectStarted  = "direct_started"
-	kindGroupDeleted   = "group_deleted"
-	kindSettings       = "settings"
-	kindFileChanged    = "file_changed"
-	kindSignedOut      = "signed_out"
-	kindRoomJoined     = "room_joined"
-	kindRoomLeft       = "room_left"
-	kindUserChanged    = "user_changed"
+	kindLine             = "line"
+	kindMessageChanged   = "message_changed"
+	kindDirectStarted    = "direct_started"
+	kindGroupDeleted     = "group_deleted"
+	kindSettings         = "settings"
+	kindFileChanged      = "file_changed"
+	kindSignedOut        = "signed_out"
+	kindRoomJoined       = "room_joined"
+	kindRoomLeft         = "room_left"
+	kindUserChanged      = "user_changed"
+	kindDirectoryChanged = "directory_changed"
 )
 
 // Event is something that happened for the actor. Events name things by their ids; what may be

@@ -268,7 +268,7 @@ const manyMoves = 1000
 // analyze lets Postgres look at the tables that a roster fills. By itself it does so after a minute, and
 // until then all instances go on with plans for the clinic as it was, which may be none.
 func (s *Service) analyze(ctx context.Context) {
-	const query = `ANALYZE users, waiting_rooms, waiting_room_members, streams, spans, events, unnumbered`
+	const query = `ANALYZE users, waiting_rooms, waiting_room_members, former_waiting_room_members, streams, spans, events, unnumbered`
 	if _, err := s.db.ExecContext(ctx, query); err != nil {
 		s.logger.WarnContext(ctx, "the tables are not analyzed after an import", "error", Describe(err))
 	}
@@ -277,8 +277,9 @@ func (s *Service) analyze(ctx context.Context) {
 // rosterImport is one import under way: what the clinic was, and what it is to be.
 type rosterImport struct {
 	ImportRosterInput
-	clinic Clinic
-	change RosterChange
+	clinic    Clinic
+	directory *directory
+	change    RosterChange
 
 	users   map[string]*User
 	rooms   map[string]*rosterRoom
@@ -334,15 +335,24 @@ func (i *rosterImport) run(ctx context.Context, tx *transaction) error {
 
 // read finds the clinic, or makes it, and keeps other imports away from it.
 func (i *rosterImport) read(ctx context.Context, tx *transaction) error {
-	created, err := tx.updates(ctx, `INSERT INTO clinics (id, name) VALUES ($1, $2) ON CONFLICT DO NOTHING`, newID(), i.Clinic)
+	id := newID()
+	created, err := tx.updates(ctx, `INSERT INTO clinics (id, name) VALUES ($1, $2) ON CONFLICT DO NOTHING`, id, i.Clinic)
 	if err != nil {
 		return err
 	}
 	i.change.ClinicCreated = created
+	if created {
+		if err := i.newStream(ctx, tx, id); err != nil {
+			return err
+		}
+	}
 	if i.clinic, err = lockClinic(ctx, tx.Tx, i.Clinic); err != nil {
 		return err
 	}
 	tx.actor.Clinic = i.clinic
+	if i.directory, err = openDirectory(ctx, tx, i.clinic); err != nil {
+		return err
+	}
 	var users []*User
 	if err := tx.SelectContext(ctx, &users, `SELECT `+userColumns+` FROM users WHERE clinic_id = $1`, i.clinic.ID); err != nil {
 		return err
@@ -366,6 +376,16 @@ func (i *rosterImport) read(ctx context.Context, tx *transaction) error {
 		i.members[member] = true
 	}
 	return i.check()
+}
+
+// newStream gives a new clinic its stream. The reader of it is the clinic itself.
+func (i *rosterImport) newStream(ctx context.Context, tx *transaction, clinic uuid.UUID) error {
+	streams, err := eventlog.NewPrivateStreams(ctx, tx.Tx, []uuid.UUID{clinic})
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE clinics SET stream = $2 WHERE id = $1`, clinic, streams[0])
+	return err
 }
 
 // check takes a roster without most people, or that leaves them without a waiting room, for a wrong
@@ -467,11 +487,13 @@ func (i *rosterImport) setUsers(ctx context.Context, tx *transaction) error {
 				i.formerly[user.ID], user.Kind = user.Kind, kind
 			}
 			changed = append(changed, user)
+			i.directory.changed(user.ID)
 		}
 	}
 	for email, user := range i.users {
 		if !named[email] && user.IsActive() {
 			i.gone = append(i.gone, user.ID)
+			i.directory.changed(user.ID)
 			i.change.Deactivated = append(i.change.Deactivated, email)
 			i.events = append(i.events, eventlog.Event{Stream: user.Stream, Kind: kindSignedOut, Subject: user.ID.UUID})
 		}
@@ -500,7 +522,9 @@ func (i *rosterImport) setUsers(ctx context.Context, tx *transaction) error {
 func (i *rosterImport) insertUsers(ctx context.Context, tx *transaction, added []*User) error {
 	n := len(added)
 	ids, emails, names, labels, kinds := make([]UserID, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	seqs := make([]int64, n)
 	for k, user := range added {
+		seqs[k] = i.directory.changed(user.ID)
 		ids[k], emails[k], names[k], labels[k], kinds[k] = user.ID, user.Email, user.Name, user.RoleLabel, string(user.Kind)
 	}
 	streams, err := eventlog.NewPrivateStreams(ctx, tx.Tx, plain(ids))
@@ -511,15 +535,16 @@ func (i *rosterImport) insertUsers(ctx context.Context, tx *transaction, added [
 		user.Stream = streams[k]
 	}
 	const insert = `
-		INSERT INTO users (id, clinic_id, email, name, role_label, kind, stream)
-		SELECT id, $1, email, name, role_label, kind, stream
-		FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[])
-			AS given (id, email, name, role_label, kind, stream)`
-	_, err = tx.ExecContext(ctx, insert, i.clinic.ID, array(ids), array(emails), array(names), array(labels), array(kinds), array(streams))
+		INSERT INTO users (id, clinic_id, email, name, role_label, kind, stream, changed_seq)
+		SELECT id, $1, email, name, role_label, kind, stream, changed_seq
+		FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[])
+			AS given (id, email, name, role_label, kind, stream, changed_seq)`
+	_, err = tx.ExecContext(ctx, insert, i.clinic.ID, array(ids), array(emails), array(names), array(labels), array(kinds), array(streams), array(seqs))
 	return err
 }
 
-// rename tells the rooms of people that they are called otherwise, and lets searches know.
+// rename tells the rooms of people that they are called otherwise, and lets searches know. Whose kind changed
+// comes into their rooms anew.
 func (i *rosterImport) rename(ctx context.Context, tx *transaction, changed []*User) error {
 	byID := byKey(changed, func(u *User) UserID { return u.ID })
 	for at := range i.members {
@@ -529,7 +554,9 @@ func (i *rosterImport) rename(ctx context.Context, tx *transaction, changed []*U
 	}
 	ids, texts := make([]UserID, 0, len(byID)), make([]*string, 0, len(byID))
 	for id, user := range byID {
-		ids, texts = append(ids, id), append(texts, searchTextOf(user))
+		if _, rekinded := i.formerly[id]; !rekinded {
+			ids, texts = append(ids, id), append(texts, searchTextOf(user))
+		}
 	}
 	const update = `
 		UPDATE waiting_room_members SET search = given.search
@@ -583,6 +610,7 @@ func (i *rosterImport) setMembers(ctx context.Context, tx *transaction) error {
 		rooms  []WaitingRoomID
 		users  []UserID
 		search []*string
+		seqs   []int64
 	}
 	for at := range i.members {
 		former, rekinded := i.formerly[at.User]
@@ -591,6 +619,7 @@ func (i *rosterImport) setMembers(ctx context.Context, tx *transaction) error {
 			continue
 		}
 		out.rooms, out.users = append(out.rooms, at.Room), append(out.users, at.User)
+		out.seqs = append(out.seqs, i.directory.changed(at.User))
 		i.change.Left++
 		i.moves("leaves", at)
 		i.left = append(i.left, at.User)
@@ -602,6 +631,7 @@ func (i *rosterImport) setMembers(ctx context.Context, tx *transaction) error {
 	for _, at := range slices.SortedFunc(maps.Keys(wanted), membership.compare) {
 		user := wanted[at]
 		in.rooms, in.users, in.search = append(in.rooms, at.Room), append(in.users, at.User), append(in.search, searchTextOf(user))
+		in.seqs = append(in.seqs, i.directory.changed(at.User))
 		i.change.Joined++
 		i.moves("joins", at)
 		if user.Kind != Patient {
@@ -609,15 +639,20 @@ func (i *rosterImport) setMembers(ctx context.Context, tx *transaction) error {
 		}
 	}
 	const remove = `
-		DELETE FROM waiting_room_members USING unnest($1::uuid[], $2::uuid[]) AS given (room, person)
-		WHERE waiting_room_id = room AND user_id = person`
-	if _, err := tx.ExecContext(ctx, remove, array(out.rooms), array(out.users)); err != nil {
+		WITH removed AS (
+			DELETE FROM waiting_room_members USING unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS given (room, person, seq)
+			WHERE waiting_room_id = room AND user_id = person
+			RETURNING waiting_room_id, user_id, joined_seq, seq AS left_seq, search
+		)
+		INSERT INTO former_waiting_room_members (waiting_room_id, user_id, joined_seq, left_seq)
+		SELECT waiting_room_id, user_id, joined_seq, left_seq FROM removed WHERE search IS NOT NULL`
+	if _, err := tx.ExecContext(ctx, remove, array(out.rooms), array(out.users), array(out.seqs)); err != nil {
 		return err
 	}
 	const insert = `
-		INSERT INTO waiting_room_members (waiting_room_id, user_id, search)
-		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[])`
-	_, err := tx.ExecContext(ctx, insert, array(in.rooms), array(in.users), array(in.search))
+		INSERT INTO waiting_room_members (waiting_room_id, user_id, search, joined_seq)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[])`
+	_, err := tx.ExecContext(ctx, insert, array(in.rooms), array(in.users), array(in.search), array(in.seqs))
 	return err
 }
 
@@ -733,6 +768,5 @@ func lockGroup(ctx context.Context, tx *transaction, id ConversationID) (*Conver
 
 // tell appends the events of the whole import: behind the groups, in the order of all locks.
 func (i *rosterImport) tell(ctx context.Context, tx *transaction) error {
-	_, err := tx.appendAll(ctx, i.events)
-	return err
+	return i.directory.write(ctx, tx, i.events)
 }
