@@ -59,6 +59,13 @@ func (r *mutationResolver) DeactivateServiceAccount(ctx context.Context, input c
 	return &generated.DeactivateServiceAccountPayload{ServiceAccount: account, UserErrors: failures}, err
 }
 
+// SetServiceAccountWaitingRooms says in which rooms an account is.
+func (r *mutationResolver) SetServiceAccountWaitingRooms(ctx context.Context, input chat.SetServiceAccountWaitingRoomsInput) (*generated.SetServiceAccountWaitingRoomsPayload, error) {
+	account, err := r.chat.SetServiceAccountWaitingRooms(ctx, actor(ctx), input)
+	failures, err := userErrors(err)
+	return &generated.SetServiceAccountWaitingRoomsPayload{ServiceAccount: account, UserErrors: failures}, err
+}
+
 // CreatePartnerKey makes a key.
 func (r *mutationResolver) CreatePartnerKey(ctx context.Context, input chat.CreatePartnerKeyInput) (*generated.CreatePartnerKeyPayload, error) {
 	key, secret, err := r.chat.CreatePartnerKey(ctx, actor(ctx), input)

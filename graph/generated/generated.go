@@ -355,28 +355,29 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
-		AddParticipants          func(childComplexity int, input chat.AddParticipantsInput) int
-		ArchiveConversation      func(childComplexity int, input chat.ArchiveConversationInput) int
-		CreateGroup              func(childComplexity int, input chat.CreateGroupInput) int
-		CreatePartnerKey         func(childComplexity int, input chat.CreatePartnerKeyInput) int
-		CreateServiceAccount     func(childComplexity int, input chat.CreateServiceAccountInput) int
-		CreateUpload             func(childComplexity int, input chat.CreateUploadInput) int
-		DeactivateServiceAccount func(childComplexity int, input chat.DeactivateServiceAccountInput) int
-		DeleteGroup              func(childComplexity int, input chat.DeleteGroupInput) int
-		EditMessage              func(childComplexity int, input chat.EditMessageInput) int
-		LeaveGroup               func(childComplexity int, input chat.LeaveGroupInput) int
-		MarkRead                 func(childComplexity int, input chat.MarkReadInput) int
-		MuteConversation         func(childComplexity int, input chat.MuteConversationInput) int
-		RecallMessage            func(childComplexity int, input chat.RecallMessageInput) int
-		RemoveParticipant        func(childComplexity int, input chat.RemoveParticipantInput) int
-		RenameGroup              func(childComplexity int, input chat.RenameGroupInput) int
-		RevokePartnerKey         func(childComplexity int, input chat.RevokePartnerKeyInput) int
-		RotatePartnerKey         func(childComplexity int, input chat.RotatePartnerKeyInput) int
-		SendMessage              func(childComplexity int, input chat.SendMessageInput) int
-		StartDirectConversation  func(childComplexity int, input chat.StartDirectConversationInput) int
-		TransferOwnership        func(childComplexity int, input chat.TransferOwnershipInput) int
-		UnarchiveConversation    func(childComplexity int, input chat.UnarchiveConversationInput) int
-		UnmuteConversation       func(childComplexity int, input chat.UnmuteConversationInput) int
+		AddParticipants               func(childComplexity int, input chat.AddParticipantsInput) int
+		ArchiveConversation           func(childComplexity int, input chat.ArchiveConversationInput) int
+		CreateGroup                   func(childComplexity int, input chat.CreateGroupInput) int
+		CreatePartnerKey              func(childComplexity int, input chat.CreatePartnerKeyInput) int
+		CreateServiceAccount          func(childComplexity int, input chat.CreateServiceAccountInput) int
+		CreateUpload                  func(childComplexity int, input chat.CreateUploadInput) int
+		DeactivateServiceAccount      func(childComplexity int, input chat.DeactivateServiceAccountInput) int
+		DeleteGroup                   func(childComplexity int, input chat.DeleteGroupInput) int
+		EditMessage                   func(childComplexity int, input chat.EditMessageInput) int
+		LeaveGroup                    func(childComplexity int, input chat.LeaveGroupInput) int
+		MarkRead                      func(childComplexity int, input chat.MarkReadInput) int
+		MuteConversation              func(childComplexity int, input chat.MuteConversationInput) int
+		RecallMessage                 func(childComplexity int, input chat.RecallMessageInput) int
+		RemoveParticipant             func(childComplexity int, input chat.RemoveParticipantInput) int
+		RenameGroup                   func(childComplexity int, input chat.RenameGroupInput) int
+		RevokePartnerKey              func(childComplexity int, input chat.RevokePartnerKeyInput) int
+		RotatePartnerKey              func(childComplexity int, input chat.RotatePartnerKeyInput) int
+		SendMessage                   func(childComplexity int, input chat.SendMessageInput) int
+		SetServiceAccountWaitingRooms func(childComplexity int, input chat.SetServiceAccountWaitingRoomsInput) int
+		StartDirectConversation       func(childComplexity int, input chat.StartDirectConversationInput) int
+		TransferOwnership             func(childComplexity int, input chat.TransferOwnershipInput) int
+		UnarchiveConversation         func(childComplexity int, input chat.UnarchiveConversationInput) int
+		UnmuteConversation            func(childComplexity int, input chat.UnmuteConversationInput) int
 	}
 
 	MuteConversationPayload struct {
@@ -494,6 +495,11 @@ type ComplexityRoot struct {
 		Cursor     func(childComplexity int) int
 		ExpiresAt  func(childComplexity int) int
 		OccurredAt func(childComplexity int) int
+	}
+
+	SetServiceAccountWaitingRoomsPayload struct {
+		ServiceAccount func(childComplexity int) int
+		UserErrors     func(childComplexity int) int
 	}
 
 	StartDirectConversationPayload struct {
@@ -659,6 +665,7 @@ type MutationResolver interface {
 	LeaveGroup(ctx context.Context, input chat.LeaveGroupInput) (*LeaveGroupPayload, error)
 	DeleteGroup(ctx context.Context, input chat.DeleteGroupInput) (*DeleteGroupPayload, error)
 	CreateServiceAccount(ctx context.Context, input chat.CreateServiceAccountInput) (*CreateServiceAccountPayload, error)
+	SetServiceAccountWaitingRooms(ctx context.Context, input chat.SetServiceAccountWaitingRoomsInput) (*SetServiceAccountWaitingRoomsPayload, error)
 	DeactivateServiceAccount(ctx context.Context, input chat.DeactivateServiceAccountInput) (*DeactivateServiceAccountPayload, error)
 	CreatePartnerKey(ctx context.Context, input chat.CreatePartnerKeyInput) (*CreatePartnerKeyPayload, error)
 	RotatePartnerKey(ctx context.Context, input chat.RotatePartnerKeyInput) (*RotatePartnerKeyPayload, error)
@@ -2085,6 +2092,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SendMessage(childComplexity, args["input"].(chat.SendMessageInput)), true
+	case "Mutation.setServiceAccountWaitingRooms":
+		if e.ComplexityRoot.Mutation.SetServiceAccountWaitingRooms == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setServiceAccountWaitingRooms_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetServiceAccountWaitingRooms(childComplexity, args["input"].(chat.SetServiceAccountWaitingRoomsInput)), true
 	case "Mutation.startDirectConversation":
 		if e.ComplexityRoot.Mutation.StartDirectConversation == nil {
 			break
@@ -2519,6 +2537,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.SessionExpiring.OccurredAt(childComplexity), true
 
+	case "SetServiceAccountWaitingRoomsPayload.serviceAccount":
+		if e.ComplexityRoot.SetServiceAccountWaitingRoomsPayload.ServiceAccount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetServiceAccountWaitingRoomsPayload.ServiceAccount(childComplexity), true
+	case "SetServiceAccountWaitingRoomsPayload.userErrors":
+		if e.ComplexityRoot.SetServiceAccountWaitingRoomsPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SetServiceAccountWaitingRoomsPayload.UserErrors(childComplexity), true
+
 	case "StartDirectConversationPayload.conversation":
 		if e.ComplexityRoot.StartDirectConversationPayload.Conversation == nil {
 			break
@@ -2889,6 +2920,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRevokePartnerKeyInput,
 		ec.unmarshalInputRotatePartnerKeyInput,
 		ec.unmarshalInputSendMessageInput,
+		ec.unmarshalInputSetServiceAccountWaitingRoomsInput,
 		ec.unmarshalInputStartDirectConversationInput,
 		ec.unmarshalInputTransferOwnershipInput,
 		ec.unmarshalInputUnarchiveConversationInput,
@@ -4100,6 +4132,14 @@ type Mutation {
     input: CreateServiceAccountInput!
   ): CreateServiceAccountPayload! @access(administrators: true)
   """
+  Puts a service account into waiting rooms, and takes it out of all others: who is there has it in their contact list, and can
+  add it to chats. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + `.
+  """
+  setServiceAccountWaitingRooms(
+    "What to do, under a client key."
+    input: SetServiceAccountWaitingRoomsInput!
+  ): SetServiceAccountWaitingRoomsPayload! @access(administrators: true)
+  """
   Ends a service account, its keys and what is open by them, within 5 seconds on all servers (E35). Its messages stay.
   Errors: ` + "`" + `NOT_FOUND` + "`" + `.
   """
@@ -4687,6 +4727,29 @@ input CreateServiceAccountInput {
 
 "What ` + "`" + `createServiceAccount` + "`" + ` did."
 type CreateServiceAccountPayload {
+  "The account. Null if nothing was done."
+  serviceAccount: User
+  "What was wrong. Empty if it was done."
+  userErrors: [UserError!]!
+}
+
+"What ` + "`" + `setServiceAccountWaitingRooms` + "`" + ` needs."
+input SetServiceAccountWaitingRoomsInput {
+  """
+  A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
+  """
+  clientKey: String!
+  "Which account."
+  serviceAccountId: ID!
+  "In which rooms it is to be, at most 1000. In none, it is in nobody's contact list. ` + "`" + `NOT_FOUND` + "`" + ` if the clinic has not got one of them."
+  waitingRoomIds: [ID!]!
+}
+
+"What ` + "`" + `setServiceAccountWaitingRooms` + "`" + ` did."
+type SetServiceAccountWaitingRoomsPayload {
   "The account. Null if nothing was done."
   serviceAccount: User
   "What was wrong. Empty if it was done."
@@ -5707,6 +5770,16 @@ func (ec *executionContext) childFields_ServiceAccountEdge(ctx context.Context, 
 	return nil, fmt.Errorf("no field named %q was found under type ServiceAccountEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_SetServiceAccountWaitingRoomsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "serviceAccount":
+		return ec.fieldContext_SetServiceAccountWaitingRoomsPayload_serviceAccount(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SetServiceAccountWaitingRoomsPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SetServiceAccountWaitingRoomsPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_StartDirectConversationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "conversation":
@@ -6419,6 +6492,20 @@ func (ec *executionContext) field_Mutation_sendMessage_args(ctx context.Context,
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (chat.SendMessageInput, error) {
 			return ec.unmarshalNSendMessageInput2corridorᚋinternalᚋchatᚐSendMessageInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_setServiceAccountWaitingRooms_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (chat.SetServiceAccountWaitingRoomsInput, error) {
+			return ec.unmarshalNSetServiceAccountWaitingRoomsInput2corridorᚋinternalᚋchatᚐSetServiceAccountWaitingRoomsInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -12512,6 +12599,50 @@ func (ec *executionContext) fieldContext_Mutation_createServiceAccount(ctx conte
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_setServiceAccountWaitingRooms(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_setServiceAccountWaitingRooms(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().SetServiceAccountWaitingRooms(ctx, fc.Args["input"].(chat.SetServiceAccountWaitingRoomsInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *SetServiceAccountWaitingRoomsPayload) graphql.Marshaler {
+			return ec.marshalNSetServiceAccountWaitingRoomsPayload2ᚖcorridorᚋgraphᚋgeneratedᚐSetServiceAccountWaitingRoomsPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_setServiceAccountWaitingRooms(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SetServiceAccountWaitingRoomsPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_setServiceAccountWaitingRooms_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_deactivateServiceAccount(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -14454,6 +14585,70 @@ func (ec *executionContext) _SessionExpiring_expiresAt(ctx context.Context, fiel
 }
 func (ec *executionContext) fieldContext_SessionExpiring_expiresAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("SessionExpiring", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _SetServiceAccountWaitingRoomsPayload_serviceAccount(ctx context.Context, field graphql.CollectedField, obj *SetServiceAccountWaitingRoomsPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SetServiceAccountWaitingRoomsPayload_serviceAccount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServiceAccount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.User) graphql.Marshaler {
+			return ec.marshalOUser2ᚖcorridorᚋinternalᚋchatᚐUser(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_SetServiceAccountWaitingRoomsPayload_serviceAccount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SetServiceAccountWaitingRoomsPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_User(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SetServiceAccountWaitingRoomsPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *SetServiceAccountWaitingRoomsPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SetServiceAccountWaitingRoomsPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*chat.Error) graphql.Marshaler {
+			return ec.marshalNUserError2ᚕᚖcorridorᚋinternalᚋchatᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SetServiceAccountWaitingRoomsPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SetServiceAccountWaitingRoomsPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UserError(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _StartDirectConversationPayload_conversation(ctx context.Context, field graphql.CollectedField, obj *StartDirectConversationPayload) (ret graphql.Marshaler) {
@@ -17803,6 +17998,50 @@ func (ec *executionContext) unmarshalInputSendMessageInput(ctx context.Context, 
 				return it, err
 			}
 			it.FileIDs = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputSetServiceAccountWaitingRoomsInput(ctx context.Context, obj any) (chat.SetServiceAccountWaitingRoomsInput, error) {
+	var it chat.SetServiceAccountWaitingRoomsInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"clientKey", "serviceAccountId", "waitingRoomIds"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "clientKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clientKey"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClientKey = data
+		case "serviceAccountId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("serviceAccountId"))
+			data, err := ec.unmarshalNID2corridorᚋinternalᚋchatᚐUserID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ServiceAccountID = data
+		case "waitingRoomIds":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("waitingRoomIds"))
+			data, err := ec.unmarshalNID2ᚕcorridorᚋinternalᚋchatᚐWaitingRoomIDᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.WaitingRoomIDs = data
 		}
 	}
 	return it, nil
@@ -21411,6 +21650,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "setServiceAccountWaitingRooms":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_setServiceAccountWaitingRooms(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "deactivateServiceAccount":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_deactivateServiceAccount(ctx, field)
@@ -22568,6 +22814,49 @@ func (ec *executionContext) _SessionExpiring(ctx context.Context, sel ast.Select
 			}
 		case "expiresAt":
 			out.Values[i] = ec._SessionExpiring_expiresAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var setServiceAccountWaitingRoomsPayloadImplementors = []string{"SetServiceAccountWaitingRoomsPayload"}
+
+func (ec *executionContext) _SetServiceAccountWaitingRoomsPayload(ctx context.Context, sel ast.SelectionSet, obj *SetServiceAccountWaitingRoomsPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, setServiceAccountWaitingRoomsPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SetServiceAccountWaitingRoomsPayload")
+		case "serviceAccount":
+			out.Values[i] = ec._SetServiceAccountWaitingRoomsPayload_serviceAccount(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._SetServiceAccountWaitingRoomsPayload_userErrors(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -24629,6 +24918,35 @@ func (ec *executionContext) marshalNID2ᚕcorridorᚋinternalᚋchatᚐUserIDᚄ
 	return ret
 }
 
+func (ec *executionContext) unmarshalNID2ᚕcorridorᚋinternalᚋchatᚐWaitingRoomIDᚄ(ctx context.Context, v any) ([]chat.WaitingRoomID, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]chat.WaitingRoomID, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNID2corridorᚋinternalᚋchatᚐWaitingRoomID(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNID2ᚕcorridorᚋinternalᚋchatᚐWaitingRoomIDᚄ(ctx context.Context, sel ast.SelectionSet, v []chat.WaitingRoomID) graphql.Marshaler {
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNID2corridorᚋinternalᚋchatᚐWaitingRoomID(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalNID2ᚕᚖcorridorᚋgraphᚋscalarᚐNodeIDᚄ(ctx context.Context, v any) ([]*scalar.NodeID, error) {
 	vSlice := graphql.CoerceList(v)
 	var err error
@@ -25233,6 +25551,21 @@ func (ec *executionContext) marshalNServiceAccountEdge2ᚖcorridorᚋgraphᚋgen
 		return graphql.Null
 	}
 	return ec._ServiceAccountEdge(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNSetServiceAccountWaitingRoomsInput2corridorᚋinternalᚋchatᚐSetServiceAccountWaitingRoomsInput(ctx context.Context, v any) (chat.SetServiceAccountWaitingRoomsInput, error) {
+	res, err := ec.unmarshalInputSetServiceAccountWaitingRoomsInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNSetServiceAccountWaitingRoomsPayload2ᚖcorridorᚋgraphᚋgeneratedᚐSetServiceAccountWaitingRoomsPayload(ctx context.Context, sel ast.SelectionSet, v *SetServiceAccountWaitingRoomsPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._SetServiceAccountWaitingRoomsPayload(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNStartDirectConversationInput2corridorᚋinternalᚋchatᚐStartDirectConversationInput(ctx context.Context, v any) (chat.StartDirectConversationInput, error) {

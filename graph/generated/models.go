@@ -346,6 +346,14 @@ type ServiceAccountEdge struct {
 	Node *chat.User `json:"node"`
 }
 
+// What `setServiceAccountWaitingRooms` did.
+type SetServiceAccountWaitingRoomsPayload struct {
+	// The account. Null if nothing was done.
+	ServiceAccount *chat.User `json:"serviceAccount,omitempty"`
+	// What was wrong. Empty if it was done.
+	UserErrors []*chat.Error `json:"userErrors"`
+}
+
 // What `startDirectConversation` did.
 type StartDirectConversationPayload struct {
 	// The conversation. Null if nothing was done.

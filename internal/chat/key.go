@@ -316,7 +316,7 @@ func (s *Service) CreateServiceAccount(ctx context.Context, actor Actor, in Crea
 		return nil, err
 	}
 	id, err := change(ctx, s, actor, "createServiceAccount", in.ClientKey, in, func(ctx context.Context, tx *transaction) (UserID, error) {
-		return makeServiceAccount(ctx, tx, in.Name, in.Email)
+		return makeServiceAccount(ctx, tx, in)
 	})
 	if err != nil {
 		return nil, err
@@ -353,20 +353,28 @@ func (s *Service) FindServiceAccount(ctx context.Context, actor Actor, email str
 }
 
 // makeServiceAccount makes an account of the actor's clinic.
-func makeServiceAccount(ctx context.Context, tx *transaction, name, email string) (UserID, error) {
-	name, refused := clean("name", strings.TrimSpace(name), MaxName, "")
+func makeServiceAccount(ctx context.Context, tx *transaction, in CreateServiceAccountInput) (UserID, error) {
+	name, refused := clean("name", strings.TrimSpace(in.Name), MaxName, "")
 	switch {
 	case refused != nil:
 		return UserID{}, refused
 	case blank(name):
 		return UserID{}, invalid("name", "A service account needs a name.")
 	}
-	email, refused = clean("email", strings.ToLower(strings.TrimSpace(email)), MaxEmail, "")
+	email, refused := clean("email", strings.ToLower(strings.TrimSpace(in.Email)), MaxEmail, "")
 	if refused != nil {
 		return UserID{}, refused
 	}
 	if address, err := mail.ParseAddress(email); err != nil || address.Address != email {
 		return UserID{}, invalid("email", "This is no e-mail address.")
+	}
+	clinic, err := lockClinic(ctx, tx.Tx, tx.actor.Clinic.Name)
+	if err != nil {
+		return UserID{}, err
+	}
+	directory, err := openDirectory(ctx, tx, clinic)
+	if err != nil {
+		return UserID{}, err
 	}
 	id := UserID{newID()}
 	streams, err := eventlog.NewPrivateStreams(ctx, tx.Tx, plain([]UserID{id}))
@@ -374,16 +382,16 @@ func makeServiceAccount(ctx context.Context, tx *transaction, name, email string
 		return UserID{}, err
 	}
 	const insert = `
-		INSERT INTO users (id, clinic_id, email, name, role_label, kind, stream) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		INSERT INTO users (id, clinic_id, email, name, role_label, kind, stream, changed_seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT ON CONSTRAINT users_email_key DO NOTHING`
-	made, err := tx.updates(ctx, insert, id, tx.actor.Clinic.ID, email, name, serviceRole, ServiceAccount, streams[0])
+	made, err := tx.updates(ctx, insert, id, tx.actor.Clinic.ID, email, name, serviceRole, ServiceAccount, streams[0], directory.changed(id))
 	if err != nil {
 		return UserID{}, err
 	}
 	if !made {
 		return UserID{}, refuse(CodeEmailTaken, "Somebody at the clinic has this e-mail address already.").of("email")
 	}
-	return id, nil
+	return id, directory.write(ctx, tx, nil)
 }
 
 // DeactivateServiceAccountInput says which account ends.
@@ -398,24 +406,150 @@ func (s *Service) DeactivateServiceAccount(ctx context.Context, actor Actor, in 
 		return nil, err
 	}
 	id, err := change(ctx, s, actor, "deactivateServiceAccount", in.ClientKey, in, func(ctx context.Context, tx *transaction) (UserID, error) {
+		clinic, err := lockClinic(ctx, tx.Tx, actor.Clinic.Name)
+		if err != nil {
+			return UserID{}, err
+		}
+		directory, err := openDirectory(ctx, tx, clinic)
+		if err != nil {
+			return UserID{}, err
+		}
 		const deactivate = `
 			UPDATE users SET deactivated_at = coalesce(deactivated_at, now())
-			WHERE id = $1 AND clinic_id = $2 AND kind = 'SERVICE' RETURNING stream`
-		var stream int64
-		err := tx.GetContext(ctx, &stream, deactivate, in.ServiceAccountID, actor.Clinic.ID)
+			WHERE id = $1 AND clinic_id = $2 AND kind = 'SERVICE' RETURNING ` + userColumns
+		var account User
+		err = tx.GetContext(ctx, &account, deactivate, in.ServiceAccountID, clinic.ID)
 		if errors.Is(err, sql.ErrNoRows) {
 			return UserID{}, notFound("service account", "serviceAccountId")
 		}
 		if err != nil {
 			return UserID{}, fmt.Errorf("deactivate the account: %w", err)
 		}
-		_, err = tx.append(ctx, eventlog.Event{Stream: stream, Kind: kindSignedOut, Subject: in.ServiceAccountID.UUID})
-		return in.ServiceAccountID, err
+		directory.changed(account.ID)
+		events, err := moveServiceAccount(ctx, tx, directory, account, nil)
+		if err != nil {
+			return UserID{}, err
+		}
+		// Groups that it owns are handed over as those of people who are gone.
+		left := rosterImport{clinic: clinic}
+		if err := left.setGroups(ctx, tx); err != nil {
+			return UserID{}, err
+		}
+		events = append(events, eventlog.Event{Stream: account.Stream, Kind: kindSignedOut, Subject: account.ID.UUID})
+		return account.ID, directory.write(ctx, tx, events)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return s.serviceAccount(ctx, actor, id)
+}
+
+// SetServiceAccountWaitingRoomsInput says in which waiting rooms an account is to be.
+type SetServiceAccountWaitingRoomsInput struct {
+	ClientKey        string
+	ServiceAccountID UserID
+	WaitingRoomIDs   []WaitingRoomID
+}
+
+// maxServiceRooms bounds the rooms of one account.
+const maxServiceRooms = 1000
+
+// SetServiceAccountWaitingRooms puts an account into waiting rooms, and takes it out of all others: so it gets into
+// contact lists. It is for administrators.
+func (s *Service) SetServiceAccountWaitingRooms(ctx context.Context, actor Actor, in SetServiceAccountWaitingRoomsInput) (*User, error) {
+	if err := administers(actor, "service account", "serviceAccountId"); err != nil {
+		return nil, err
+	}
+	id, err := change(ctx, s, actor, "setServiceAccountWaitingRooms", in.ClientKey, in, func(ctx context.Context, tx *transaction) (UserID, error) {
+		if len(in.WaitingRoomIDs) > maxServiceRooms {
+			return UserID{}, invalid("waitingRoomIds", "A service account is in at most %d waiting rooms.", maxServiceRooms)
+		}
+		clinic, err := lockClinic(ctx, tx.Tx, actor.Clinic.Name)
+		if err != nil {
+			return UserID{}, err
+		}
+		directory, err := openDirectory(ctx, tx, clinic)
+		if err != nil {
+			return UserID{}, err
+		}
+		const find = `SELECT ` + userColumns + ` FROM users WHERE id = $1 AND clinic_id = $2 AND kind = 'SERVICE' AND deactivated_at IS NULL`
+		var account User
+		err = tx.GetContext(ctx, &account, find, in.ServiceAccountID, clinic.ID)
+		if errors.Is(err, sql.ErrNoRows) {
+			return UserID{}, notFound("service account", "serviceAccountId")
+		}
+		if err != nil {
+			return UserID{}, fmt.Errorf("find the account: %w", err)
+		}
+		events, err := moveServiceAccount(ctx, tx, directory, account, in.WaitingRoomIDs)
+		if err != nil {
+			return UserID{}, err
+		}
+		return account.ID, directory.write(ctx, tx, events)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.serviceAccount(ctx, actor, id)
+}
+
+// moveServiceAccount changes in which rooms an account is, and returns what their streams are to hear.
+func moveServiceAccount(ctx context.Context, tx *transaction, directory *directory, account User, wanted []WaitingRoomID) ([]eventlog.Event, error) {
+	const rooms = `
+		SELECT waiting_rooms.id, stream, user_id IS NOT NULL AS is_in, waiting_rooms.id = ANY ($3) AS is_wanted
+		FROM waiting_rooms LEFT JOIN waiting_room_members ON waiting_room_id = waiting_rooms.id AND user_id = $2
+		WHERE clinic_id = $1 AND (user_id IS NOT NULL OR waiting_rooms.id = ANY ($3) AND deactivated_at IS NULL)`
+	var found []struct {
+		ID       WaitingRoomID `db:"id"`
+		Stream   int64         `db:"stream"`
+		IsIn     bool          `db:"is_in"`
+		IsWanted bool          `db:"is_wanted"`
+	}
+	if err := tx.SelectContext(ctx, &found, rooms, account.ClinicID, account.ID, array(wanted)); err != nil {
+		return nil, fmt.Errorf("find the waiting rooms: %w", err)
+	}
+	missing := map[WaitingRoomID]bool{}
+	for _, id := range wanted {
+		missing[id] = true
+	}
+	var events []eventlog.Event
+	var joined, left []WaitingRoomID
+	for _, room := range found {
+		delete(missing, room.ID)
+		event := eventlog.Event{Stream: room.Stream, Scope: room.ID.UUID, Subject: account.ID.UUID}
+		switch {
+		case room.IsIn && !room.IsWanted:
+			event.Kind, event.Closes = kindRoomLeft, plain([]UserID{account.ID})
+			left, events = append(left, room.ID), append(events, event)
+		case room.IsWanted && !room.IsIn:
+			event.Kind, event.Opens = kindRoomJoined, plain([]UserID{account.ID})
+			joined, events = append(joined, room.ID), append(events, event)
+		}
+	}
+	if len(missing) > 0 {
+		return nil, notFound("waiting room", "waitingRoomIds")
+	}
+	if len(events) == 0 {
+		return nil, nil
+	}
+	seq := directory.changed(account.ID)
+	const leave = `
+		WITH removed AS (
+			DELETE FROM waiting_room_members WHERE user_id = $1 AND waiting_room_id = ANY ($2)
+			RETURNING waiting_room_id, user_id, joined_seq
+		)
+		INSERT INTO former_waiting_room_members (waiting_room_id, user_id, joined_seq, left_seq)
+		SELECT waiting_room_id, user_id, joined_seq, $3 FROM removed`
+	if _, err := tx.ExecContext(ctx, leave, account.ID, array(left), seq); err != nil {
+		return nil, fmt.Errorf("leave waiting rooms: %w", err)
+	}
+	const join = `
+		INSERT INTO waiting_room_members (waiting_room_id, user_id, search, joined_seq)
+		SELECT room, $1, $3, $4 FROM unnest($2::uuid[]) AS room`
+	if _, err := tx.ExecContext(ctx, join, account.ID, array(joined), searchTextOf(&account), seq); err != nil {
+		return nil, fmt.Errorf("join waiting rooms: %w", err)
+	}
+	return events, nil
 }
 
 // The limits of keys.

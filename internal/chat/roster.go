@@ -281,10 +281,12 @@ type rosterImport struct {
 	directory *directory
 	change    RosterChange
 
-	users   map[string]*User
-	rooms   map[string]*rosterRoom
-	streams map[WaitingRoomID]int64
-	members map[membership]bool
+	users map[string]*User
+	// services are the e-mail addresses of service accounts, which a roster leaves alone.
+	services map[string]bool
+	rooms    map[string]*rosterRoom
+	streams  map[WaitingRoomID]int64
+	members  map[membership]bool
 	// emails and roomNames name who moves where.
 	emails    map[UserID]string
 	roomNames map[WaitingRoomID]string
@@ -357,7 +359,14 @@ func (i *rosterImport) read(ctx context.Context, tx *transaction) error {
 	if err := tx.SelectContext(ctx, &users, `SELECT `+userColumns+` FROM users WHERE clinic_id = $1`, i.clinic.ID); err != nil {
 		return err
 	}
-	i.users = byKey(users, func(u *User) string { return u.Email })
+	i.users, i.services = make(map[string]*User, len(users)), map[string]bool{}
+	for _, user := range users {
+		if user.Kind == ServiceAccount {
+			i.services[user.Email] = true
+		} else {
+			i.users[user.Email] = user
+		}
+	}
 	var rooms []*rosterRoom
 	const roomQuery = `SELECT id, name, stream, deactivated_at IS NOT NULL AS inactive FROM waiting_rooms WHERE clinic_id = $1`
 	if err := tx.SelectContext(ctx, &rooms, roomQuery, i.clinic.ID); err != nil {
@@ -366,8 +375,10 @@ func (i *rosterImport) read(ctx context.Context, tx *transaction) error {
 	i.rooms = byKey(rooms, func(r *rosterRoom) string { return r.Name })
 	var members []membership
 	const memberQuery = `
-		SELECT waiting_room_id, user_id FROM waiting_room_members JOIN waiting_rooms ON waiting_rooms.id = waiting_room_id
-		WHERE clinic_id = $1`
+		SELECT waiting_room_id, user_id FROM waiting_room_members
+		JOIN waiting_rooms ON waiting_rooms.id = waiting_room_id
+		JOIN users ON users.id = user_id AND users.kind <> 'SERVICE'
+		WHERE waiting_rooms.clinic_id = $1`
 	if err := tx.SelectContext(ctx, &members, memberQuery, i.clinic.ID); err != nil {
 		return err
 	}
@@ -391,6 +402,15 @@ func (i *rosterImport) newStream(ctx context.Context, tx *transaction, clinic uu
 // check takes a roster without most people, or that leaves them without a waiting room, for a wrong
 // file. A wrong column does as much harm as missing lines, and groups that it closes stay closed.
 func (i *rosterImport) check() error {
+	var taken []RowProblem
+	for _, row := range i.Rows {
+		if i.services[row.Email] {
+			taken = append(taken, RowProblem{row.Line, "the e-mail address is that of a service account"})
+		}
+	}
+	if len(taken) > 0 {
+		return &RosterError{taken[:min(len(taken), maxProblems)]}
+	}
 	rows := byKey(i.Rows, func(row RosterRow) string { return row.Email })
 	inRoom := map[UserID]bool{}
 	for at := range i.members {
