@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"internal/postgres":    {},
 	"internal/pgtest":      {"internal/postgres", "migrations"},
 	"internal/pgtest/look": {"internal/postgres"},
-	"internal/transfer":    {"internal/auth", "internal/chat"},
+	"internal/transfer":    {"graph/scalar", "internal/auth", "internal/chat"},
 	"migrations":           {},
 	"web":                  {"internal/transfer"},
 }

@@ -174,10 +174,11 @@ type server struct {
 	// events are the connections of the event log: what people do must not hold up what they hear.
 	events *sqlx.DB
 	// api is there when the server is ready, and before it all else that is not there from the beginning.
-	api       atomic.Pointer[graph.Handler]
-	transfers atomic.Pointer[http.Handler]
-	demo      atomic.Pointer[http.Handler]
-	metrics   atomic.Pointer[prometheus.Registry]
+	api         atomic.Pointer[graph.Handler]
+	transfers   atomic.Pointer[http.Handler]
+	directories atomic.Pointer[http.Handler]
+	demo        atomic.Pointer[http.Handler]
+	metrics     atomic.Pointer[prometheus.Registry]
 	// redirects is the origin that downloads are redirected to, or "".
 	redirects atomic.Pointer[string]
 	draining  atomic.Bool
@@ -294,7 +295,8 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	if err != nil {
 		return err
 	}
-	transfers, err := transfer.NewHandler(transfer.Options{Chat: service, Verifier: key, Links: links, Logger: s.logger, AllowedOrigin: allowed, ClientAddress: from})
+	sharing := transfer.Options{Chat: service, Verifier: key, Links: links, Logger: s.logger, AllowedOrigin: allowed, ClientAddress: from}
+	transfers, err := transfer.NewHandler(sharing)
 	if err != nil {
 		return err
 	}
@@ -322,6 +324,8 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 		s.demo.Store(&signIn)
 	}
 	s.metrics.Store(metrics)
+	directories := transfer.NewDirectoryHandler(sharing)
+	s.directories.Store(&directories)
 	s.transfers.Store(&transfers)
 	s.api.Store(api)
 	s.logger.Info("ready", "address", s.address.String(), "after", time.Since(began).Round(time.Millisecond).String())
@@ -483,14 +487,8 @@ func (s *server) routes() http.Handler {
 		}
 		api.ServeHTTP(w, r)
 	})
-	mux.HandleFunc(transfer.Path, func(w http.ResponseWriter, r *http.Request) {
-		transfers := s.transfers.Load()
-		if transfers == nil {
-			starting(w)
-			return
-		}
-		(*transfers).ServeHTTP(w, r)
-	})
+	mux.HandleFunc(transfer.Path, onceThere(&s.transfers))
+	mux.HandleFunc(transfer.DirectoryPath, onceThere(&s.directories))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if reason := s.unready(r.Context()); reason != "" {
@@ -510,17 +508,25 @@ func (s *server) routes() http.Handler {
 	client := web.NewHandler(web.Options{StoreOrigin: s.storeOrigin})
 	mux.Handle("/", client)
 	mux.HandleFunc(demoPath, func(w http.ResponseWriter, r *http.Request) {
-		signIn := s.demo.Load()
-		switch {
-		case !s.settings.demo(s.settings.databaseSettings):
+		if !s.settings.demo(s.settings.databaseSettings) {
 			client.ServeHTTP(w, r) // which knows no such address
-		case signIn == nil:
-			starting(w)
-		default:
-			(*signIn).ServeHTTP(w, r)
+			return
 		}
+		onceThere(&s.demo)(w, r)
 	})
 	return s.guard(mux)
+}
+
+// onceThere serves what is made while the server starts.
+func onceThere(made *atomic.Pointer[http.Handler]) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		handler := made.Load()
+		if handler == nil {
+			starting(w)
+			return
+		}
+		(*handler).ServeHTTP(w, r)
+	}
 }
 
 // storeOrigin is the origin that downloads are redirected to. That of a bucket is known when it was opened.

@@ -16,6 +16,13 @@ func complexity() (c generated.ComplexityRoot) {
 	c.Viewer.WaitingRooms = func(child, first int, _ *string) int { return times(child, first) }
 	c.Contact.SharedWaitingRooms = func(child, first int, _ *string) int { return times(child, first) }
 	c.GroupConversation.Participants = func(child, first int, _ *string) int { return times(child, first) }
+	c.Clinic.PartnerKeys = func(child, first int, _ *string) int { return times(child, first) }
+	c.Clinic.ServiceAccounts = func(child, first int, _ *string) int { return times(child, first) }
+	staff := func(child, first int, _ *string) int { return timesAtMost(child, first, chat.MaxStaffPage) }
+	c.Directory.Staff, c.User.Contacts, c.WaitingRoom.Members, c.Directory.WaitingRooms = staff, staff, staff, staff
+	c.Directory.Changes = func(child int, _ string, first int) int { return timesAtMost(child, first, chat.MaxStaffPage) }
+	// People are in few rooms, however many are asked for.
+	c.User.WaitingRooms = func(child, first int, _ *string) int { return times(child, min(first, usualRooms)) }
 	messages := func(child int, first *int, _ *string, last *int, _ *string) int {
 		switch {
 		case first != nil:
@@ -29,8 +36,11 @@ func complexity() (c generated.ComplexityRoot) {
 	return c
 }
 
+// usualRooms is in how many waiting rooms hardly anybody is.
+const usualRooms = 5
+
 // times is the cost of n items. What is out of bounds is refused elsewhere, by name; here it only
 // must not make the sum smaller.
-func times(child, n int) int {
-	return 1 + child*min(max(n, 1), chat.MaxPage)
-}
+func times(child, n int) int { return timesAtMost(child, n, chat.MaxPage) }
+
+func timesAtMost(child, n, most int) int { return 1 + child*min(max(n, 1), most) }

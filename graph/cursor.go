@@ -30,15 +30,17 @@ func newSeal(key []byte) (seal, error) {
 
 // of writes positions down for one person.
 func (s seal) of(reader *chat.Actor) func(position []string) string {
-	return func(position []string) string {
-		cursor := []byte(chat.Cursor(position))
-		// The nonce is made from what it is used for, so that it is used for nothing else.
-		mac := hmac.New(sha256.New, s.key)
-		mac.Write(reader.User.ID.UUID[:])
-		mac.Write(cursor)
-		nonce := mac.Sum(nil)[:s.aead.NonceSize()]
-		return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nonce, nonce, cursor, reader.User.ID.UUID[:]))
-	}
+	return func(position []string) string { return s.close(reader, chat.Cursor(position)) }
+}
+
+// close seals a cursor for one person.
+func (s seal) close(reader *chat.Actor, cursor string) string {
+	// The nonce is made from what it is used for, so that it is used for nothing else.
+	mac := hmac.New(sha256.New, s.key)
+	mac.Write(reader.User.ID.UUID[:])
+	mac.Write([]byte(cursor))
+	nonce := mac.Sum(nil)[:s.aead.NonceSize()]
+	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nonce, nonce, []byte(cursor), reader.User.ID.UUID[:]))
 }
 
 // noCursor is refused by every list.

@@ -133,6 +133,10 @@ type loaders struct {
 	messagePages        loader[pageOf[chat.Window], chat.Page[chat.Message]]
 	files               loader[chat.FileID, chat.File]
 	filesOfMessages     loader[chat.MessageID, []chat.File]
+	staff               loader[chat.StaffPage, chat.Page[chat.User]]
+	staffMembers        loader[chat.UserID, chat.User]
+	staffRooms          loader[chat.UserID, []chat.WaitingRoom]
+	clinicRooms         loader[chat.WaitingRoomID, chat.WaitingRoom]
 	waitingRooms        loader[chat.WaitingRoomID, chat.WaitingRoom]
 	unread              func() (chat.Unread, error)
 }
@@ -164,6 +168,10 @@ func newLoaders(ctx context.Context, service *chat.Service, actor chat.Actor) *l
 		lastMessages:        batched(of, service.LastMessages),
 		files:               batched(of, service.FilesByID),
 		filesOfMessages:     batched(of, service.FilesOfMessages),
+		staff:               batched(of, service.Staff),
+		staffMembers:        batched(of, service.StaffMembers),
+		staffRooms:          batched(of, service.StaffWaitingRooms),
+		clinicRooms:         batched(of, service.ClinicWaitingRoomsByID),
 		waitingRooms: batched(of, func(ctx context.Context, actor chat.Actor, _ []chat.WaitingRoomID) (map[chat.WaitingRoomID]chat.WaitingRoom, error) {
 			return service.WaitingRoomsByID(ctx, actor)
 		}),

@@ -36,6 +36,9 @@ type (
 	clinicResolver             struct{ *resolver }
 	fileResolver               struct{ *resolver }
 	partnerKeyResolver         struct{ *resolver }
+	directoryResolver          struct{ *resolver }
+	staffChangeResolver        struct{ *resolver }
+	waitingRoomResolver        struct{ *resolver }
 	contactAddedResolver       struct{ *resolver }
 	contactChangedResolver     struct{ *resolver }
 	fileChangedResolver        struct{ *resolver }
@@ -55,6 +58,10 @@ func (r *resolver) FileChanged() generated.FileChangedResolver   { return &fileC
 func (r *resolver) ContactAdded() generated.ContactAddedResolver { return &contactAddedResolver{r} }
 
 func (r *resolver) PartnerKey() generated.PartnerKeyResolver { return &partnerKeyResolver{r} }
+
+func (r *resolver) Directory() generated.DirectoryResolver     { return &directoryResolver{r} }
+func (r *resolver) StaffChange() generated.StaffChangeResolver { return &staffChangeResolver{r} }
+func (r *resolver) WaitingRoom() generated.WaitingRoomResolver { return &waitingRoomResolver{r} }
 
 func (r *resolver) DirectConversation() generated.DirectConversationResolver {
 	return &directConversationResolver{r}

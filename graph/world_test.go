@@ -131,13 +131,15 @@ func (w *world) instance() *instance {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	transfers, err := transfer.NewHandler(transfer.Options{Chat: service, Verifier: w.key, Logger: logger, Links: links, AllowedOrigin: sameHost, Patience: w.patience})
+	sharing := transfer.Options{Chat: service, Verifier: w.key, Logger: logger, Links: links, AllowedOrigin: sameHost, Patience: w.patience}
+	transfers, err := transfer.NewHandler(sharing)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	all := http.NewServeMux()
 	all.Handle("/", handler)
 	all.Handle(transfer.Path, transfers)
+	all.Handle(transfer.DirectoryPath, transfer.NewDirectoryHandler(sharing))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -354,6 +354,44 @@ type SetServiceAccountWaitingRoomsPayload struct {
 	UserErrors []*chat.Error `json:"userErrors"`
 }
 
+// A page of changes.
+type StaffChangeConnection struct {
+	// With their cursors.
+	Edges []*StaffChangeEdge `json:"edges"`
+	// The same without.
+	Nodes []*chat.StaffChange `json:"nodes"`
+	// Where the page lies in the list.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// A change in a list.
+type StaffChangeEdge struct {
+	// Its place in the list.
+	Cursor string `json:"cursor"`
+	// The change.
+	Node *chat.StaffChange `json:"node"`
+}
+
+// A page of people who work at the clinic.
+type StaffConnection struct {
+	// With their cursors.
+	Edges []*StaffEdge `json:"edges"`
+	// The same without.
+	Nodes []*chat.User `json:"nodes"`
+	// Where the page lies in the list.
+	PageInfo *PageInfo `json:"pageInfo"`
+	// What `changes` goes on behind for a copy of this list: whatever is missing in this page and those behind it comes there. Keep that of the first page.
+	ChangesCursor string `json:"changesCursor"`
+}
+
+// Somebody in a list of people.
+type StaffEdge struct {
+	// Its place in the list.
+	Cursor string `json:"cursor"`
+	// The person.
+	Node *chat.User `json:"node"`
+}
+
 // What `startDirectConversation` did.
 type StartDirectConversationPayload struct {
 	// The conversation. Null if nothing was done.

@@ -382,7 +382,8 @@ func makeServiceAccount(ctx context.Context, tx *transaction, in CreateServiceAc
 		return UserID{}, err
 	}
 	const insert = `
-		INSERT INTO users (id, clinic_id, email, name, role_label, kind, stream, changed_seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		INSERT INTO users (id, clinic_id, email, name, role_label, kind, stream, changed_seq, entered_seq)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
 		ON CONFLICT ON CONSTRAINT users_email_key DO NOTHING`
 	made, err := tx.updates(ctx, insert, id, tx.actor.Clinic.ID, email, name, serviceRole, ServiceAccount, streams[0], directory.changed(id))
 	if err != nil {

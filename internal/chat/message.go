@@ -195,7 +195,7 @@ func NewWindow(of ConversationID, first, last *int, after, before string) (Windo
 	case last != nil:
 		w.size, w.backward, field = *last, true, "last"
 	}
-	if err := validSize(field, w.size); err != nil {
+	if err := validSize(field, w.size, MaxPage); err != nil {
 		return Window{}, err
 	}
 	var err error

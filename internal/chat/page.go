@@ -28,16 +28,23 @@ type Forward struct {
 	First int
 	// After is a cursor, empty for the beginning.
 	After string
+	// Most is how large the page may be, MaxPage if it is zero.
+	Most int
 	// WithCursor asks for the cursor of the event stream at what the page shows.
 	WithCursor bool
 }
 
 // Valid refuses pages that are too large or too small.
-func (f Forward) Valid() error { return validSize("first", f.First) }
+func (f Forward) Valid() error {
+	if f.Most > 0 {
+		return validSize("first", f.First, f.Most)
+	}
+	return validSize("first", f.First, MaxPage)
+}
 
-func validSize(field string, n int) error {
-	if n < 0 || n > MaxPage {
-		return invalid(field, "A page has from 0 to %d items.", MaxPage)
+func validSize(field string, n, most int) error {
+	if n < 0 || n > most {
+		return invalid(field, "A page has from 0 to %d items.", most)
 	}
 	return nil
 }

@@ -523,14 +523,18 @@ func (i *rosterImport) setUsers(ctx context.Context, tx *transaction) error {
 		return err
 	}
 	ids, names, labels, kinds := make([]UserID, len(changed)), make([]string, len(changed)), make([]string, len(changed)), make([]string, len(changed))
+	seqs := make([]int64, len(changed))
 	for n, user := range changed {
-		ids[n], names[n], labels[n], kinds[n] = user.ID, user.Name, user.RoleLabel, string(user.Kind)
+		ids[n], names[n], labels[n], kinds[n], seqs[n] = user.ID, user.Name, user.RoleLabel, string(user.Kind), i.directory.changed(user.ID)
 	}
 	const update = `
-		UPDATE users SET name = given.name, role_label = given.role_label, kind = given.kind, deactivated_at = NULL
-		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS given (id, name, role_label, kind)
+		UPDATE users SET name = given.name, role_label = given.role_label, kind = given.kind, deactivated_at = NULL,
+			entered_seq = CASE
+				WHEN given.kind <> 'PATIENT' AND (users.kind = 'PATIENT' OR users.deactivated_at IS NOT NULL) THEN given.seq
+				ELSE users.entered_seq END
+		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[]) AS given (id, name, role_label, kind, seq)
 		WHERE users.id = given.id`
-	if _, err := tx.ExecContext(ctx, update, array(ids), array(names), array(labels), array(kinds)); err != nil {
+	if _, err := tx.ExecContext(ctx, update, array(ids), array(names), array(labels), array(kinds), array(seqs)); err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `UPDATE users SET deactivated_at = now() WHERE id = ANY ($1)`, array(i.gone)); err != nil {
@@ -555,8 +559,8 @@ func (i *rosterImport) insertUsers(ctx context.Context, tx *transaction, added [
 		user.Stream = streams[k]
 	}
 	const insert = `
-		INSERT INTO users (id, clinic_id, email, name, role_label, kind, stream, changed_seq)
-		SELECT id, $1, email, name, role_label, kind, stream, changed_seq
+		INSERT INTO users (id, clinic_id, email, name, role_label, kind, stream, changed_seq, entered_seq)
+		SELECT id, $1, email, name, role_label, kind, stream, changed_seq, CASE kind WHEN 'PATIENT' THEN NULL ELSE changed_seq END
 		FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[])
 			AS given (id, email, name, role_label, kind, stream, changed_seq)`
 	_, err = tx.ExecContext(ctx, insert, i.clinic.ID, array(ids), array(emails), array(names), array(labels), array(kinds), array(streams), array(seqs))

@@ -145,16 +145,8 @@ type visit struct {
 // admit lets through who is signed in and has an address that is good for them now.
 func (t *transfers) admit(scope chat.Scope, next func(http.ResponseWriter, *http.Request, visit)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		token, _ := auth.FromRequest(r)
-		from := t.ClientAddress(r)
-		actor, err := t.signIn(r.Context(), token, from)
-		switch {
-		case errors.Is(err, auth.ErrInvalid), errors.Is(err, auth.ErrExpired), errors.Is(err, chat.ErrSignedOut):
-			w.Header().Set("WWW-Authenticate", `Bearer realm="corridor"`)
-			Refuse(w, http.StatusUnauthorized, "UNAUTHENTICATED", "Sign in first: send a valid token as Authorization: Bearer.")
-			return
-		case err != nil:
-			t.fail(w, r, err)
+		actor, ok := t.known(w, r)
+		if !ok {
 			return
 		}
 		id, invalid := uuid.Parse(r.PathValue("file"))
@@ -167,17 +159,33 @@ func (t *transfers) admit(scope chat.Scope, next func(http.ResponseWriter, *http
 			return
 		}
 		next(w, r, visit{actor, chat.FileID{UUID: id}, func(ctx context.Context) error {
-			_, err := t.signIn(ctx, token, from)
+			_, err := t.signIn(ctx, r)
 			return err
 		}})
 	}
 }
 
-func (t *transfers) signIn(ctx context.Context, token string, from netip.Addr) (chat.Actor, error) {
+// known is who is asking. Whoever is not signed in has been told.
+func (t *transfers) known(w http.ResponseWriter, r *http.Request) (chat.Actor, bool) {
+	actor, err := t.signIn(r.Context(), r)
+	switch {
+	case errors.Is(err, auth.ErrInvalid), errors.Is(err, auth.ErrExpired), errors.Is(err, chat.ErrSignedOut):
+		w.Header().Set("WWW-Authenticate", `Bearer realm="corridor"`)
+		Refuse(w, http.StatusUnauthorized, "UNAUTHENTICATED", "Sign in first: send a valid token as Authorization: Bearer.")
+		return chat.Actor{}, false
+	case err != nil:
+		t.fail(w, r, err)
+		return chat.Actor{}, false
+	}
+	return actor, true
+}
+
+func (t *transfers) signIn(ctx context.Context, r *http.Request) (chat.Actor, error) {
+	token, _ := auth.FromRequest(r)
 	ctx, cancel := context.WithTimeout(ctx, signInTime)
 	defer cancel()
 	if chat.IsPartnerKey(token) {
-		return t.Chat.SignedInByKey(ctx, token, from)
+		return t.Chat.SignedInByKey(ctx, token, t.ClientAddress(r))
 	}
 	claims, err := t.Verifier.Verify(ctx, token)
 	if err != nil {
