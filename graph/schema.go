@@ -27,7 +27,7 @@ func Introspection() []byte {
 	exec := executor.New(generated.NewExecutableSchema(generated.Config{Schema: &schema}))
 	exec.Use(extension.Introspection{})
 	ctx := graphql.StartOperationTrace(context.Background())
-	operation, errs := exec.CreateOperationContext(ctx, &graphql.RawParams{Query: introspectionQuery})
+	operation, errs := exec.CreateOperationContext(ctx, &graphql.RawParams{Query: schemaQuery})
 	if errs != nil {
 		panic(errs) // the query is a good one
 	}
@@ -39,9 +39,9 @@ func Introspection() []byte {
 	return append(answer, '\n')
 }
 
-// introspectionQuery is that of graphql-js with all that it can ask for. gqlgen has one that leaves out what is
+// schemaQuery is that of graphql-js with all that it can ask for. gqlgen has one that leaves out what is
 // deprecated of arguments and inputs, and whether directives repeat.
-const introspectionQuery = `
+const schemaQuery = `
 query IntrospectionQuery {
   __schema {
     description
