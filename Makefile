@@ -15,15 +15,16 @@ find_chromium = for browser in "$$CORRIDOR_CHROMIUM" chromium chromium-browser g
 
 .PHONY: help
 help: ## List these targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 .PHONY: run
 run: build ## Build and serve: own database, demo clinic, everything (Ctrl-C stops it)
 	@bin/corridor serve
 
 .PHONY: build
-build: go web ## Build bin/corridor
+build: go web ## Build bin/corridor, and the schema beside it
 	@[ -f bin/corridor ] || echo "building the server, which takes a minute or two the first time"; go build -buildvcs=auto -o bin/corridor .
+	@bin/corridor schema > bin/schema.graphqls && bin/corridor schema --json > bin/schema.json
 
 .PHONY: web
 web: modules ## Build the web client, which bin/corridor has in it
@@ -54,6 +55,12 @@ check: format vet lint generated test ## Everything that must pass before a chan
 gen: go modules ## Generate what schema.graphqls stands for
 	go tool gqlgen generate
 	@$(call with_node,the types of the web client are); cd web && npm run --silent generate
+
+.PHONY: publish-schema
+publish-schema: modules ## Take schema.graphqls for what clients rely on, at a release
+	@[ "$(node)" ] || { echo "Node.js 20.19 or later is missing: install it, with npm, to compare the schema with the published one"; exit 1; }
+	@cd web && npm run --silent test -- test/schema.test.ts
+	@cp schema.graphqls docs/schema/published.graphqls
 
 # The parts of a check.
 

@@ -53,6 +53,7 @@ type commands struct {
 	Roster  rosterCommands `cmd:"" help:"The people and waiting rooms of a clinic."`
 	Clinic  clinicCommands `cmd:"" help:"What a clinic decides for itself."`
 	Key     keyCommands    `cmd:"" help:"The keys of partners' programs."`
+	Schema  schemaCommand  `cmd:"" help:"Print the schema of the API, as servers publish it at /schema.graphqls and /schema.json."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database up to date and say what was done. The server does it at each start."`
 }
 
@@ -505,6 +506,8 @@ func (s *server) routes() http.Handler {
 		}
 		promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 2, Timeout: 10 * time.Second}).ServeHTTP(w, r)
 	})
+	mux.Handle(sdlPath, web.NewDocument("text/plain; charset=utf-8", graph.SDL))
+	mux.Handle(introspectionPath, web.NewDocument("application/json", graph.Introspection))
 	client := web.NewHandler(web.Options{StoreOrigin: s.storeOrigin})
 	mux.Handle("/", client)
 	mux.HandleFunc(demoPath, func(w http.ResponseWriter, r *http.Request) {

@@ -481,7 +481,7 @@ func TestHelpTellsOfEveryFlag(t *testing.T) {
 	t.Parallel()
 	database := []string{"--database-url", "$DATABASE_URL", "--data-dir", "$CORRIDOR_DATA_DIR"}
 	for command, words := range map[string][]string{
-		"": {"serve", "token", "roster import", "clinic show", "clinic set", "migrate", "follow"},
+		"": {"serve", "token", "roster import", "clinic show", "clinic set", "schema", "migrate", "follow"},
 		"serve": append(database, "--listen", "$CORRIDOR_LISTEN", "--token-key", "$CORRIDOR_TOKEN_KEY", "--origins", "$CORRIDOR_ORIGINS",
 			"--files", "$CORRIDOR_FILES", "--file-size", "$CORRIDOR_FILE_SIZE", "--file-types", "$CORRIDOR_FILE_TYPES", "--clamav", "$CORRIDOR_CLAMAV",
 			"--new-files", "$CORRIDOR_NEW_FILES", "--log-level", "$CORRIDOR_LOG_LEVEL", "--drain-time", "$CORRIDOR_DRAIN_TIME", "demo", "$CORRIDOR_DEMO"),
@@ -491,6 +491,7 @@ func TestHelpTellsOfEveryFlag(t *testing.T) {
 		"clinic set": append(database, "--manage-participants", "--rename-group", "history-choice", "strict-direct", "remove-on-room-exit",
 			"keep-archived", "--group-size-limit", "--retention-days", "legal-hold", "--file-quota", "--support-contact"),
 		"migrate": database,
+		"schema":  {"--json"},
 		"follow":  {"--token", "$CORRIDOR_TOKEN", "--url", "--after"},
 	} {
 		got := runs(t, nil, append(strings.Fields(command), "--help")...)

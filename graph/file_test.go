@@ -745,6 +745,8 @@ func TestS24WhatIsWrongWithAFileIsSaid(t *testing.T) {
 		"of another protocol":     {ann.transfers(http.MethodPatch, url, strings.NewReader(note)), http.StatusPreconditionFailed, "UNSUPPORTED_VERSION"},
 		"as a form":               {ann.transfers(http.MethodPost, url, strings.NewReader(note)), http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED"},
 		"of no type":              {ann.transfers(http.MethodPatch, url, strings.NewReader(note), "Tus-Resumable", "1.0.0", "Upload-Offset", "0"), http.StatusBadRequest, "INVALID_CONTENT_TYPE"},
+		"from nowhere":            {ann.transfers(http.MethodPatch, url, strings.NewReader(note), "Tus-Resumable", "1.0.0", "Content-Type", "application/offset+octet-stream"), http.StatusBadRequest, "INVALID_OFFSET"},
+		"with another size":       {ann.transfers(http.MethodPatch, url, strings.NewReader(note), "Tus-Resumable", "1.0.0", "Content-Type", "application/offset+octet-stream", "Upload-Offset", "0", "Upload-Length", "9"), http.StatusNotImplemented, "NOT_IMPLEMENTED"},
 	} {
 		if test.got.status != test.status || test.got.code() != test.code {
 			t.Errorf("%s: got %d %s, want %d %s", name, test.got.status, test.got.body, test.status, test.code)

@@ -75,7 +75,11 @@ func NewHandler(options Options) http.Handler {
 	h := &handler{Options: options, files: map[string]*file{}, included: included(options.Files)}
 	err := fs.WalkDir(options.Files, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() && !strings.HasPrefix(entry.Name(), ".") {
-			h.files[name] = newFile(options.Files, name)
+			mediaType, known := types[path.Ext(name)]
+			if !known {
+				mediaType = "application/octet-stream"
+			}
+			h.files[name] = newFile(mediaType, func() []byte { return read(options.Files, name) })
 		}
 		return err
 	})
@@ -95,9 +99,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case asked == nil && !missing:
 		transfer.Refuse(w, http.StatusNotFound, "NOT_FOUND", "There is nothing here. The chat is at /, the explorer of the API at /explorer, the API at /graphql.")
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		w.Header().Set("Allow", "GET, HEAD")
-		transfer.Refuse(w, http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "Fetch it with GET.")
+	case refusedMethod(w, r):
 	case missing:
 		say(w, http.StatusNotImplemented, "This program was built without the web client. <code>make run</code> builds it in"+
 			" where Node.js 20.19 or later is installed. The API is at <code>/graphql</code>.")
@@ -119,6 +121,16 @@ func (h *handler) servePage(w http.ResponseWriter, r *http.Request, name string,
 	secure(w.Header(), policy(name, origin))
 	w.Header().Set("Cache-Control", "no-cache")
 	asked.serve(w, r)
+}
+
+// refusedMethod tells whether a request wants something else than to read, and was refused.
+func refusedMethod(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return false
+	}
+	w.Header().Set("Allow", "GET, HEAD")
+	transfer.Refuse(w, http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "Fetch it with GET.")
+	return true
 }
 
 // secure keeps a page to itself: what others know of it, may do with it, and it may do.
@@ -165,7 +177,7 @@ var types = map[string]string{
 	".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".wav": "audio/wav",
 }
 
-// file is one that was built. It is read, and packed if that makes it smaller, when somebody asks for it first.
+// file is something to read. It is made, and packed if that makes it smaller, when somebody asks for it first.
 type file struct {
 	mediaType string
 	forms     func() forms
@@ -177,16 +189,9 @@ type forms struct {
 	tag           string
 }
 
-func newFile(files fs.FS, name string) *file {
-	mediaType, known := types[path.Ext(name)]
-	if !known {
-		mediaType = "application/octet-stream"
-	}
+func newFile(mediaType string, content func() []byte) *file {
 	return &file{mediaType, sync.OnceValue(func() forms {
-		plain, err := fs.ReadFile(files, name)
-		if err != nil {
-			panic(err) // it is in memory
-		}
+		plain := content()
 		sum := sha256.Sum256(plain)
 		made := forms{plain: plain, tag: hex.EncodeToString(sum[:16])}
 		if isText(mediaType) {
@@ -196,6 +201,34 @@ func newFile(files fs.FS, name string) *file {
 		}
 		return made
 	})}
+}
+
+func read(files fs.FS, name string) []byte {
+	content, err := fs.ReadFile(files, name)
+	if err != nil {
+		panic(err) // it is in memory
+	}
+	return content
+}
+
+// NewDocument returns what serves one document at a stable address, to whoever asks and to pages of any origin. It is made
+// once, when somebody asks first, and tagged, so that who has it hears that it is the same.
+func NewDocument(mediaType string, content func() []byte) http.Handler {
+	document := newFile(mediaType, content)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if refusedMethod(w, r) {
+			return
+		}
+		w.Header().Set("Cache-Control", "public, max-age=60")
+		openToPages(w.Header())
+		document.serve(w, r)
+	})
+}
+
+// openToPages lets pages of any origin read an answer.
+func openToPages(header http.Header) {
+	header.Set("Access-Control-Allow-Origin", "*")
+	header.Set("Cross-Origin-Resource-Policy", "cross-origin")
 }
 
 func isText(mediaType string) bool {
@@ -223,8 +256,7 @@ func (f *file) serveTo(w http.ResponseWriter, r *http.Request, name string) {
 		w.Header().Set("Cache-Control", "no-cache")
 	}
 	if hashed || name == module {
-		w.Header().Set("Access-Control-Allow-Origin", "*")
-		w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin")
+		openToPages(w.Header())
 	}
 	f.serve(w, r)
 }

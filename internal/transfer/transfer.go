@@ -204,6 +204,11 @@ var statuses = map[chat.ErrorCode]int{
 	chat.CodeFileNotScanned:  http.StatusForbidden,
 	chat.CodeFileLost:        http.StatusNotFound,
 	tooSlow.Code:             http.StatusRequestTimeout,
+	"UNSUPPORTED_VERSION":    http.StatusPreconditionFailed,
+	"INVALID_CONTENT_TYPE":   http.StatusBadRequest,
+	"INVALID_OFFSET":         http.StatusBadRequest,
+	"NOT_IMPLEMENTED":        http.StatusNotImplemented,
+	"UNEXPECTED_EOF":         http.StatusBadRequest,
 }
 
 func statusOf(code chat.ErrorCode) int {

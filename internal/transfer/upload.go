@@ -94,6 +94,12 @@ var said = map[string]*chat.Error{
 	handler.ErrMismatchOffset.ErrorCode: chat.ErrUploadMoved,
 	handler.ErrSizeExceeded.ErrorCode:   {Code: chat.CodeFileSizeMismatch, Message: "More bytes came than were announced."},
 	handler.ErrReadTimeout.ErrorCode:    tooSlow,
+
+	handler.ErrUnsupportedVersion.ErrorCode: {Code: "UNSUPPORTED_VERSION", Message: "By the tus protocol the header Tus-Resumable must be there, and be 1.0.0."},
+	handler.ErrInvalidContentType.ErrorCode: {Code: "INVALID_CONTENT_TYPE", Message: "By the tus protocol the header Content-Type must be application/offset+octet-stream."},
+	handler.ErrInvalidOffset.ErrorCode:      {Code: "INVALID_OFFSET", Message: "By the tus protocol the header Upload-Offset must say how many bytes there are already."},
+	handler.ErrNotImplemented.ErrorCode:     {Code: "NOT_IMPLEMENTED", Message: "The size was announced: leave out the header Upload-Length."},
+	handler.ErrUnexpectedEOF.ErrorCode:      {Code: "UNEXPECTED_EOF", Message: "The bytes broke off. What came is kept: go on from there."},
 }
 
 var tooSlow = &chat.Error{Code: "TOO_SLOW", Message: "The upload is too slow. What came is kept: go on from there."}
@@ -121,11 +127,11 @@ func (w *formed) Write(body []byte) (int, error) {
 		return w.ResponseWriter.Write(body)
 	}
 	w.Header().Del("Content-Length")
-	code, message, _ := strings.Cut(strings.TrimSpace(string(body)), ": ")
+	code, _, _ := strings.Cut(strings.TrimSpace(string(body)), ": ")
 	if known := said[code]; known != nil {
 		Refuse(w.ResponseWriter, statusOf(known.Code), string(known.Code), known.Message)
 	} else {
-		Refuse(w.ResponseWriter, w.status, strings.TrimPrefix(code, "ERR_"), "By the tus protocol: "+message+".")
+		Refuse(w.ResponseWriter, w.status, "INTERNAL", "The upload broke off. What came is kept: go on from there.")
 	}
 	return len(body), nil
 }
