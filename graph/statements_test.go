@@ -3,6 +3,7 @@ package graph_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"corridor/internal/pgtest"
@@ -28,6 +29,7 @@ func newCrowd(t *testing.T, others int) *crowd {
 		c.others = append(c.others, c.enrol(home, fmt.Sprintf("Person %03d", i), "MA", "Desk", "Ward"))
 	}
 	c.importRoster(home)
+	c.ann.administers()
 	c.members = c.others[:min(len(c.others), 60)]
 	for i, p := range c.others {
 		if i%2 == 0 {
@@ -142,6 +144,28 @@ var operations = []struct {
 			sharedWaitingRooms { nodes { name } } directConversation { id } }
 			... on GroupConversation { name lastMessage { text } } } } } }`, nil)
 	}},
+	{"a page of the staff", 3, func(c *crowd) int {
+		return c.reads(`{ directory { staff(first: 500) { nodes { id name email roleLabel waitingRooms { nodes { id name } } } changesCursor } } }`, nil)
+	}},
+	{"the contacts of many", 2, func(c *crowd) int {
+		return c.reads(`{ directory { staff(first: 100) { nodes { id contacts(first: 10) { nodes { id name } } } } } }`, nil)
+	}},
+	{"the members of all rooms", 2, func(c *crowd) int {
+		return c.reads(`{ directory { waitingRooms(first: 100) { nodes { id members(first: 20) { nodes { id name } } } } } }`, nil)
+	}},
+	{"what became of the staff", 2, func(c *crowd) int {
+		return c.reads(`query ($after: Cursor!) { directory { changes(after: $after, first: 500) { nodes { kind user { name email } } } } }`, vars{"after": c.first("staff")})
+	}},
+	{"what became of a contact list", 3, func(c *crowd) int {
+		return c.reads(`query ($after: Cursor!) { directory { changes(after: $after, first: 500) { nodes { kind user { name email } } } } }`, vars{"after": c.first("staffMember(email: \"" + c.ann.email + "\") { contacts")})
+	}},
+	{"the keys of partners", 2, func(c *crowd) int {
+		account := c.ann.serviceAccount("Account " + newKey())
+		for range min(len(c.others), 10) {
+			c.ann.gives(account, "CONTACTS_READ")
+		}
+		return c.reads(`{ viewer { clinic { partnerKeys(first: 100) { nodes { id serviceAccount { name } createdBy { name } } } } } }`, nil)
+	}},
 	{"createGroup", 10, func(c *crowd) int {
 		return c.writes("createGroup", vars{"name": "Another", "userIds": ids(c.members)}, "group { id }")
 	}},
@@ -210,4 +234,11 @@ func TestStatementsDoNotGrowWithTheRows(t *testing.T) {
 			}
 		}
 	}
+}
+
+// first is the cursor of the changes of a list.
+func (c *crowd) first(list string) string {
+	c.t.Helper()
+	found := c.ann.sees(`{ directory { `+list+` { changesCursor } } }`+strings.Repeat(" }", strings.Count(list, "{")), nil)
+	return found.text("directory.staff.changesCursor") + found.text("directory.staffMember.contacts.changesCursor")
 }
