@@ -102,6 +102,13 @@ func Make(ctx context.Context, service *chat.Service) error {
 	if _, err := service.SetPolicy(ctx, Clinic, func(p *chat.Policy) { p.SupportContact = "help@lakeside.example" }); err != nil {
 		return fmt.Errorf("name whom the demo clinic's people ask for help: %w", err)
 	}
+	manager, err := Person(ctx, service, "grace.obrien@lakeside.example")
+	if err != nil {
+		return fmt.Errorf("find the manager of the demo clinic: %w", err)
+	}
+	if err := service.SetAdministrator(ctx, manager, true); err != nil {
+		return fmt.Errorf("let the manager administer the demo clinic: %w", err)
+	}
 	story := &story{ctx: ctx, chat: service, people: map[string]chat.Actor{}, steps: map[string]int{}}
 	for _, row := range rows {
 		name, _, _ := strings.Cut(row.Email, "@")

@@ -248,3 +248,16 @@ test("E11 E44 what Ann takes back is gone for everybody at once, in the open box
   assert.equal(await his.page.getByRole("article").getByText("for somebody else").count(), 0)
   await becomes("nothing is unread", () => bob.unreadIn(id), 0)
 })
+
+test("what a program says is marked as such", async ({ ann, bob }) => {
+  await ann.administers()
+  const chat = await bob.opens()
+  const group = await ann.createsGroup("Flu clinic", bob)
+  const { box, said } = { box: await chat.opens("Flu clinic"), said: "The scan is in." }
+
+  await ann.letsAProgramSay(group, "Lab results", said)
+
+  await box.message(said).waitFor()
+  const message = box.log().getByRole("article", { name: /^Lab results, service account,/ })
+  await message.getByText("Service account", { exact: true }).waitFor()
+})

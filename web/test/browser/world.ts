@@ -380,6 +380,39 @@ export class Person {
     return data
   }
 
+  /** Lets them administer their clinic. */
+  async administers(): Promise<void> {
+    await this.clinic.world.runs("clinic", "administrator", this.email, "--clinic", this.clinic.name)
+  }
+
+  /** Makes a service account in the rooms of this administrator, adds it to a group, and has it say something. */
+  async letsAProgramSay(group: string, name: string, text: string): Promise<void> {
+    const email = `${this.key}.program@partner.example`
+    const { serviceAccount } = await this.does<{ serviceAccount: { id: string } }>(
+      "createServiceAccount",
+      { name, email },
+      "serviceAccount { id }",
+    )
+    const { viewer } = await this.asks<{ viewer: { waitingRooms: { nodes: { id: string }[] } } }>(
+      "{ viewer { waitingRooms { nodes { id } } } }",
+    )
+    const waitingRoomIds = viewer.waitingRooms.nodes.map((room) => room.id)
+    await this.does(
+      "setServiceAccountWaitingRooms",
+      { serviceAccountId: serviceAccount.id, waitingRoomIds },
+      "serviceAccount { id }",
+    )
+    const key = await this.does<{ secret: string }>(
+      "createPartnerKey",
+      { serviceAccountId: serviceAccount.id, name, scopes: ["CONVERSATIONS_WRITE"] },
+      "secret",
+    )
+    await this.does("addParticipants", { conversationId: group, userIds: [serviceAccount.id] }, "group { id }")
+    const program = new Person(this.clinic, `${this.key}.program`, name)
+    program.#token = Promise.resolve(key.secret)
+    await program.sends(group, text)
+  }
+
   /** How many messages of a conversation they have not read, as the server has it. */
   async unreadIn(conversationId: string): Promise<number> {
     const { node } = await this.asks<{ node: { unreadCount: number } }>(

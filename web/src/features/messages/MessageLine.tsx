@@ -21,6 +21,7 @@ export const MessageLineFields = graphql(`
       id
       name
       isViewer
+      kind
     }
     files {
       id
@@ -50,12 +51,15 @@ export const MessageLine = memo(function MessageLine({ message: masked, begins, 
   }
   const isOwn = message.sender?.isViewer ?? false
   const name = isOwn ? "You" : (message.sender?.name ?? "")
+  const isProgram = message.sender?.kind === "SERVICE"
+  const who = isProgram ? `${name}, service account` : name
   return (
-    <article className={`message ${isOwn ? "own" : ""}`} aria-label={`${name}, ${inFull(message.sentAt)}`}>
+    <article className={`message ${isOwn ? "own" : ""}`} aria-label={`${who}, ${inFull(message.sentAt)}`}>
       {begins && !isOwn && (
-        <bdi className="sender" aria-hidden="true">
-          {name}
-        </bdi>
+        <p className="sender" aria-hidden="true">
+          <bdi>{name}</bdi>
+          {isProgram && <span className="program">Service account</span>}
+        </p>
       )}
       <div className="bubble-line">
         {isOwn && !message.recalledAt && <TakeBack messageId={message.id} />}
