@@ -417,6 +417,9 @@ func same(got outcome, id string, want outcome, other string) error {
 	if got.status != want.status || gotBody != wantBody {
 		return fmt.Errorf("the answer differs from that for what does not exist: %d %s, and %d %s", got.status, gotBody, want.status, wantBody)
 	}
+	if got.header != want.header {
+		return fmt.Errorf("the header differs from that for what does not exist: %s, and %s", got.header, want.header)
+	}
 	if got.statements != want.statements {
 		return fmt.Errorf("it takes %d statements, and for what does not exist %d", got.statements, want.statements)
 	}

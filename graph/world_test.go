@@ -295,6 +295,8 @@ func (w *world) decides(change func(*chat.Policy)) {
 type answer struct {
 	status int
 	body   string
+	// header is what is said beside the body, in the order of the names.
+	header string
 	Data   json.RawMessage
 	Errors []struct {
 		Message    string
@@ -410,11 +412,22 @@ func (w *world) asksUnder(ctx context.Context, at *instance, token, document str
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	a := answer{status: recorder.Code, body: string(raw)}
+	a := answer{status: recorder.Code, body: string(raw), header: headerOf(recorder.Header())}
 	if err := json.Unmarshal(raw, &a); err != nil {
 		w.t.Fatalf("the answer is no JSON: %s", raw)
 	}
 	return a
+}
+
+// headerOf writes a header down, but for what differs from one moment to the next.
+func headerOf(header http.Header) string {
+	header = header.Clone()
+	for _, name := range []string{"Ratelimit", "Ratelimit-Limit", "Ratelimit-Remaining", "Ratelimit-Reset", "Retry-After"} {
+		header.Del(name)
+	}
+	var written strings.Builder
+	_ = header.Write(&written) // a builder takes everything
+	return written.String()
 }
 
 // must is what an operation answered that has to work.
