@@ -20,6 +20,7 @@ import (
 
 	"corridor/graph/generated"
 	"corridor/internal/auth"
+	"corridor/internal/budget"
 	"corridor/internal/chat"
 	"corridor/internal/transfer"
 )
@@ -44,6 +45,8 @@ type Options struct {
 	AllowedOrigin func(*http.Request) bool
 	// Limits bound each operation; DefaultLimits if they are zero.
 	Limits Limits
+	// Budgets bound what a person asks in a minute; without them nobody is bounded.
+	Budgets *budget.Budgets
 }
 
 // Handler serves the API over HTTP, WebSocket and Server-Sent Events at one address.
@@ -71,6 +74,9 @@ func NewHandler(options Options) (*Handler, error) {
 	if options.Limits == (Limits{}) {
 		options.Limits = DefaultLimits
 	}
+	if options.Budgets == nil {
+		options.Budgets = budget.New(budget.Options{})
+	}
 	seal, err := newSeal(options.CursorKey)
 	if err != nil {
 		return nil, err
@@ -95,6 +101,7 @@ func NewHandler(options Options) (*Handler, error) {
 			return context.WithValue(ctx, sessionKey{}, s), s.expires, nil
 		},
 	})
+	server.Use(entrance{})
 	options.Limits.Use(server)
 	server.AddTransport(socket)
 	server.AddTransport(&eventStreams{open: open, watch: watched.watch, logger: options.Logger, ping: 15 * time.Second, writeTimeout: 10 * time.Second})
@@ -108,6 +115,7 @@ func NewHandler(options Options) (*Handler, error) {
 	})
 	server.Use(extension.Introspection{})
 	server.Use(extension.FixedComplexityLimit(complexityLimit))
+	server.Use(cashier{})
 	server.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 		if does(ctx, ast.Query) {
 			ctx = chat.OnlyReads(ctx)
@@ -136,6 +144,7 @@ func NewHandler(options Options) (*Handler, error) {
 		AllowOriginVaryRequestFunc: func(r *http.Request, _ string) (bool, []string) { return allowed(r), nil },
 		AllowedMethods:             []string{http.MethodGet, http.MethodPost},
 		AllowedHeaders:             []string{"Authorization", "Content-Type"},
+		ExposedHeaders:             []string{"RateLimit", "RateLimit-Policy", "Retry-After"},
 		MaxAge:                     600,
 	})
 	guarded := jsonOnly(signedIn(options, server))
@@ -205,7 +214,7 @@ func signIn(ctx context.Context, options Options, token string) (*session, error
 		}
 		return nil, unavailable(ctx, options, err)
 	}
-	s := &session{chat: options.Chat, subject: claims.Subject, expires: claims.ExpiresAt}
+	s := &session{chat: options.Chat, subject: claims.Subject, expires: claims.ExpiresAt, account: options.Budgets.Person(claims.Subject)}
 	if _, err := s.now(ctx); errors.Is(err, chat.ErrSignedOut) {
 		return nil, err
 	} else if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"corridor/internal/budget"
 	"corridor/internal/chat"
 )
 
@@ -30,6 +31,8 @@ type session struct {
 	chat    *chat.Service
 	subject uuid.UUID
 	expires time.Time
+	// account is whose budget it spends.
+	account budget.Account
 
 	mu    sync.Mutex
 	actor chat.Actor
