@@ -630,7 +630,7 @@ func TestMetricsTellWhatTheServerDoesAndOfNobody(t *testing.T) {
 	}
 	for _, name := range []string{
 		"corridor_hint_to_delivery_seconds_count", "corridor_feed_lag_seconds", "corridor_streams 0", "corridor_log_breaches_total 0",
-		"corridor_slow_readers_total 0", `corridor_connections{kind="websocket"} 0`, "corridor_feed_numbered_total",
+		"corridor_slow_readers_total 0", `corridor_connections{kind="websocket"} 0`, `corridor_budget_refusals_total{kind="person"} 0`, "corridor_feed_numbered_total",
 		`go_sql_open_connections{db_name="events"}`, "go_goroutines", "process_resident_memory_bytes",
 	} {
 		if !strings.Contains(body, name) {

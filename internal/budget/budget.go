@@ -33,7 +33,7 @@ const (
 	// settleTime bounds one time.
 	settleTime = 5 * time.Second
 	// keptMinutes is how long a minute is kept, for instances whose clocks are slow.
-	keptMinutes = 10
+	keptMinutes = 3
 	// perMinute is how many seconds a minute has.
 	perMinute = 60
 )

@@ -185,7 +185,7 @@ export type ErrorCode =
   | 'PARTICIPANT_LIMIT'
   /** The person is no longer at the clinic (E12). */
   | 'PERSON_UNAVAILABLE'
-  /** The viewer searches too often (E39): more than 10 times a second for a while. */
+  /** The viewer searches too often (E39), more than 10 times a second for a while, or asks too much of the server altogether, see `Query.rateLimit`. */
   | 'RATE_LIMITED'
   /** The viewer has too many subscriptions open: 100 on one server, 64 operations on one connection. */
   | 'TOO_MANY_SUBSCRIPTIONS'
