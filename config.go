@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/term"
 
+	"corridor/graph"
 	"corridor/internal/auth"
 	"corridor/internal/blob"
 	"corridor/internal/clamav"
@@ -235,6 +236,27 @@ func (f *fileSettings) check(d databaseSettings) (err error) {
 	if f.ClamAV != "" {
 		if f.scanner, err = clamav.New(f.ClamAV); err != nil {
 			return wrong("CORRIDOR_CLAMAV (--clamav): %w", err)
+		}
+	}
+	return nil
+}
+
+// budgetSettings say how much may be asked.
+type budgetSettings struct {
+	PersonBudget int `env:"CORRIDOR_PERSON_BUDGET" default:"15000" placeholder:"POINTS" help:"How many points' worth of operations a person may ask for a minute, of all instances together: 250, which the largest operation costs, or more, or 0 for no limit (${default})."`
+	KeyBudget    int `env:"CORRIDOR_KEY_BUDGET" default:"6000" placeholder:"POINTS" help:"The same for a partner key (${default})."`
+}
+
+// maxBudget is more than a server can do in a minute.
+const maxBudget = 1_000_000_000
+
+func (b *budgetSettings) check() error {
+	for _, budget := range []struct {
+		setting string
+		points  int
+	}{{"CORRIDOR_PERSON_BUDGET (--person-budget)", b.PersonBudget}, {"CORRIDOR_KEY_BUDGET (--key-budget)", b.KeyBudget}} {
+		if budget.points != 0 && (budget.points < graph.MaxCost || budget.points > maxBudget) {
+			return wrong("%s is %d: it must be from %d to %d points a minute, or 0 for no limit", budget.setting, budget.points, graph.MaxCost, maxBudget)
 		}
 	}
 	return nil

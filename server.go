@@ -32,6 +32,7 @@ import (
 	"corridor/graph"
 	"corridor/internal/auth"
 	"corridor/internal/blob"
+	"corridor/internal/budget"
 	"corridor/internal/chat"
 	"corridor/internal/demo"
 	"corridor/internal/eventlog"
@@ -120,13 +121,14 @@ type serveCommand struct {
 	databaseSettings
 	keySettings
 	fileSettings
+	budgetSettings
 }
 
 // Run serves until a signal comes, and then stops in order. A second signal ends at once.
 func (c *serveCommand) Run(streams streams) error {
 	for _, check := range []func() error{
 		func() error { return c.serverSettings.check(c.databaseSettings) }, c.databaseSettings.check, func() error { return c.keySettings.check(c.databaseSettings) },
-		func() error { return c.fileSettings.check(c.databaseSettings) },
+		func() error { return c.fileSettings.check(c.databaseSettings) }, c.budgetSettings.check,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -172,7 +174,7 @@ type server struct {
 	address  *net.TCPAddr
 
 	database *database
-	// events are the connections of the event log: what people do must not hold up what they hear.
+	// events are the connections of the event log and the budgets: what people do must not hold up what they hear.
 	events *sqlx.DB
 	// api is there when the server is ready, and before it all else that is not there from the beginning.
 	api         atomic.Pointer[graph.Handler]
@@ -292,7 +294,10 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	}
 	from := auth.ClientAddress(s.settings.proxies)
 	links := transfer.NewLinks(key.Derive("file link"))
-	api, err := graph.NewHandler(graph.Options{Chat: service, Verifier: key, CursorKey: key.Derive("list cursor"), Logger: s.logger, AllowedOrigin: allowed, ClientAddress: from, Links: links})
+	budgets := budget.New(budget.Options{DB: s.events, Person: s.settings.PersonBudget, Key: s.settings.KeyBudget, Logger: s.logger})
+	api, err := graph.NewHandler(graph.Options{
+		Chat: service, Verifier: key, CursorKey: key.Derive("list cursor"), Logger: s.logger, AllowedOrigin: allowed, ClientAddress: from, Links: links, Budgets: budgets,
+	})
 	if err != nil {
 		return err
 	}
@@ -309,6 +314,7 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 		return err
 	}
 	parts.Go(func() error { return log.Run(life) })
+	parts.Go(func() error { return budgets.Run(life) })
 	parts.Go(func() error { return service.KeepPresence(life) })
 	parts.Go(func() error { return s.purge(life, service) })
 	parts.Go(func() error { return service.ScanFiles(life) })
@@ -318,7 +324,7 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 		parts.Go(func() error { return replica.Run(life) })
 		metrics.MustRegister(replica)
 	}
-	metrics.MustRegister(log, api, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	metrics.MustRegister(log, api, budgets, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewDBStatsCollector(s.database.DB.DB, "requests"), collectors.NewDBStatsCollector(s.events.DB, "events"))
 	if s.settings.demo(s.settings.databaseSettings) {
 		signIn := newDemoSignIn(service, key, s.logger, allowed)

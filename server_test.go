@@ -412,6 +412,8 @@ func TestWrongSettingsAreRefusedWithWhatToDo(t *testing.T) {
 		"S3 without a bucket":         {settings: []string{"CORRIDOR_FILES=s3:///x"}, says: []string{"CORRIDOR_FILES", "bucket"}},
 		"S3 with another setting":     {settings: []string{"CORRIDOR_FILES=s3://bucket/?retion=x"}, says: []string{"CORRIDOR_FILES", "retion"}},
 		"files of no size":            {settings: []string{"CORRIDOR_FILE_SIZE=0"}, says: []string{"CORRIDOR_FILE_SIZE", "1 to 500"}},
+		"a budget of one point":       {settings: []string{"CORRIDOR_PERSON_BUDGET=1"}, says: []string{"CORRIDOR_PERSON_BUDGET", "250 to 1000000000", "or 0"}},
+		"a budget below nothing":      {settings: []string{"CORRIDOR_KEY_BUDGET=-1"}, says: []string{"CORRIDOR_KEY_BUDGET", "250 to 1000000000", "or 0"}},
 		"files of no type":            {settings: []string{"CORRIDOR_FILE_TYPES=image/jpeg,application/x-nonsense"}, says: []string{"CORRIDOR_FILE_TYPES", "application/x-nonsense", "application/pdf"}},
 		"ClamAV nowhere":              {settings: []string{"CORRIDOR_CLAMAV=clamav.example"}, says: []string{"CORRIDOR_CLAMAV", "tcp://127.0.0.1:3310"}},
 		"a token for a moment":        {arguments: []string{"token", "--email", ann, "--ttl", "1ms"}, says: []string{"--ttl"}},
@@ -484,7 +486,7 @@ func TestHelpTellsOfEveryFlag(t *testing.T) {
 		"": {"serve", "token", "roster import", "clinic show", "clinic set", "schema", "migrate", "follow"},
 		"serve": append(database, "--listen", "$CORRIDOR_LISTEN", "--token-key", "$CORRIDOR_TOKEN_KEY", "--origins", "$CORRIDOR_ORIGINS",
 			"--files", "$CORRIDOR_FILES", "--file-size", "$CORRIDOR_FILE_SIZE", "--file-types", "$CORRIDOR_FILE_TYPES", "--clamav", "$CORRIDOR_CLAMAV",
-			"--new-files", "$CORRIDOR_NEW_FILES", "--log-level", "$CORRIDOR_LOG_LEVEL", "--drain-time", "$CORRIDOR_DRAIN_TIME", "demo", "$CORRIDOR_DEMO"),
+			"--new-files", "$CORRIDOR_NEW_FILES", "--person-budget", "$CORRIDOR_PERSON_BUDGET", "--key-budget", "$CORRIDOR_KEY_BUDGET", "--log-level", "$CORRIDOR_LOG_LEVEL", "--drain-time", "$CORRIDOR_DRAIN_TIME", "demo", "$CORRIDOR_DEMO"),
 		"token":         append(database, "--email", "--clinic", "--ttl", "12h", "--token-key"),
 		"roster import": append(database, "email,name,role,waiting_rooms", "--clinic", "--dry-run"),
 		"clinic show":   database,
@@ -629,7 +631,7 @@ func TestMetricsTellWhatTheServerDoesAndOfNobody(t *testing.T) {
 	}
 	for _, name := range []string{
 		"corridor_hint_to_delivery_seconds_count", "corridor_feed_lag_seconds", "corridor_streams 0", "corridor_log_breaches_total 0",
-		"corridor_slow_readers_total 0", `corridor_connections{kind="websocket"} 0`, "corridor_feed_numbered_total",
+		"corridor_slow_readers_total 0", `corridor_connections{kind="websocket"} 0`, `corridor_budget_refusals_total{kind="person"} 0`, "corridor_feed_numbered_total",
 		`go_sql_open_connections{db_name="events"}`, "go_goroutines", "process_resident_memory_bytes",
 	} {
 		if !strings.Contains(body, name) {

@@ -41,6 +41,7 @@ Query.nodes@group                                   sees       sees      sees   
 Query.nodes@gap                                     sees       sees      unknown   unknown   unknown   unknown   unknown   unknown   401 401
 Query.nodes@max                                     sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
 Query.nodes@zoes-group                              unknown    unknown   unknown   unknown   unknown   unknown   unknown   own       401 401
+Query.rateLimit                                     sees       sees      sees      sees      sees      sees      sees      sees      401 401
 Viewer.user                                         Ann        Bob       Carl      Dana      Edna      Nell      Olga      Zoe       401 401
 Viewer.name                                         Ann        Bob       Carl      Dana      Edna      Nell      Olga      Zoe       401 401
 Viewer.email                                        own        own       own       own       own       own       own       own       401 401

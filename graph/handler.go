@@ -21,6 +21,7 @@ import (
 
 	"corridor/graph/generated"
 	"corridor/internal/auth"
+	"corridor/internal/budget"
 	"corridor/internal/chat"
 	"corridor/internal/transfer"
 )
@@ -47,6 +48,8 @@ type Options struct {
 	ClientAddress func(*http.Request) netip.Addr
 	// Limits bound each operation; DefaultLimits if they are zero.
 	Limits Limits
+	// Budgets bound what a person asks in a minute; without them nobody is bounded.
+	Budgets *budget.Budgets
 }
 
 // Handler serves the API over HTTP, WebSocket and Server-Sent Events at one address.
@@ -76,6 +79,9 @@ func NewHandler(options Options) (*Handler, error) {
 	}
 	if options.ClientAddress == nil {
 		options.ClientAddress = auth.ClientAddress(nil)
+	}
+	if options.Budgets == nil {
+		options.Budgets = budget.New(budget.Options{})
 	}
 	seal, err := newSeal(options.CursorKey)
 	if err != nil {
@@ -115,6 +121,7 @@ func NewHandler(options Options) (*Handler, error) {
 		AllowOriginVaryRequestFunc: func(r *http.Request, _ string) (bool, []string) { return allowed(r), nil },
 		AllowedMethods:             []string{http.MethodGet, http.MethodPost},
 		AllowedHeaders:             []string{"Authorization", "Content-Type"},
+		ExposedHeaders:             []string{"RateLimit", "RateLimit-Policy", "Retry-After"},
 		MaxAge:                     600,
 	})
 	guarded := jsonOnly(door.signedIn(transports))
@@ -135,6 +142,7 @@ func NewHandler(options Options) (*Handler, error) {
 // newExecutor returns what answers the operations of a surface.
 func newExecutor(options Options, resolvers *resolver, schema *ast.Schema) graphql.GraphExecutor {
 	exec := executor.New(generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: resolvers, Complexity: complexity()}))
+	exec.Use(entrance{})
 	options.Limits.Use(exec)
 	exec.SetQueryCache(newCache[*ast.QueryDocument](cachedDocuments))
 	exec.SetErrorPresenter(presenter(options.Logger))
@@ -144,6 +152,7 @@ func newExecutor(options Options, resolvers *resolver, schema *ast.Schema) graph
 	})
 	exec.Use(extension.Introspection{})
 	exec.Use(extension.FixedComplexityLimit(complexityLimit))
+	exec.Use(cashier{})
 	exec.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 		if does(ctx, ast.Query) {
 			ctx = chat.OnlyReads(ctx)
@@ -275,6 +284,7 @@ func (d *door) identify(ctx context.Context, s *session, token string, from neti
 			return chat.Actor{}, err
 		}
 		s.key, s.expires, s.actor, s.read = actor.Grant.KeyID, actor.Grant.ExpiresAt, actor, asked
+		s.account = d.Budgets.Key(s.key.UUID)
 		return actor, nil
 	}
 	claims, err := d.Verifier.Verify(ctx, token)
@@ -282,6 +292,7 @@ func (d *door) identify(ctx context.Context, s *session, token string, from neti
 		return chat.Actor{}, err
 	}
 	s.subject, s.expires = claims.Subject, claims.ExpiresAt
+	s.account = d.Budgets.Person(s.subject)
 	return s.now(ctx)
 }
 

@@ -51,7 +51,7 @@ func jsonOnly(next http.Handler) http.Handler {
 			refuse(w, status, refused)
 			return
 		}
-		plain := &plainRequest{method: r.Method}
+		plain := &plainRequest{method: r.Method, header: w.Header()}
 		next.ServeHTTP(statusWriter{w, plain}, r.WithContext(context.WithValue(r.Context(), plainRequestKey{}, plain)))
 		if plain.broken {
 			panic(http.ErrAbortHandler) // here, because gqlgen takes every panic for a fault
@@ -126,7 +126,7 @@ func refuse(w http.ResponseWriter, status int, err *gqlerror.Error) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"errors": gqlerror.List{err}}) // who has left needs no answer
 }
 
-// A statusWriter lets the guard choose the status, which gqlgen derives from the error's kind alone.
+// A statusWriter lets extensions choose the status, which gqlgen derives from the error's kind alone.
 type statusWriter struct {
 	http.ResponseWriter
 	plain *plainRequest
@@ -135,7 +135,6 @@ type statusWriter struct {
 func (w statusWriter) WriteHeader(status int) {
 	if w.plain.status != 0 {
 		status = w.plain.status
-		w.Header().Set("Allow", http.MethodPost)
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -146,8 +145,9 @@ type (
 	plainRequestKey struct{}
 	plainRequest    struct {
 		method string
-		status int  // to answer with instead, once set
-		broken bool // the answer is not whole, and must not look so
+		header http.Header // of the answer
+		status int         // to answer with instead, once set
+		broken bool        // the answer is not whole, and must not look so
 	}
 )
 

@@ -66,7 +66,7 @@ var DefaultLimits = Limits{
 }
 
 // Use puts the limits before everything else of the server: call it before
-// other extensions, so that what they do is within the time limit too.
+// other extensions that run operations, so that what they do is within the time limit too.
 func (l Limits) Use(exec interface {
 	SetParserTokenLimit(limit int)
 	Use(extension graphql.HandlerExtension)
@@ -125,6 +125,7 @@ func (g *guard) MutateOperationContext(ctx context.Context, operation *graphql.O
 	case ast.Mutation:
 		if plain != nil && plain.method == http.MethodGet {
 			plain.status = http.StatusMethodNotAllowed
+			plain.header.Set("Allow", http.MethodPost)
 			return refusal(codeMethod, "A mutation must be sent by POST: GET may only read.")
 		}
 	}

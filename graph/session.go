@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"corridor/internal/budget"
 	"corridor/internal/chat"
 )
 
@@ -33,6 +34,8 @@ type session struct {
 	key     chat.PartnerKeyID
 	expires time.Time
 	surface *surface
+	// account is whose budget it spends.
+	account budget.Account
 
 	mu    sync.Mutex
 	actor chat.Actor

@@ -78,6 +78,10 @@ func (t *eventStreams) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 	s := &eventStream{all: t.open, until: session.expires, close: cancel}
 	ctx = carriedBy(ctx, s)
 	operation, errs := exec.CreateOperationContext(ctx, &params)
+	if plain, ok := ctx.Value(plainRequestKey{}).(*plainRequest); ok && plain.status != 0 { // nothing of a stream is there yet
+		refuse(w, plain.status, errs[0])
+		return
+	}
 	if errs == nil && operation.Operation.Operation == ast.Subscription { // the others are over soon
 		if !t.open.add(s) {
 			w.Header().Set("Retry-After", "1")

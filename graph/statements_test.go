@@ -23,7 +23,7 @@ type crowd struct {
 
 func newCrowd(t *testing.T, others int) *crowd {
 	t.Helper()
-	c := &crowd{world: newWorld(t)}
+	c := &crowd{world: newThriftyWorld(t, 1_000_000)}
 	c.ann = c.enrol(home, "Ann", "MA", "Desk", "Ward")
 	for i := range others {
 		c.others = append(c.others, c.enrol(home, fmt.Sprintf("Person %03d", i), "MA", "Desk", "Ward"))

@@ -318,7 +318,12 @@ PartnerKeyEdge.node                                  A
 Query.directory                                      Ac
 Query.node                                           PAv
 Query.nodes                                          PAv
+Query.rateLimit                                      PAcrvsw
 Query.viewer                                         PAcrvsw
+RateLimit.cost                                       PAcrvsw
+RateLimit.limit                                      PAcrvsw
+RateLimit.remaining                                  PAcrvsw
+RateLimit.resetAt                                    PAcrvsw
 RecallMessageInput.clientKey                         PAs
 RecallMessageInput.messageId                         PAs
 RecallMessagePayload.message                         PAs

@@ -26,6 +26,7 @@ import (
 	"corridor/graph"
 	"corridor/internal/auth"
 	"corridor/internal/blob"
+	"corridor/internal/budget"
 	"corridor/internal/chat"
 	"corridor/internal/clamav"
 	"corridor/internal/eventlog"
@@ -48,8 +49,11 @@ type world struct {
 	credentials blob.Credentials
 	scanner     *clamav.Daemon
 	patience    transfer.Patience
-	instances   []*instance
-	clinics     map[string]map[string]*person
+	// points are how many a person has a minute, without a limit if there are none, and clock tells the minutes.
+	points    int
+	clock     *clock
+	instances []*instance
+	clinics   map[string]map[string]*person
 }
 
 // instance is one server process, as far as the others can tell.
@@ -93,7 +97,7 @@ func newWorldIn(t *testing.T, database *pgtest.Database, standby *pgtest.Server,
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, database: database, standby: standby, key: key, files: t.TempDir(), clinics: map[string]map[string]*person{}}
+	w := &world{t: t, database: database, standby: standby, key: key, files: t.TempDir(), clock: newClock(), clinics: map[string]map[string]*person{}}
 	for _, prepare := range prepare {
 		prepare(w)
 	}
@@ -123,7 +127,8 @@ func (w *world) instance() *instance {
 	w.useFiles(ctx, service)
 	replica := w.replicaFor(ctx, db, service, logger)
 	links := transfer.NewLinks(w.key.Derive("file link"))
-	handler, err := graph.NewHandler(graph.Options{Chat: service, Verifier: w.key, Logger: logger, CursorKey: w.key.Derive("list cursor"), Links: links})
+	budgets := budget.New(budget.Options{DB: db, Person: w.points, Logger: logger, Now: w.clock.now})
+	handler, err := graph.NewHandler(graph.Options{Chat: service, Verifier: w.key, Logger: logger, CursorKey: w.key.Derive("list cursor"), Links: links, Budgets: budgets})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -150,8 +155,13 @@ func (w *world) instance() *instance {
 		defer close(scanned)
 		_ = service.ScanFiles(ctx)
 	}()
+	settled := make(chan struct{})
+	go func() {
+		defer close(settled)
+		_ = budgets.Run(ctx)
+	}()
 	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(events)
+	metrics.MustRegister(events, budgets)
 	i := &instance{chat: service, metrics: metrics, replica: replica, handler: handler, all: all, server: httptest.NewServer(all)}
 	stopped := false
 	i.stop = func() {
@@ -164,11 +174,26 @@ func (w *world) instance() *instance {
 		i.server.Close()
 		<-done
 		<-scanned
+		<-settled
 	}
 	w.t.Cleanup(i.stop)
 	w.instances = append(w.instances, i)
 	return i
 }
+
+// clock stands still until a test lets time pass.
+type clock struct{ at atomic.Int64 }
+
+func newClock() *clock {
+	c := &clock{}
+	c.at.Store(time.Now().UnixNano())
+	return c
+}
+
+func (c *clock) now() time.Time { return time.Unix(0, c.at.Load()) }
+
+// passes lets some time pass at once.
+func (c *clock) passes(some time.Duration) { c.at.Add(int64(some)) }
 
 // person brings somebody into the clinic, in the given waiting rooms.
 func (w *world) person(name string, rooms ...string) *person {
@@ -294,9 +319,8 @@ func (w *world) decides(change func(*chat.Policy)) {
 // answer is what came back of a request.
 type answer struct {
 	status int
+	header http.Header
 	body   string
-	// header is what is said beside the body, in the order of the names.
-	header string
 	Data   json.RawMessage
 	Errors []struct {
 		Message    string
@@ -412,7 +436,7 @@ func (w *world) asksUnder(ctx context.Context, at *instance, token, document str
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	a := answer{status: recorder.Code, body: string(raw), header: headerOf(recorder.Header())}
+	a := answer{status: recorder.Code, header: recorder.Header(), body: string(raw)}
 	if err := json.Unmarshal(raw, &a); err != nil {
 		w.t.Fatalf("the answer is no JSON: %s", raw)
 	}
@@ -422,7 +446,7 @@ func (w *world) asksUnder(ctx context.Context, at *instance, token, document str
 // headerOf writes a header down, but for what differs from one moment to the next.
 func headerOf(header http.Header) string {
 	header = header.Clone()
-	for _, name := range []string{"Ratelimit", "Ratelimit-Limit", "Ratelimit-Remaining", "Ratelimit-Reset", "Retry-After"} {
+	for _, name := range []string{"RateLimit", "Retry-After"} {
 		header.Del(name)
 	}
 	var written strings.Builder

@@ -278,6 +278,18 @@ type PartnerKeyEdge struct {
 type Query struct {
 }
 
+// What the caller, a person or a partner key, may ask of the server in a minute, with all their connections together.
+type RateLimit struct {
+	// How many points there are a minute.
+	Limit int `json:"limit"`
+	// How many this operation costs.
+	Cost int `json:"cost"`
+	// How many are left behind it. What was asked of other instances less than a second ago may not be counted yet.
+	Remaining int `json:"remaining"`
+	// When the next minute begins, with all points again. It does not begin at the same second for everybody.
+	ResetAt time.Time `json:"resetAt"`
+}
+
 // What `recallMessage` did.
 type RecallMessagePayload struct {
 	// The message afterwards. Null if nothing was done.

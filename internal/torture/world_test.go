@@ -137,7 +137,7 @@ func newWorld(t testing.TB, s settings) *world {
 	for range s.instances {
 		w.instances = append(w.instances, newInstance(t, append([]string{
 			"DATABASE_URL=" + w.postgres.URL, "CORRIDOR_TOKEN_KEY=" + secret, "CORRIDOR_LOG_LEVEL=error", "CORRIDOR_DEMO=false",
-			"CORRIDOR_DRAIN_TIME=5s", "CORRIDOR_FILES=" + w.files,
+			"CORRIDOR_DRAIN_TIME=5s", "CORRIDOR_FILES=" + w.files, "CORRIDOR_PERSON_BUDGET=1000000", // which people here are faster than
 		}, s.environment...)))
 	}
 	for _, i := range w.instances {

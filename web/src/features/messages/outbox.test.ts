@@ -1,4 +1,5 @@
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, InMemoryCache, Observable } from "@apollo/client"
+import { ServerError } from "@apollo/client/errors"
 import { afterEach, describe, expect, test, vi } from "vitest"
 import { Outbox } from "./outbox"
 
@@ -76,6 +77,27 @@ describe("the outbox", () => {
     expect(sent.map(({ body }) => body)).toEqual(["one", "one", "two"])
     expect(sent[0]?.clientKey).toBe(sent[1]?.clientKey)
     expect(sent[1]?.clientKey).not.toBe(sent[2]?.clientKey)
+  })
+
+  test.each([
+    [
+      "in its answer",
+      () => new CombinedGraphQLErrors({ errors: [{ message: "", extensions: { code: "RATE_LIMITED" } }] }),
+    ],
+    ["by its status", () => new ServerError("", { response: new Response("", { status: 429 }), bodyText: "" })],
+  ])("sends again what was one thing too many for this minute, as the server says %s", async (_, tooMany) => {
+    const { outbox, sent } = server(() => {
+      throw tooMany()
+    }, taken)
+
+    outbox.send("c", "one")
+    await vi.waitFor(() => {
+      outbox.hurry()
+      expect(outbox.of("c")).toEqual([])
+    })
+
+    expect(sent).toHaveLength(2)
+    expect(sent[0]?.clientKey).toBe(sent[1]?.clientKey)
   })
 
   test("keeps what the server refuses, with its reason, until it is tried again or discarded", async () => {

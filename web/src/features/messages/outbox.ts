@@ -200,13 +200,22 @@ export class Outbox {
 
 const none: readonly Outgoing[] = []
 
+/** What the server says when it would take the message a little later. */
+const passing = new Set(["RESTARTING", "BUSY", "RATE_LIMITED"])
+
 /**
- * Whether the server has spoken: everything else is the network, a server that restarts, or a person who is signed
- * out for the moment, and is tried again.
+ * Whether the server has spoken: everything else is the network, a server that restarts or has been asked too much, or
+ * a person who is signed out for the moment, and is tried again.
  */
 function isAnswer(reason: unknown) {
   if (CombinedGraphQLErrors.is(reason)) {
-    return !reason.errors.some(({ extensions }) => extensions?.code === "RESTARTING" || extensions?.code === "BUSY")
+    return !reason.errors.some(({ extensions }) => passing.has(String(extensions?.code)))
   }
-  return ServerError.is(reason) && reason.statusCode >= 400 && reason.statusCode < 500 && !isSignedOut(reason)
+  return (
+    ServerError.is(reason) &&
+    reason.statusCode >= 400 &&
+    reason.statusCode < 500 &&
+    reason.statusCode !== 429 &&
+    !isSignedOut(reason)
+  )
 }

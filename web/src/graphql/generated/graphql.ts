@@ -189,7 +189,7 @@ export type ErrorCode =
   | 'PARTICIPANT_LIMIT'
   /** The person is no longer at the clinic (E12). */
   | 'PERSON_UNAVAILABLE'
-  /** The viewer searches too often (E39): more than 10 times a second for a while. */
+  /** The viewer searches too often (E39), more than 10 times a second for a while, or asks too much of the server altogether, see `Query.rateLimit`. */
   | 'RATE_LIMITED'
   /** The clinic has as many keys that can be used as it may have: 200. */
   | 'TOO_MANY_KEYS'
