@@ -59,7 +59,7 @@ func TestMain(m *testing.M) {
 }
 
 // emptyDir is a data directory that does not exist yet.
-func emptyDir(t *testing.T) string {
+func emptyDir(t testing.TB) string {
 	t.Helper()
 	parent, err := os.MkdirTemp(workshop, "home-")
 	if err == nil {
@@ -78,7 +78,7 @@ var first struct {
 }
 
 // demoDir is a data directory in which a server ran once: with the demo clinic.
-func demoDir(t *testing.T) string {
+func demoDir(t testing.TB) string {
 	t.Helper()
 	first.Do(func() {
 		dir := filepath.Join(workshop, "first")
@@ -123,12 +123,12 @@ type said struct {
 }
 
 // runs runs a command to its end.
-func runs(t *testing.T, settings []string, arguments ...string) said {
+func runs(t testing.TB, settings []string, arguments ...string) said {
 	t.Helper()
 	return runsWith(t, "", settings, arguments...)
 }
 
-func runsWith(t *testing.T, stdin string, settings []string, arguments ...string) said {
+func runsWith(t testing.TB, stdin string, settings []string, arguments ...string) said {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -148,7 +148,7 @@ func in(dir string) []string { return []string{"CORRIDOR_DATA_DIR=" + dir} }
 
 // process is a server that runs.
 type process struct {
-	t       *testing.T
+	t       testing.TB
 	command *exec.Cmd
 	dir     string
 	// url is where it answers.
@@ -177,12 +177,12 @@ func (o *output) String() string {
 }
 
 // starts starts a server and waits until it is ready.
-func starts(t *testing.T, dir string, settings ...string) *process {
+func starts(t testing.TB, dir string, settings ...string) *process {
 	t.Helper()
 	return startsProgram(t, binary, dir, settings...)
 }
 
-func startsProgram(t *testing.T, program, dir string, settings ...string) *process {
+func startsProgram(t testing.TB, program, dir string, settings ...string) *process {
 	t.Helper()
 	p := &process{t: t, dir: dir, ended: make(chan struct{}), output: &output{}}
 	p.command = exec.Command(program)
@@ -379,7 +379,7 @@ func (p *process) follows(token string) *websocket.Conn {
 }
 
 // closes reads a socket to its end and returns the code it was closed with.
-func closes(t *testing.T, socket *websocket.Conn) websocket.StatusCode {
+func closes(t testing.TB, socket *websocket.Conn) websocket.StatusCode {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -391,7 +391,7 @@ func closes(t *testing.T, socket *websocket.Conn) websocket.StatusCode {
 }
 
 // answers is the address of a server that says one thing, or nothing, to whoever speaks to it.
-func answers(t *testing.T, what string) string {
+func answers(t testing.TB, what string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -416,7 +416,7 @@ func answers(t *testing.T, what string) string {
 }
 
 // postmaster is the process of the server's own PostgreSQL.
-func postmaster(t *testing.T, dir string) int {
+func postmaster(t testing.TB, dir string) int {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(dir, "pgdata", "postmaster.pid"))
 	if err != nil {
@@ -446,7 +446,7 @@ func (p *process) hasDatabaseAgain(former int) {
 }
 
 // eventually waits until something is as it should be.
-func eventually(t *testing.T, what string, is func() bool) {
+func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()

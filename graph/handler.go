@@ -88,9 +88,10 @@ func NewHandler(options Options) (*Handler, error) {
 		return nil, err
 	}
 	resolvers := &resolver{chat: options.Chat, logger: options.Logger, seal: seal, links: options.Links}
+	courtesy := newCourtesy()
 	all := &surfaces{
 		whole:   generated.NewExecutableSchema(generated.Config{}).Schema(),
-		execute: func(schema *ast.Schema) graphql.GraphExecutor { return newExecutor(options, resolvers, schema) },
+		execute: func(schema *ast.Schema) graphql.GraphExecutor { return newExecutor(options, resolvers, courtesy, schema) },
 		made:    map[string]*surface{},
 	}
 	door := &door{Options: options, surfaces: all}
@@ -140,7 +141,7 @@ func NewHandler(options Options) (*Handler, error) {
 }
 
 // newExecutor returns what answers the operations of a surface.
-func newExecutor(options Options, resolvers *resolver, schema *ast.Schema) graphql.GraphExecutor {
+func newExecutor(options Options, resolvers *resolver, courtesy *courtesy, schema *ast.Schema) graphql.GraphExecutor {
 	exec := executor.New(generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: resolvers, Complexity: complexity()}))
 	exec.Use(entrance{})
 	options.Limits.Use(exec)
@@ -153,6 +154,7 @@ func newExecutor(options Options, resolvers *resolver, schema *ast.Schema) graph
 	exec.Use(extension.Introspection{})
 	exec.Use(extension.FixedComplexityLimit(complexityLimit))
 	exec.Use(cashier{})
+	exec.Use(courtesy)
 	exec.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 		if does(ctx, ast.Query) {
 			ctx = chat.OnlyReads(ctx)
