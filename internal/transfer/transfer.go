@@ -191,7 +191,7 @@ func (t *transfers) signIn(ctx context.Context, r *http.Request) (chat.Actor, er
 	if err != nil {
 		return chat.Actor{}, err
 	}
-	return t.Chat.SignedIn(ctx, claims.Subject)
+	return t.Chat.SignedIn(ctx, chat.Credential(claims))
 }
 
 // statuses are those of failures that a person can run into; any other is 422.
