@@ -130,6 +130,7 @@ func TestATokenIsRefused(t *testing.T) {
 		"expired, of another key": {sign(t, jwt.SigningMethodHS256, []byte(strings.Repeat("x", 40)), claims(func(c jwt.MapClaims) {
 			c["exp"] = time.Now().Add(-time.Hour).Unix()
 		})), ErrInvalid},
+		"issued in the future": {hs256(func(c jwt.MapClaims) { c["iat"] = time.Now().Add(time.Hour).Unix() }), ErrInvalid},
 		"not yet good":        {hs256(func(c jwt.MapClaims) { c["nbf"] = time.Now().Add(time.Hour).Unix() }), ErrInvalid},
 		"no subject":          {hs256(func(c jwt.MapClaims) { delete(c, "sub") }), ErrInvalid},
 		"subject is nobody":   {hs256(func(c jwt.MapClaims) { c["sub"] = uuid.Nil.String() }), ErrInvalid},
