@@ -532,4 +532,3 @@ func (w *world) connects(at *instance, token string) string {
 	_, message, err := conn.Read(ctx)
 	return fmt.Sprintf("%s %v", message, err)
 }
-

@@ -150,15 +150,21 @@ func TestAnIssuerThatIsNotAsItShouldBeIsNotBelieved(t *testing.T) {
 		"keys in a file": func(i *issuerUnderTest) {
 			i.discovery = func(at string) string { return fmt.Sprintf(`{"issuer":%q,"jwks_uri":"file:///etc/passwd"}`, at) }
 		},
-		"keys nowhere": func(i *issuerUnderTest) { i.discovery = func(at string) string { return fmt.Sprintf(`{"issuer":%q}`, at) } },
+		"keys nowhere": func(i *issuerUnderTest) {
+			i.discovery = func(at string) string { return fmt.Sprintf(`{"issuer":%q}`, at) }
+		},
 		"keys that moved": func(i *issuerUnderTest) {
 			i.discovery = func(at string) string { return fmt.Sprintf(`{"issuer":%q,"jwks_uri":%q}`, at, at+"/moved") }
 		},
-		"no JSON":       func(i *issuerUnderTest) { i.discovery = func(string) string { return "<html>" } },
-		"a huge answer": func(i *issuerUnderTest) { i.keys = func() string { return strings.Repeat(" ", keysBytes) + keySet(jwkOf(i.key, "one")) } },
-		"no keys":       func(i *issuerUnderTest) { i.keys = func() string { return `{"keys":[]}` } },
+		"no JSON": func(i *issuerUnderTest) { i.discovery = func(string) string { return "<html>" } },
+		"a huge answer": func(i *issuerUnderTest) {
+			i.keys = func() string { return strings.Repeat(" ", keysBytes) + keySet(jwkOf(i.key, "one")) }
+		},
+		"no keys": func(i *issuerUnderTest) { i.keys = func() string { return `{"keys":[]}` } },
 		"a secret": func(i *issuerUnderTest) {
-			i.keys = func() string { return keySet(map[string]any{"kty": "oct", "kid": "one", "alg": "HS256", "k": "c2VjcmV0"}) }
+			i.keys = func() string {
+				return keySet(map[string]any{"kty": "oct", "kid": "one", "alg": "HS256", "k": "c2VjcmV0"})
+			}
 		},
 		"a weak key": func(i *issuerUnderTest) { i.key = weak; i.keys = func() string { return keySet(jwkOf(weak, "one")) } },
 		"a key for something else": func(i *issuerUnderTest) {
