@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket/wsjson"
+
 	"corridor/internal/oidctest"
 	"corridor/internal/pgtest"
 	"corridor/internal/transfer"
@@ -188,5 +190,37 @@ func TestE35SigningOutRacesWithEverythingElse(t *testing.T) {
 	}
 	for _, device := range old {
 		check(t, "an old token", device.withToken(device.token, second).asks(`{ viewer { name } }`, nil).code(), "UNAUTHENTICATED")
+	}
+}
+
+func TestE35ASocketThatAsksForNothingEndsWithItsSession(t *testing.T) {
+	t.Parallel()
+	for _, everywhere := range []bool{true, false} {
+		t.Run(fmt.Sprint("everywhere ", everywhere), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			second := w.instance()
+			people := w.people("Front desk", "Ann Lee", "Bob Roy")
+			ann, bob := people[0], people[1]
+			var sockets []*stream
+			for _, p := range []*person{ann, bob} {
+				idle := p.withToken(p.token, second).subscribes(p.token, `subscription { groupDeleted { conversationId } }`, nil)
+				if err := wsjson.Write(t.Context(), idle.conn, vars{"type": "complete", "id": "1"}); err != nil {
+					t.Fatal(err)
+				}
+				sockets = append(sockets, idle)
+			}
+			bob.isDismissed()
+			sockets[1].ends() // so there was a sweep, and Ann has asked for nothing since
+			begun := time.Now()
+
+			ann.did("signOut", vars{"everywhere": everywhere}, "")
+
+			sockets[0].ends()
+			check(t, "closed with", int(sockets[0].closed.Code), 4403)
+			if took := time.Since(begun); took > 5*time.Second {
+				t.Errorf("it took %s", took)
+			}
+		})
 	}
 }
