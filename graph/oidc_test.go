@@ -379,6 +379,8 @@ func (f *forger) badOfOurs() map[string]string {
 	parts := strings.Split(good, ".")
 	now := time.Now()
 	return map[string]string{
+		"a partner key that is none":      "corridor_",
+		"a partner key of nobody":         "corridor_" + base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte("k"), 48)),
 		"none at all":                     "",
 		"garbage":                         "garbage",
 		"dots":                            "..",
@@ -466,7 +468,8 @@ func TestBadTokensAreRefusedAlike(t *testing.T) {
 			for n := i; n < len(names); n += 4 {
 				seen := strings.Join([]string{
 					w.sends(ann.at, "application/json", "/graphql", bad[names[n]]), w.sends(ann.at, "text/event-stream", "/graphql", bad[names[n]]),
-					w.sends(ann.at, "application/json", "/files/"+uuid.NewString()+"/content/owner/1/x", bad[names[n]]), w.connects(ann.at, bad[names[n]]),
+					w.sends(ann.at, "application/json", "/files/"+uuid.NewString()+"/content/owner/1/x", bad[names[n]]),
+					w.sends(ann.at, "text/csv", "/directory/staff.csv", bad[names[n]]), w.connects(ann.at, bad[names[n]]),
 				}, "\n")
 				mu.Lock()
 				answers[seen] = append(answers[seen], names[n])
@@ -483,7 +486,7 @@ func TestBadTokensAreRefusedAlike(t *testing.T) {
 		}
 	}
 	for seen := range answers {
-		check(t, "requests", strings.Count(seen, "401 Unauthorized"), 3)
+		check(t, "requests", strings.Count(seen, "401 Unauthorized"), 4)
 		check(t, "sockets", strings.Contains(seen, "StatusCode(4403)"), true)
 	}
 }

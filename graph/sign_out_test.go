@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -223,4 +225,53 @@ func TestE35ASocketThatAsksForNothingEndsWithItsSession(t *testing.T) {
 			}
 		})
 	}
+}
+
+// acts does something once, when something is written to it.
+type acts struct {
+	*httptest.ResponseRecorder
+	what sync.Once
+	act  func()
+}
+
+func (a *acts) Write(from []byte) (int, error) {
+	a.what.Do(a.act)
+	return a.ResponseRecorder.Write(from)
+}
+
+func TestE35ADownloadOfTheDirectoryEndsWithTheSessionOrTheKey(t *testing.T) {
+	t.Parallel()
+	w := newWorldIn(t, pgtest.New(t), nil, func(w *world) {
+		w.patience = transfer.DefaultPatience
+		w.patience.Sight = time.Nanosecond // it is asked again for each person
+	})
+	grace := w.enrol(home, "Grace Hall", "Manager", "Desk")
+	for i := range 600 {
+		email := fmt.Sprintf("p%d.%s@lakeside.example", i, strings.Repeat("x", 60))
+		w.clinics[home][email] = &person{email: email, name: strings.Repeat("P", 60), role: "MA", rooms: []string{"Desk"}, id: "known"}
+	}
+	w.importRoster(home)
+	grace.administers()
+	partner := grace.gives(grace.serviceAccount("Directory"), "CONTACTS_READ")
+
+	check(t, "a key is revoked", partner.isCutOffBy(func() { grace.did("revokePartnerKey", vars{"keyId": partner.key}, "") }), true)
+	check(t, "somebody looks on", grace.isCutOffBy(func() { grace.sees(`{ viewer { name } }`, nil) }), false)
+	check(t, "somebody signs out", grace.isCutOffBy(func() { grace.did("signOut", vars{}, "") }), true)
+}
+
+// isCutOffBy tells whether a download of the directory breaks off when something is done while it is under way.
+func (p *person) isCutOffBy(what func()) (cutOff bool) {
+	p.world.t.Helper()
+	request := httptest.NewRequestWithContext(p.world.t.Context(), http.MethodGet, "/directory/staff.csv", nil)
+	request.Header.Set("Authorization", "Bearer "+p.token)
+	to := &acts{ResponseRecorder: httptest.NewRecorder(), act: what}
+	defer func() {
+		panicked := recover()
+		cutOff = panicked == http.ErrAbortHandler //nolint:errorlint // it is thrown as it is
+		if panicked != nil && !cutOff || to.Code != http.StatusOK {
+			p.world.t.Errorf("%s: the download ended with %d, %v", p.name, to.Code, panicked)
+		}
+	}()
+	p.at.all.ServeHTTP(to, request)
+	return false
 }

@@ -57,7 +57,7 @@ type Patience struct {
 	Piece time.Duration
 	// Write is how long it may take to read what is written of a download at a time.
 	Write time.Duration
-	// Sight is how long a download goes on until it is asked again whether it may.
+	// Sight is how long a transfer goes on until it is asked again whether it may.
 	Sight time.Duration
 }
 
