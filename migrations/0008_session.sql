@@ -13,6 +13,7 @@ CREATE TABLE ended_sessions (
     expires_at timestamptz NOT NULL,
     CONSTRAINT ended_sessions_pkey PRIMARY KEY (user_id, token)
 );
+CREATE INDEX ended_sessions_end ON ended_sessions (ended_at);
 CREATE INDEX ended_sessions_expiry ON ended_sessions (expires_at);
 
 CREATE TABLE issuer_keys (

@@ -144,7 +144,7 @@ func (s *Service) MaybeSignedOut(ctx context.Context, ids []UserID, within time.
 	const query = `
 		SELECT id FROM users
 		WHERE id = ANY ($1) AND (deactivated_at IS NOT NULL OR signed_out_at > now() - $2 * interval '1 second'
-			OR EXISTS (SELECT FROM ended_sessions WHERE user_id = users.id AND ended_at > now() - $2 * interval '1 second'))`
+			OR id IN (SELECT user_id FROM ended_sessions WHERE ended_at > now() - $2 * interval '1 second'))`
 	var maybe []UserID
 	if err := s.db.SelectContext(ctx, &maybe, query, array(ids), within.Seconds()); err != nil {
 		return nil, fmt.Errorf("look up who is signed out: %w", err)
