@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"internal/demo":        {"internal/chat"},
 	"internal/eventlog":    {},
 	"internal/natstest":    {},
+	"internal/oidctest":    {},
 	"internal/postgres":    {},
 	"internal/pgtest":      {"internal/postgres", "migrations"},
 	"internal/pgtest/look": {"internal/postgres"},

@@ -48,14 +48,15 @@ const (
 )
 
 type commands struct {
-	Serve   serveCommand   `cmd:"" default:"withargs" help:"Run the server until it is told to stop. This is what happens without a command."`
-	Token   tokenCommand   `cmd:"" help:"Print a bearer token for a person of a clinic, as their host application would get it."`
-	Follow  followCommand  `cmd:"" help:"Print what happens for a person, live, a line of JSON for each event."`
-	Roster  rosterCommands `cmd:"" help:"The people and waiting rooms of a clinic."`
-	Clinic  clinicCommands `cmd:"" help:"What a clinic decides for itself."`
-	Key     keyCommands    `cmd:"" help:"The keys of partners' programs."`
-	Schema  schemaCommand  `cmd:"" help:"Print the schema of the API, as servers publish it at /schema.graphqls and /schema.json."`
-	Migrate migrateCommand `cmd:"" help:"Bring the database up to date and say what was done. The server does it at each start."`
+	Serve   serveCommand    `cmd:"" default:"withargs" help:"Run the server until it is told to stop. This is what happens without a command."`
+	Token   tokenCommand    `cmd:"" help:"Print a bearer token for a person of a clinic, as their host application would get it."`
+	Follow  followCommand   `cmd:"" help:"Print what happens for a person, live, a line of JSON for each event."`
+	Roster  rosterCommands  `cmd:"" help:"The people and waiting rooms of a clinic."`
+	Clinic  clinicCommands  `cmd:"" help:"What a clinic decides for itself."`
+	Key     keyCommands     `cmd:"" help:"The keys of partners' programs."`
+	Session sessionCommands `cmd:"" help:"The sessions of a person."`
+	Schema  schemaCommand   `cmd:"" help:"Print the schema of the API, as servers publish it at /schema.graphqls and /schema.json."`
+	Migrate migrateCommand  `cmd:"" help:"Bring the database up to date and say what was done. The server does it at each start."`
 }
 
 // streams are what commands read from and write to.
@@ -120,6 +121,7 @@ type serveCommand struct {
 	serverSettings
 	databaseSettings
 	keySettings
+	oidcSettings
 	fileSettings
 	budgetSettings
 }
@@ -128,7 +130,7 @@ type serveCommand struct {
 func (c *serveCommand) Run(streams streams) error {
 	for _, check := range []func() error{
 		func() error { return c.serverSettings.check(c.databaseSettings) }, c.databaseSettings.check, func() error { return c.keySettings.check(c.databaseSettings) },
-		func() error { return c.fileSettings.check(c.databaseSettings) }, c.budgetSettings.check,
+		c.oidcSettings.check, func() error { return c.fileSettings.check(c.databaseSettings) }, c.budgetSettings.check,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -294,14 +296,22 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	}
 	from := auth.ClientAddress(s.settings.proxies)
 	links := transfer.NewLinks(key.Derive("file link"))
+	oidc, err := s.settings.oidcSettings.open(ctx, s.database.DB, s.logger)
+	if err != nil {
+		return err
+	}
+	verifier := auth.Verifier(key)
+	if oidc != nil {
+		verifier = oidc.Beside(key)
+	}
 	budgets := budget.New(budget.Options{DB: s.events, Person: s.settings.PersonBudget, Key: s.settings.KeyBudget, Logger: s.logger})
 	api, err := graph.NewHandler(graph.Options{
-		Chat: service, Verifier: key, CursorKey: key.Derive("list cursor"), Logger: s.logger, AllowedOrigin: allowed, ClientAddress: from, Links: links, Budgets: budgets,
+		Chat: service, Verifier: verifier, CursorKey: key.Derive("list cursor"), Logger: s.logger, AllowedOrigin: allowed, ClientAddress: from, Links: links, Budgets: budgets,
 	})
 	if err != nil {
 		return err
 	}
-	sharing := transfer.Options{Chat: service, Verifier: key, Links: links, Logger: s.logger, AllowedOrigin: allowed, ClientAddress: from}
+	sharing := transfer.Options{Chat: service, Verifier: verifier, Links: links, Logger: s.logger, AllowedOrigin: allowed, ClientAddress: from}
 	transfers, err := transfer.NewHandler(sharing)
 	if err != nil {
 		return err
@@ -319,6 +329,9 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	parts.Go(func() error { return s.purge(life, service) })
 	parts.Go(func() error { return service.ScanFiles(life) })
 	parts.Go(func() error { return s.database.keep(life) })
+	if oidc != nil {
+		parts.Go(func() error { return oidc.Run(life) })
+	}
 	metrics := prometheus.NewRegistry()
 	if replica != nil {
 		parts.Go(func() error { return replica.Run(life) })
@@ -430,7 +443,7 @@ func (s *server) makeDemo(ctx context.Context, service *chat.Service) error {
 	return nil
 }
 
-// purge erases what clinics do not want to keep any longer, every hour.
+// purge erases what clinics do not want to keep any longer, and what is over, every hour.
 func (s *server) purge(ctx context.Context, service *chat.Service) error {
 	every := time.NewTicker(time.Hour)
 	defer every.Stop()
@@ -453,6 +466,9 @@ func (s *server) purge(ctx context.Context, service *chat.Service) error {
 		}
 		if removed > 0 {
 			s.logger.Info("removed files", "files", removed)
+		}
+		if err := service.ForgetSessions(ctx); err != nil && ctx.Err() == nil {
+			s.logger.Warn("ended sessions are not forgotten", "error", chat.Describe(err))
 		}
 		select {
 		case <-ctx.Done():

@@ -416,6 +416,13 @@ func TestWrongSettingsAreRefusedWithWhatToDo(t *testing.T) {
 		"a budget below nothing":      {settings: []string{"CORRIDOR_KEY_BUDGET=-1"}, says: []string{"CORRIDOR_KEY_BUDGET", "250 to 1000000000", "or 0"}},
 		"files of no type":            {settings: []string{"CORRIDOR_FILE_TYPES=image/jpeg,application/x-nonsense"}, says: []string{"CORRIDOR_FILE_TYPES", "application/x-nonsense", "application/pdf"}},
 		"ClamAV nowhere":              {settings: []string{"CORRIDOR_CLAMAV=clamav.example"}, says: []string{"CORRIDOR_CLAMAV", "tcp://127.0.0.1:3310"}},
+		"an issuer by plain HTTP":     {settings: []string{"CORRIDOR_OIDC_ISSUER=http://sign-in.example.org", "CORRIDOR_OIDC_AUDIENCE=corridor"}, says: []string{"CORRIDOR_OIDC_ISSUER", "https"}},
+		"an issuer with a query":      {settings: []string{"CORRIDOR_OIDC_ISSUER=https://sign-in.example.org/?a=b", "CORRIDOR_OIDC_AUDIENCE=corridor"}, says: []string{"CORRIDOR_OIDC_ISSUER", "without a query"}},
+		"an issuer for everybody":     {settings: []string{"CORRIDOR_OIDC_ISSUER=https://sign-in.example.org"}, says: []string{"CORRIDOR_OIDC_AUDIENCE"}},
+		"an audience of no issuer":    {settings: []string{"CORRIDOR_OIDC_AUDIENCE=corridor"}, says: []string{"CORRIDOR_OIDC_AUDIENCE", "CORRIDOR_OIDC_ISSUER"}},
+		"an algorithm with a secret":  {settings: []string{"CORRIDOR_OIDC_ISSUER=https://sign-in.example.org", "CORRIDOR_OIDC_AUDIENCE=corridor", "CORRIDOR_OIDC_ALGORITHMS=RS256,HS256"}, says: []string{"CORRIDOR_OIDC_ALGORITHMS", `"HS256"`}},
+		"proofs of no value":          {settings: []string{"CORRIDOR_OIDC_ISSUER=https://sign-in.example.org", "CORRIDOR_OIDC_AUDIENCE=corridor", "CORRIDOR_OIDC_MFA=amr"}, says: []string{"CORRIDOR_OIDC_MFA", "amr=mfa"}},
+		"sessions of nobody":          {arguments: []string{"session", "end"}, says: []string{"--email"}},
 		"a token for a moment":        {arguments: []string{"token", "--email", ann, "--ttl", "1ms"}, says: []string{"--ttl"}},
 		"a token for nobody":          {arguments: []string{"token"}, says: []string{"--email"}},
 		"an unknown flag":             {arguments: []string{"--lissten", ":1"}, says: []string{"--lissten", "--help"}},
@@ -483,18 +490,21 @@ func TestHelpTellsOfEveryFlag(t *testing.T) {
 	t.Parallel()
 	database := []string{"--database-url", "$DATABASE_URL", "--data-dir", "$CORRIDOR_DATA_DIR"}
 	for command, words := range map[string][]string{
-		"": {"serve", "token", "roster import", "clinic show", "clinic set", "schema", "migrate", "follow"},
+		"": {"serve", "token", "roster import", "clinic show", "clinic set", "session end", "schema", "migrate", "follow"},
 		"serve": append(database, "--listen", "$CORRIDOR_LISTEN", "--token-key", "$CORRIDOR_TOKEN_KEY", "--origins", "$CORRIDOR_ORIGINS",
 			"--files", "$CORRIDOR_FILES", "--file-size", "$CORRIDOR_FILE_SIZE", "--file-types", "$CORRIDOR_FILE_TYPES", "--clamav", "$CORRIDOR_CLAMAV",
-			"--new-files", "$CORRIDOR_NEW_FILES", "--person-budget", "$CORRIDOR_PERSON_BUDGET", "--key-budget", "$CORRIDOR_KEY_BUDGET", "--log-level", "$CORRIDOR_LOG_LEVEL", "--drain-time", "$CORRIDOR_DRAIN_TIME", "demo", "$CORRIDOR_DEMO"),
+			"--new-files", "$CORRIDOR_NEW_FILES", "--person-budget", "$CORRIDOR_PERSON_BUDGET", "--key-budget", "$CORRIDOR_KEY_BUDGET", "--log-level", "$CORRIDOR_LOG_LEVEL", "--drain-time", "$CORRIDOR_DRAIN_TIME", "demo", "$CORRIDOR_DEMO",
+			"--oidc-issuer", "$CORRIDOR_OIDC_ISSUER", "--oidc-audience", "$CORRIDOR_OIDC_AUDIENCE", "--oidc-person-claim", "$CORRIDOR_OIDC_PERSON_CLAIM",
+			"--oidc-clinic-claim", "$CORRIDOR_OIDC_CLINIC_CLAIM", "--oidc-mfa", "$CORRIDOR_OIDC_MFA", "--oidc-algorithms", "$CORRIDOR_OIDC_ALGORITHMS"),
 		"token":         append(database, "--email", "--clinic", "--ttl", "12h", "--token-key"),
 		"roster import": append(database, "email,name,role,waiting_rooms", "--clinic", "--dry-run"),
 		"clinic show":   database,
 		"clinic set": append(database, "--manage-participants", "--rename-group", "history-choice", "strict-direct", "remove-on-room-exit",
 			"keep-archived", "--group-size-limit", "--retention-days", "legal-hold", "--file-quota", "--support-contact"),
-		"migrate": database,
-		"schema":  {"--json"},
-		"follow":  {"--token", "$CORRIDOR_TOKEN", "--url", "--after"},
+		"session end": append(database, "--email", "--clinic"),
+		"migrate":     database,
+		"schema":      {"--json"},
+		"follow":      {"--token", "$CORRIDOR_TOKEN", "--url", "--after"},
 	} {
 		got := runs(t, nil, append(strings.Fields(command), "--help")...)
 

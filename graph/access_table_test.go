@@ -267,6 +267,7 @@ deleteGroup@group                         done       NOT_GROUP_OWNER NOT_GROUP_O
 deleteGroup@direct                        GROUP_ONLY GROUP_ONLY unknown  unknown unknown   unknown  unknown    unknown   401 401
 deleteGroup@deleted                       CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown 401 401
 deleteGroup@zoes-group                    unknown    unknown    unknown  unknown unknown   unknown  unknown    done      401 401
+signOut@group                             done       done       done     done    done      done     done       done      401 401
 `
 
 const subscriptionsTable = `

@@ -522,6 +522,8 @@ func (d *drama) input(mutation, id string) vars {
 		return vars{"userId": id}
 	case "createGroup":
 		return vars{"name": "Another", "userIds": []string{id}}
+	case "signOut":
+		return vars{}
 	case "createUpload":
 		return vars{"name": "news.txt", "mediaType": "text/plain", "size": 10}
 	case "sendMessage":

@@ -95,7 +95,7 @@ func NewHandler(options Options) (*Handler, error) {
 		made:    map[string]*surface{},
 	}
 	door := &door{Options: options, surfaces: all}
-	watched := &sessions{chat: options.Chat, logger: options.Logger, open: map[*session]context.Context{}}
+	watched := newSessions(options.Chat, options.Logger)
 	open := newCarriers(drainWindow)
 	socket := newSocket(socketOptions{
 		Open:          open,
@@ -293,9 +293,10 @@ func (d *door) identify(ctx context.Context, s *session, token string, from neti
 	if err != nil {
 		return chat.Actor{}, err
 	}
-	s.subject, s.expires = claims.Subject, claims.ExpiresAt
-	s.account = d.Budgets.Person(s.subject)
-	return s.now(ctx)
+	s.credential, s.expires = chat.Credential(claims), claims.ExpiresAt
+	actor, err := s.now(ctx)
+	s.account = d.Budgets.Person(actor.User.ID.UUID)
+	return actor, err
 }
 
 func unavailable(ctx context.Context, options Options, err error) error {

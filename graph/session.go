@@ -9,15 +9,14 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
+	"corridor/graph/generated"
 	"corridor/internal/budget"
 	"corridor/internal/chat"
 )
 
 const (
-	// actorAge is how old what is known of an actor may be: their account may end, and their clinic
-	// change its policy, while a socket is open (E35).
+	// actorAge is how old what is known of an actor may be: their account or session may end, and their
+	// clinic change its policy, while a socket is open (E35).
 	actorAge = 2 * time.Second
 	// actorAgeAtMost is how old it may be if nothing newer can be had.
 	actorAgeAtMost = 4 * time.Second
@@ -29,11 +28,11 @@ const (
 // session is who is asking, for one request or for the life of a socket.
 type session struct {
 	chat *chat.Service
-	// subject is the person, or key the key that is used.
-	subject uuid.UUID
-	key     chat.PartnerKeyID
-	expires time.Time
-	surface *surface
+	// credential is of the person's token, or key the key that is used.
+	credential chat.Credential
+	key        chat.PartnerKeyID
+	expires    time.Time
+	surface    *surface
 	// account is whose budget it spends.
 	account budget.Account
 
@@ -79,7 +78,7 @@ func (s *session) now(ctx context.Context) (chat.Actor, error) {
 // lookUp finds out who the actor is by now.
 func (s *session) lookUp(ctx context.Context) (chat.Actor, error) {
 	if !s.isOfKey() {
-		return s.chat.SignedIn(ctx, s.subject)
+		return s.chat.SignedIn(ctx, s.credential)
 	}
 	granted, err := s.chat.Granted(ctx, []chat.PartnerKeyID{s.key})
 	actor, ok := granted[s.key]
@@ -89,8 +88,8 @@ func (s *session) lookUp(ctx context.Context) (chat.Actor, error) {
 	return actor, err
 }
 
-// sessions are those of the open carriers. One that asks for nothing ends with its person's account
-// all the same.
+// sessions are those of the open carriers. One that asks for nothing ends with its person's account,
+// or when they sign out, all the same.
 type sessions struct {
 	chat   *chat.Service
 	logger *slog.Logger
@@ -98,10 +97,20 @@ type sessions struct {
 	mu       sync.Mutex
 	open     map[*session]context.Context
 	sweeping bool
+	// swept is when the last sweep began that came to its end.
+	swept time.Time
+}
+
+func newSessions(service *chat.Service, logger *slog.Logger) *sessions {
+	return &sessions{chat: service, logger: logger, open: map[*session]context.Context{}, swept: time.Now()}
 }
 
 // sweepEvery is below actorAge, so that sessions seldom look their actors up one by one.
 const sweepEvery = 1500 * time.Millisecond
+
+// sweepOverlap is how far a sweep looks back beyond the one before: for as long as a change may take from
+// its time to its commit.
+const sweepOverlap = time.Minute
 
 // watch looks after a session until its context ends.
 func (all *sessions) watch(ctx context.Context, s *session) {
@@ -119,8 +128,8 @@ func (all *sessions) watch(ctx context.Context, s *session) {
 	})
 }
 
-// sweep tells the sessions that were used who their actors are now, and ends those of people whose
-// accounts ended, as long as there are any sessions.
+// sweep tells the sessions that were used who their actors are now, and ends those whose people signed
+// out or whose accounts ended, as long as there are any sessions.
 func (all *sessions) sweep() {
 	every := time.NewTicker(sweepEvery)
 	defer every.Stop()
@@ -140,33 +149,38 @@ func (all *sessions) look() (more bool) {
 		}
 	}()
 	all.mu.Lock()
-	open := maps.Clone(all.open)
+	open, swept := maps.Clone(all.open), all.swept
 	all.sweeping = len(open) > 0
 	all.mu.Unlock()
+	asked := time.Now()
 	if len(open) == 0 {
 		return false
 	}
+	var ask []chat.Credential
 	var idle []chat.UserID
-	var used []uuid.UUID
 	var keys []chat.PartnerKeyID
-	asksFor := map[uuid.UUID]bool{}
+	idleOf := map[chat.UserID][]*session{}
 	for s := range open {
 		if s.isOfKey() {
 			keys = append(keys, s.key)
-		} else if s.wasUsed() {
-			used, asksFor[s.subject] = append(used, s.subject), true
+		} else if used, user := s.wasUsed(); used {
+			ask = append(ask, s.credential)
 		} else {
-			idle = append(idle, chat.UserID{UUID: s.subject})
+			idle, idleOf[user] = append(idle, user), append(idleOf[user], s)
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), actorTime)
 	defer cancel()
-	asked := time.Now()
-	actors, err := all.chat.AllSignedIn(ctx, used)
+	doubtful, err := all.chat.MaybeSignedOut(ctx, idle, asked.Sub(swept)+sweepOverlap)
 	if err != nil {
 		return true
 	}
-	gone, err := all.chat.SignedOut(ctx, idle)
+	for user := range doubtful {
+		for _, s := range idleOf[user] {
+			ask = append(ask, s.credential)
+		}
+	}
+	actors, err := all.chat.AllSignedIn(ctx, ask)
 	if err != nil {
 		return true
 	}
@@ -174,28 +188,46 @@ func (all *sessions) look() (more bool) {
 	if err != nil {
 		return true
 	}
+	looked := make(map[chat.Credential]bool, len(ask))
+	for _, credential := range ask {
+		looked[credential] = true
+	}
 	for s, ctx := range open {
-		actor, ok := actors[s.subject]
+		actor, ok := actors[s.credential]
 		if s.isOfKey() {
 			actor, ok = granted[s.key]
 		}
 		switch {
 		case ok:
 			s.is(actor, asked)
-		case s.isOfKey() || gone[chat.UserID{UUID: s.subject}] || asksFor[s.subject]:
+		case s.isOfKey() || looked[s.credential]:
 			endSession(ctx, closeForbidden, "Forbidden")
 		}
 	}
+	all.mu.Lock()
+	all.swept = asked
+	all.mu.Unlock()
 	return true
 }
 
-// wasUsed tells whether somebody asked who the actor is since it was asked last.
-func (s *session) wasUsed() bool {
+// wasUsed tells whether somebody asked who the actor is since it was asked last, and who they were then.
+func (s *session) wasUsed() (was bool, user chat.UserID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was := s.used
+	was = s.used
 	s.used = false
-	return was
+	return was, s.actor.User.ID
+}
+
+// SignOut ends the viewer's sessions.
+func (r *mutationResolver) SignOut(ctx context.Context, input chat.SignOutInput) (*generated.SignOutPayload, error) {
+	at, err := r.chat.SignOut(ctx, actor(ctx), input)
+	failures, err := userErrors(err)
+	payload := &generated.SignOutPayload{UserErrors: failures}
+	if !at.IsZero() {
+		payload.SignedOutAt = &at
+	}
+	return payload, err
 }
 
 // is takes down who the actor was at a time.

@@ -220,6 +220,7 @@ var operations = []struct {
 		}
 		return c.writes("deleteGroup", vars{"conversationId": group}, "deletedConversationId")
 	}},
+	{"signOut", 4, func(c *crowd) int { return c.writes("signOut", vars{}, "signedOutAt") }},
 }
 
 // What takes one statement more than here takes it every time somebody opens the page: it has to be meant.

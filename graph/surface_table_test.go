@@ -271,6 +271,7 @@ Mutation.revokePartnerKey                            A
 Mutation.rotatePartnerKey                            A
 Mutation.sendMessage                                 PAs
 Mutation.setServiceAccountWaitingRooms               A
+Mutation.signOut                                     PA
 Mutation.startDirectConversation                     PAs
 Mutation.transferOwnership                           PAs
 Mutation.unarchiveConversation                       PAs
@@ -368,6 +369,10 @@ SetServiceAccountWaitingRoomsInput.serviceAccountId  A
 SetServiceAccountWaitingRoomsInput.waitingRoomIds    A
 SetServiceAccountWaitingRoomsPayload.serviceAccount  A
 SetServiceAccountWaitingRoomsPayload.userErrors      A
+SignOutInput.clientKey                               PA
+SignOutInput.everywhere                              PA
+SignOutPayload.signedOutAt                           PA
+SignOutPayload.userErrors                            PA
 StaffChange.cursor                                   Ac
 StaffChange.kind                                     Ac
 StaffChange.user                                     Ac

@@ -44,6 +44,8 @@ type world struct {
 	database *pgtest.Database
 	standby  *pgtest.Server // nil but in a replicated world
 	key      *auth.Key
+	// verifier is the key, or an issuer's keys beside it.
+	verifier auth.Verifier
 	// files is where the bytes of files are, with the keys of that place, and scanner searches them if it is there.
 	files       string
 	credentials blob.Credentials
@@ -97,7 +99,7 @@ func newWorldIn(t *testing.T, database *pgtest.Database, standby *pgtest.Server,
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, database: database, standby: standby, key: key, files: t.TempDir(), clock: newClock(), clinics: map[string]map[string]*person{}}
+	w := &world{t: t, database: database, standby: standby, key: key, verifier: key, files: t.TempDir(), clock: newClock(), clinics: map[string]map[string]*person{}}
 	for _, prepare := range prepare {
 		prepare(w)
 	}
@@ -128,7 +130,7 @@ func (w *world) instance() *instance {
 	replica := w.replicaFor(ctx, db, service, logger)
 	links := transfer.NewLinks(w.key.Derive("file link"))
 	budgets := budget.New(budget.Options{DB: db, Person: w.points, Logger: logger, Now: w.clock.now})
-	handler, err := graph.NewHandler(graph.Options{Chat: service, Verifier: w.key, Logger: logger, CursorKey: w.key.Derive("list cursor"), Links: links, Budgets: budgets})
+	handler, err := graph.NewHandler(graph.Options{Chat: service, Verifier: w.verifier, Logger: logger, CursorKey: w.key.Derive("list cursor"), Links: links, Budgets: budgets})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -136,7 +138,7 @@ func (w *world) instance() *instance {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	sharing := transfer.Options{Chat: service, Verifier: w.key, Logger: logger, Links: links, AllowedOrigin: sameHost, Patience: w.patience}
+	sharing := transfer.Options{Chat: service, Verifier: w.verifier, Logger: logger, Links: links, AllowedOrigin: sameHost, Patience: w.patience}
 	transfers, err := transfer.NewHandler(sharing)
 	if err != nil {
 		w.t.Fatal(err)

@@ -385,6 +385,7 @@ type ComplexityRoot struct {
 		RotatePartnerKey              func(childComplexity int, input chat.RotatePartnerKeyInput) int
 		SendMessage                   func(childComplexity int, input chat.SendMessageInput) int
 		SetServiceAccountWaitingRooms func(childComplexity int, input chat.SetServiceAccountWaitingRoomsInput) int
+		SignOut                       func(childComplexity int, input chat.SignOutInput) int
 		StartDirectConversation       func(childComplexity int, input chat.StartDirectConversationInput) int
 		TransferOwnership             func(childComplexity int, input chat.TransferOwnershipInput) int
 		UnarchiveConversation         func(childComplexity int, input chat.UnarchiveConversationInput) int
@@ -520,6 +521,11 @@ type ComplexityRoot struct {
 	SetServiceAccountWaitingRoomsPayload struct {
 		ServiceAccount func(childComplexity int) int
 		UserErrors     func(childComplexity int) int
+	}
+
+	SignOutPayload struct {
+		SignedOutAt func(childComplexity int) int
+		UserErrors  func(childComplexity int) int
 	}
 
 	StaffChange struct {
@@ -732,6 +738,7 @@ type MutationResolver interface {
 	CreatePartnerKey(ctx context.Context, input chat.CreatePartnerKeyInput) (*CreatePartnerKeyPayload, error)
 	RotatePartnerKey(ctx context.Context, input chat.RotatePartnerKeyInput) (*RotatePartnerKeyPayload, error)
 	RevokePartnerKey(ctx context.Context, input chat.RevokePartnerKeyInput) (*RevokePartnerKeyPayload, error)
+	SignOut(ctx context.Context, input chat.SignOutInput) (*SignOutPayload, error)
 }
 type ParticipantResolver interface {
 	User(ctx context.Context, obj *chat.Participant) (*chat.User, error)
@@ -2233,6 +2240,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SetServiceAccountWaitingRooms(childComplexity, args["input"].(chat.SetServiceAccountWaitingRoomsInput)), true
+	case "Mutation.signOut":
+		if e.ComplexityRoot.Mutation.SignOut == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_signOut_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SignOut(childComplexity, args["input"].(chat.SignOutInput)), true
 	case "Mutation.startDirectConversation":
 		if e.ComplexityRoot.Mutation.StartDirectConversation == nil {
 			break
@@ -2717,6 +2735,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.SetServiceAccountWaitingRoomsPayload.UserErrors(childComplexity), true
+
+	case "SignOutPayload.signedOutAt":
+		if e.ComplexityRoot.SignOutPayload.SignedOutAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SignOutPayload.SignedOutAt(childComplexity), true
+	case "SignOutPayload.userErrors":
+		if e.ComplexityRoot.SignOutPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SignOutPayload.UserErrors(childComplexity), true
 
 	case "StaffChange.cursor":
 		if e.ComplexityRoot.StaffChange.Cursor == nil {
@@ -3234,6 +3265,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRotatePartnerKeyInput,
 		ec.unmarshalInputSendMessageInput,
 		ec.unmarshalInputSetServiceAccountWaitingRoomsInput,
+		ec.unmarshalInputSignOutInput,
 		ec.unmarshalInputStartDirectConversationInput,
 		ec.unmarshalInputTransferOwnershipInput,
 		ec.unmarshalInputUnarchiveConversationInput,
@@ -4638,6 +4670,18 @@ type Mutation {
     "What to do, under a client key."
     input: RevokePartnerKeyInput!
   ): RevokePartnerKeyPayload! @access(administrators: true)
+
+  # Signing out
+  """
+  Ends the session of the token that this is asked with, or all sessions of the viewer (E35). From then on their tokens
+  are refused with ` + "`" + `UNAUTHENTICATED` + "`" + `, here and where files are, and within 5 seconds their connections are closed with
+  4403, on all instances; so a repeated call is refused too, which says that it was done. All sessions are those
+  whose tokens were issued until the second in which this is done. Whether the host application signs the person in again is its own affair.
+  """
+  signOut(
+    "What to do, under a client key."
+    input: SignOutInput!
+  ): SignOutPayload! @access(people: true)
 }
 
 "Something that a person ran into and can do something about. Its codes are permanent."
@@ -5081,6 +5125,22 @@ input UnmuteConversationInput {
 type UnmuteConversationPayload {
   "The conversation afterwards. Null if nothing was done."
   conversation: Conversation
+  "What was wrong. Empty if it was done."
+  userErrors: [UserError!]!
+}
+
+"What ` + "`" + `signOut` + "`" + ` needs."
+input SignOutInput {
+  "A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID."
+  clientKey: String!
+  "Whether all sessions of the viewer end, on all devices, or only the one of this token."
+  everywhere: Boolean! = false
+}
+
+"What ` + "`" + `signOut` + "`" + ` did."
+type SignOutPayload {
+  "When the sessions ended. Null if nothing was done."
+  signedOutAt: DateTime
   "What was wrong. Empty if it was done."
   userErrors: [UserError!]!
 }
@@ -6288,6 +6348,16 @@ func (ec *executionContext) childFields_SetServiceAccountWaitingRoomsPayload(ctx
 	return nil, fmt.Errorf("no field named %q was found under type SetServiceAccountWaitingRoomsPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_SignOutPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "signedOutAt":
+		return ec.fieldContext_SignOutPayload_signedOutAt(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SignOutPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SignOutPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_StaffChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "kind":
@@ -7184,6 +7254,20 @@ func (ec *executionContext) field_Mutation_setServiceAccountWaitingRooms_args(ct
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (chat.SetServiceAccountWaitingRoomsInput, error) {
 			return ec.unmarshalNSetServiceAccountWaitingRoomsInput2corridorᚋinternalᚋchatᚐSetServiceAccountWaitingRoomsInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_signOut_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (chat.SignOutInput, error) {
+			return ec.unmarshalNSignOutInput2corridorᚋinternalᚋchatᚐSignOutInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -13797,6 +13881,50 @@ func (ec *executionContext) fieldContext_Mutation_revokePartnerKey(ctx context.C
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_signOut(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_signOut(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().SignOut(ctx, fc.Args["input"].(chat.SignOutInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *SignOutPayload) graphql.Marshaler {
+			return ec.marshalNSignOutPayload2ᚖcorridorᚋgraphᚋgeneratedᚐSignOutPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_signOut(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SignOutPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_signOut_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _MuteConversationPayload_conversation(ctx context.Context, field graphql.CollectedField, obj *MuteConversationPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -15775,6 +15903,61 @@ func (ec *executionContext) _SetServiceAccountWaitingRoomsPayload_userErrors(ctx
 func (ec *executionContext) fieldContext_SetServiceAccountWaitingRoomsPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	fc = &graphql.FieldContext{
 		Object:     "SetServiceAccountWaitingRoomsPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SignOutPayload_signedOutAt(ctx context.Context, field graphql.CollectedField, obj *SignOutPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SignOutPayload_signedOutAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.SignedOutAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalODateTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_SignOutPayload_signedOutAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SignOutPayload", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _SignOutPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *SignOutPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SignOutPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*chat.Error) graphql.Marshaler {
+			return ec.marshalNUserError2ᚕᚖcorridorᚋinternalᚋchatᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SignOutPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SignOutPayload",
 		Field:      field,
 		IsMethod:   false,
 		IsResolver: false,
@@ -19806,6 +19989,47 @@ func (ec *executionContext) unmarshalInputSetServiceAccountWaitingRoomsInput(ctx
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputSignOutInput(ctx context.Context, obj any) (chat.SignOutInput, error) {
+	var it chat.SignOutInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["everywhere"]; !present {
+		asMap["everywhere"] = false
+	}
+
+	fieldsInOrder := [...]string{"clientKey", "everywhere"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "clientKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clientKey"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClientKey = data
+		case "everywhere":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("everywhere"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Everywhere = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputStartDirectConversationInput(ctx context.Context, obj any) (chat.StartDirectConversationInput, error) {
 	var it chat.StartDirectConversationInput
 	if obj == nil {
@@ -23667,6 +23891,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "signOut":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_signOut(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -24936,6 +25167,49 @@ func (ec *executionContext) _SetServiceAccountWaitingRoomsPayload(ctx context.Co
 			}
 		case "userErrors":
 			out.Values[i] = ec._SetServiceAccountWaitingRoomsPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var signOutPayloadImplementors = []string{"SignOutPayload"}
+
+func (ec *executionContext) _SignOutPayload(ctx context.Context, sel ast.SelectionSet, obj *SignOutPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, signOutPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SignOutPayload")
+		case "signedOutAt":
+			out.Values[i] = ec._SignOutPayload_signedOutAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._SignOutPayload_userErrors(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -28082,6 +28356,21 @@ func (ec *executionContext) marshalNSetServiceAccountWaitingRoomsPayload2ᚖcorr
 		return graphql.Null
 	}
 	return ec._SetServiceAccountWaitingRoomsPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNSignOutInput2corridorᚋinternalᚋchatᚐSignOutInput(ctx context.Context, v any) (chat.SignOutInput, error) {
+	res, err := ec.unmarshalInputSignOutInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNSignOutPayload2ᚖcorridorᚋgraphᚋgeneratedᚐSignOutPayload(ctx context.Context, sel ast.SelectionSet, v *SignOutPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._SignOutPayload(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNStaffChange2ᚕᚖcorridorᚋinternalᚋchatᚐStaffChangeᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.StaffChange) graphql.Marshaler {

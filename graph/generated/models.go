@@ -366,6 +366,14 @@ type SetServiceAccountWaitingRoomsPayload struct {
 	UserErrors []*chat.Error `json:"userErrors"`
 }
 
+// What `signOut` did.
+type SignOutPayload struct {
+	// When the sessions ended. Null if nothing was done.
+	SignedOutAt *time.Time `json:"signedOutAt,omitempty"`
+	// What was wrong. Empty if it was done.
+	UserErrors []*chat.Error `json:"userErrors"`
+}
+
 // A page of changes.
 type StaffChangeConnection struct {
 	// With their cursors.

@@ -1,15 +1,19 @@
 // Package auth answers who is asking: it turns a bearer token into claims.
 //
-// A token is believed only when it was signed with the one algorithm and the
-// one key that were configured, for this service, and has not run out. Why a
-// token was refused is nobody's business but ours: the caller learns that it
-// has expired, or that it is not valid, and no more.
+// A token is believed only when it was signed with an algorithm and a key that
+// were configured, for this service, and has not run out. Our own tokens are
+// signed with a secret (Key), those of a host application with the keys of its
+// OpenID Connect issuer (OIDC); which of the two verifies a token is decided
+// before either, and the other is never asked. Why a token was refused is
+// nobody's business but ours: the caller learns that it has expired, or that it
+// is not valid, and no more.
 package auth
 
 import (
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -34,8 +38,12 @@ const (
 	issuer   = "corridor"
 	audience = "corridor"
 
-	// A longer token is refused before anything is decoded.
-	maxTokenBytes = 4096
+	// A longer token is refused before anything is decoded. Those of an OpenID
+	// Connect issuer with many claims have two or three kilobytes.
+	maxTokenBytes = 8192
+
+	// How far the clock of who issued a token may be ahead of ours.
+	clockDifference = 30 * time.Second
 
 	// HMAC-SHA256 with a key shorter than its hash can be guessed offline.
 	minSecretBytes = 32
@@ -43,7 +51,16 @@ const (
 
 // Claims are what a token says, once it is believed.
 type Claims struct {
-	Subject   uuid.UUID
+	// Subject is the id of the person, if the token names them by it. Otherwise
+	// Email does, in lower case.
+	Subject uuid.UUID
+	Email   string
+	// Clinic is the name of their clinic, or empty where the token names none.
+	Clinic string
+	// Token names the token among all others, and can't be used as one.
+	Token string
+	// IssuedAt is zero if the token does not say it.
+	IssuedAt  time.Time
 	ExpiresAt time.Time
 }
 
@@ -113,7 +130,7 @@ func (k *Key) Verify(_ context.Context, token string) (Claims, error) {
 		return Claims{}, ErrInvalid
 	}
 	var claims jwt.RegisteredClaims
-	_, err := k.parser.ParseWithClaims(token, &claims, func(t *jwt.Token) (any, error) {
+	parsed, err := k.parser.ParseWithClaims(token, &claims, func(t *jwt.Token) (any, error) {
 		if _, ok := t.Header["crit"]; ok {
 			return nil, ErrInvalid // demands that we understand what we do not
 		}
@@ -132,7 +149,29 @@ func (k *Key) Verify(_ context.Context, token string) (Claims, error) {
 	if err != nil || subject == uuid.Nil || subject.String() != claims.Subject {
 		return Claims{}, ErrInvalid
 	}
-	return Claims{Subject: subject, ExpiresAt: claims.ExpiresAt.Time}, nil
+	issued, ok := issuedAt(claims)
+	if !ok {
+		return Claims{}, ErrInvalid
+	}
+	return Claims{Subject: subject, Token: nameOf(parsed), IssuedAt: issued, ExpiresAt: claims.ExpiresAt.Time}, nil
+}
+
+// issuedAt is when a token says that it was issued, if it does. It is not ok if that lies ahead, for
+// such a token would outlive the end of all sessions, or is no time at all.
+func issuedAt(claims jwt.RegisteredClaims) (at time.Time, ok bool) {
+	if claims.IssuedAt == nil {
+		return time.Time{}, true
+	}
+	at = claims.IssuedAt.Time
+	return at, at.Unix() > 0 && time.Until(at) <= clockDifference
+}
+
+// nameOf names a token by the hash of what was signed: of what was signed with an elliptic curve
+// anybody can make a second signature, and so a second token.
+func nameOf(token *jwt.Token) string {
+	signed := token.Raw[:strings.LastIndexByte(token.Raw, '.')]
+	hash := sha256.Sum256([]byte(signed))
+	return base64.RawURLEncoding.EncodeToString(hash[:])
 }
 
 // Derive makes a key of 32 bytes for one purpose. Keys for different purposes

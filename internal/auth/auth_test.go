@@ -130,18 +130,19 @@ func TestATokenIsRefused(t *testing.T) {
 		"expired, of another key": {sign(t, jwt.SigningMethodHS256, []byte(strings.Repeat("x", 40)), claims(func(c jwt.MapClaims) {
 			c["exp"] = time.Now().Add(-time.Hour).Unix()
 		})), ErrInvalid},
-		"not yet good":        {hs256(func(c jwt.MapClaims) { c["nbf"] = time.Now().Add(time.Hour).Unix() }), ErrInvalid},
-		"no subject":          {hs256(func(c jwt.MapClaims) { delete(c, "sub") }), ErrInvalid},
-		"subject is nobody":   {hs256(func(c jwt.MapClaims) { c["sub"] = uuid.Nil.String() }), ErrInvalid},
-		"subject is a name":   {hs256(func(c jwt.MapClaims) { c["sub"] = "ann" }), ErrInvalid},
-		"subject in braces":   {hs256(func(c jwt.MapClaims) { c["sub"] = "{" + ann.String() + "}" }), ErrInvalid},
-		"a critical header":   {withCrit, ErrInvalid},
-		"oversized":           {hs256(func(c jwt.MapClaims) { c["note"] = strings.Repeat("x", maxTokenBytes) }), ErrInvalid},
-		"empty":               {"", ErrInvalid},
-		"garbage":             {"not a token", ErrInvalid},
-		"dots":                {"..", ErrInvalid},
-		"garbage of our form": {"YQ.YQ.YQ", ErrInvalid},
-		"space around it":     {" " + good + " ", ErrInvalid},
+		"issued in the future": {hs256(func(c jwt.MapClaims) { c["iat"] = time.Now().Add(time.Hour).Unix() }), ErrInvalid},
+		"not yet good":         {hs256(func(c jwt.MapClaims) { c["nbf"] = time.Now().Add(time.Hour).Unix() }), ErrInvalid},
+		"no subject":           {hs256(func(c jwt.MapClaims) { delete(c, "sub") }), ErrInvalid},
+		"subject is nobody":    {hs256(func(c jwt.MapClaims) { c["sub"] = uuid.Nil.String() }), ErrInvalid},
+		"subject is a name":    {hs256(func(c jwt.MapClaims) { c["sub"] = "ann" }), ErrInvalid},
+		"subject in braces":    {hs256(func(c jwt.MapClaims) { c["sub"] = "{" + ann.String() + "}" }), ErrInvalid},
+		"a critical header":    {withCrit, ErrInvalid},
+		"oversized":            {hs256(func(c jwt.MapClaims) { c["note"] = strings.Repeat("x", maxTokenBytes) }), ErrInvalid},
+		"empty":                {"", ErrInvalid},
+		"garbage":              {"not a token", ErrInvalid},
+		"dots":                 {"..", ErrInvalid},
+		"garbage of our form":  {"YQ.YQ.YQ", ErrInvalid},
+		"space around it":      {" " + good + " ", ErrInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

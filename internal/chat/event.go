@@ -159,7 +159,7 @@ func (s *Stream) Close() {
 }
 
 // Poll returns the next event, or nil and after how long to poll again, unless the bell rings before.
-// The error is ErrSignedOut when the account was deactivated.
+// The error is ErrSignedOut when the account was deactivated or the session ended.
 func (s *Stream) Poll(ctx context.Context) (Event, time.Duration, error) {
 	for {
 		delivery, ok, again, err := s.follower.Poll(ctx)
@@ -238,8 +238,8 @@ func (s *Stream) translate(ctx context.Context, delivery eventlog.Delivery) (Eve
 	case kindSettings:
 		return ConversationChanged{moment, conversation, unseen}, nil
 	case kindSignedOut:
-		// It may be an old one, of somebody who was taken back since.
-		_, err := s.service.SignedIn(ctx, me)
+		// It may be an old one, of somebody who was taken back since, or of another session of theirs.
+		_, err := s.service.SignedIn(ctx, s.actor.Credential)
 		return nil, err
 	case kindRoomJoined, kindRoomLeft, kindUserChanged:
 		return s.translateContact(ctx, moment, happened.Kind, user)

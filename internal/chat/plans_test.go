@@ -74,7 +74,7 @@ func populate(t *testing.T, s *Service, db *sqlx.DB, size scale) (ann Actor, lon
 	if err := db.Get(&id, `SELECT id FROM users WHERE email = 'p0@clinic.example'`); err != nil {
 		t.Fatal(err)
 	}
-	ann, err := s.SignedIn(t.Context(), id)
+	ann, err := s.SignedIn(t.Context(), Credential{Subject: id})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,6 +73,8 @@ type Actor struct {
 	IsAdministrator bool `db:"administrator"`
 	// Grant is what the key allows that is used. People have none.
 	Grant *Grant
+	// Credential is what the token says that is used. Keys have none.
+	Credential Credential `db:"-"`
 }
 
 // Name is the person's name.
@@ -84,12 +86,12 @@ func (a Actor) Email() string { return a.User.Email }
 // isOperator tells whether it is the operator of the server, who is nobody of a clinic and has no client keys.
 func (a Actor) isOperator() bool { return a.User.ID == (UserID{}) }
 
-// ErrSignedOut says that the subject of a token is nobody who may act (any more).
-var ErrSignedOut = errors.New("nobody of this id is active")
+// ErrSignedOut says that a credential is of nobody who may act (any more).
+var ErrSignedOut = errors.New("nobody may act with this")
 
-// SignedIn returns the actor of whom a verified token speaks.
-func (s *Service) SignedIn(ctx context.Context, subject uuid.UUID) (Actor, error) {
-	actor, err := s.seen.actors.ask(subject).answer(ctx, subject)
+// SignedIn returns the actor who bears a credential.
+func (s *Service) SignedIn(ctx context.Context, credential Credential) (Actor, error) {
+	actor, err := s.seen.actors.ask(credential).answer(ctx, credential)
 	if err != nil {
 		return Actor{}, err
 	}
@@ -99,31 +101,56 @@ func (s *Service) SignedIn(ctx context.Context, subject uuid.UUID) (Actor, error
 	return *actor, nil
 }
 
-// AllSignedIn returns the actors of whom verified tokens speak. Who may not act any more is not among
-// them.
-func (s *Service) AllSignedIn(ctx context.Context, subjects []uuid.UUID) (map[uuid.UUID]Actor, error) {
+// AllSignedIn returns the actors who bear credentials. Who may not act any more is not among them.
+func (s *Service) AllSignedIn(ctx context.Context, credentials []Credential) (map[Credential]Actor, error) {
 	const query = `
-		SELECT users.id AS "user.id", users.clinic_id AS "user.clinic_id", users.name AS "user.name",
+		SELECT shown.n, users.id AS "user.id", users.clinic_id AS "user.clinic_id", users.name AS "user.name",
 			users.email AS "user.email", users.role_label AS "user.role_label", users.kind AS "user.kind",
 			users.stream AS "user.stream", users.deactivated_at AS "user.deactivated_at", ` + clinicColumns + `, administrator
-		FROM users JOIN clinics ON clinics.id = users.clinic_id
-		WHERE users.id = ANY ($1) AND users.deactivated_at IS NULL AND users.kind <> 'SERVICE'`
-	var actors []Actor
-	if err := s.db.SelectContext(ctx, &actors, query, array(subjects)); err != nil {
+		FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[]) WITH ORDINALITY
+			AS shown (subject, email, clinic, token, issued_at, n)
+		CROSS JOIN LATERAL (
+			SELECT * FROM users WHERE id = shown.subject
+			UNION ALL
+			SELECT * FROM users WHERE email = shown.email
+		) AS users
+		JOIN clinics ON clinics.id = users.clinic_id
+		WHERE users.deactivated_at IS NULL AND users.kind <> 'SERVICE'
+			AND CASE
+				WHEN shown.clinic <> '' THEN clinics.name = shown.clinic
+				ELSE shown.email IS NULL OR (SELECT count(*) FROM clinics) = 1
+			END
+			AND (users.signed_out_at IS NULL OR users.signed_out_at < shown.issued_at)
+			AND NOT EXISTS (SELECT FROM ended_sessions WHERE user_id = users.id AND ended_sessions.token = shown.token)`
+	shown := columnsOf(credentials)
+	var actors []struct {
+		N int
+		Actor
+	}
+	if err := s.db.SelectContext(ctx, &actors, query, array(shown.subjects), array(shown.emails), array(shown.clinics), array(shown.tokens), array(shown.issued)); err != nil {
 		return nil, fmt.Errorf("look up the actors: %w", err)
 	}
-	return byKey(actors, func(a Actor) uuid.UUID { return a.User.ID.UUID }), nil
+	signedIn := make(map[Credential]Actor, len(actors))
+	for _, found := range actors {
+		found.Actor.Credential = credentials[found.N-1]
+		signedIn[found.Actor.Credential] = found.Actor
+	}
+	return signedIn, nil
 }
 
-// SignedOut returns who of the users may not act any more.
-func (s *Service) SignedOut(ctx context.Context, ids []UserID) (map[UserID]bool, error) {
-	const query = `SELECT id FROM users WHERE id = ANY ($1) AND deactivated_at IS NOT NULL`
-	var gone []UserID
-	if err := s.db.SelectContext(ctx, &gone, query, array(ids)); err != nil {
+// MaybeSignedOut returns who of the users may not act any more, or ended a session within a time: what is
+// known of their credentials is not to be relied on.
+func (s *Service) MaybeSignedOut(ctx context.Context, ids []UserID, within time.Duration) (map[UserID]bool, error) {
+	const query = `
+		SELECT id FROM users
+		WHERE id = ANY ($1) AND (deactivated_at IS NOT NULL OR signed_out_at > now() - $2 * interval '1 second'
+			OR id IN (SELECT user_id FROM ended_sessions WHERE ended_at > now() - $2 * interval '1 second'))`
+	var maybe []UserID
+	if err := s.db.SelectContext(ctx, &maybe, query, array(ids), within.Seconds()); err != nil {
 		return nil, fmt.Errorf("look up who is signed out: %w", err)
 	}
-	signedOut := make(map[UserID]bool, len(gone))
-	for _, id := range gone {
+	signedOut := make(map[UserID]bool, len(maybe))
+	for _, id := range maybe {
 		signedOut[id] = true
 	}
 	return signedOut, nil

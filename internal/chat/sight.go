@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"corridor/internal/eventlog"
 )
 
@@ -198,7 +196,7 @@ func (l addedLine) as(reader UserID) *Message {
 // seen is what many in this process ask for at the same time.
 type seen struct {
 	fresh         freshLines
-	actors        gathering[uuid.UUID, Actor]
+	actors        gathering[Credential, Actor]
 	lines         gathering[MessageID, addedLine]
 	conversations gathering[conversationSeen, ConversationView]
 	messages      gathering[messageSeen, Message]
@@ -208,7 +206,7 @@ type seen struct {
 
 func newSeen(s *Service) *seen {
 	return &seen{
-		actors:        gathering[uuid.UUID, Actor]{fetch: s.AllSignedIn},
+		actors:        gathering[Credential, Actor]{fetch: s.AllSignedIn},
 		lines:         gathering[MessageID, addedLine]{fetch: s.linesAdded},
 		conversations: gathering[conversationSeen, ConversationView]{fetch: s.conversationsSeen},
 		messages:      gathering[messageSeen, Message]{fetch: s.messagesSeen},

@@ -211,7 +211,7 @@ func (s *story) enters(name, email string) {
 	}
 	user, err := s.chat.FindUser(s.ctx, email, Clinic)
 	if err == nil {
-		s.people[name], err = s.chat.SignedIn(s.ctx, user.ID.UUID)
+		s.people[name], err = s.chat.SignedIn(s.ctx, chat.Credential{Subject: user.ID.UUID})
 	}
 	s.err = err
 }

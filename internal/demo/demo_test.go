@@ -63,7 +63,7 @@ func TestTheDemoHasSomethingOfEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	actor, err := service.SignedIn(t.Context(), user.ID.UUID)
+	actor, err := service.SignedIn(t.Context(), chat.Credential{Subject: user.ID.UUID})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestTheDemoHasSomethingOfEverything(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		actor, err := service.SignedIn(t.Context(), user.ID.UUID)
+		actor, err := service.SignedIn(t.Context(), chat.Credential{Subject: user.ID.UUID})
 		if err != nil {
 			t.Fatal(err)
 		}

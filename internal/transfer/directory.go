@@ -30,6 +30,9 @@ func NewDirectoryHandler(options Options) http.Handler {
 	if options.ClientAddress == nil {
 		options.ClientAddress = auth.ClientAddress(nil)
 	}
+	if options.Patience == (Patience{}) {
+		options.Patience = DefaultPatience
+	}
 	d := &directories{transfers{Options: options}}
 	mux := http.NewServeMux()
 	mux.HandleFunc(DirectoryPath+"{file}", d.admit(func(w http.ResponseWriter, r *http.Request, actor chat.Actor) {
@@ -88,6 +91,15 @@ func (d *directories) admit(next func(http.ResponseWriter, *http.Request, chat.A
 			next(w, r, actor)
 		}
 	}
+}
+
+// again asks whether who was admitted still would be.
+func (d *directories) again(r *http.Request) error {
+	actor, err := d.signIn(r.Context(), r)
+	if err == nil && !actor.May(chat.ContactsRead) {
+		err = chat.ErrSignedOut
+	}
+	return err
 }
 
 // A row writes people down one after the other.
@@ -159,7 +171,7 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 	control := http.NewResponseController(w)
 	buffered := bufio.NewWriterSize(w, 64<<10)
 	begin, write, flush := form.write(buffered)
-	begun := false
+	begun, asked := false, time.Now()
 	start := func() error {
 		begun = true
 		w.Header().Set("Content-Type", form.mediaType)
@@ -172,6 +184,12 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 			if err := start(); err != nil {
 				return err
 			}
+		}
+		if time.Since(asked) > d.Patience.Sight {
+			if err := d.again(r); err != nil {
+				return err
+			}
+			asked = time.Now()
 		}
 		if buffered.Available() < 4<<10 {
 			_ = control.SetWriteDeadline(time.Now().Add(exportTime)) // every connection has deadlines
@@ -187,7 +205,7 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 	switch refused := new(chat.Error); {
 	case err == nil:
 	case begun:
-		if r.Context().Err() == nil {
+		if r.Context().Err() == nil && !isSignedOut(err) {
 			d.Logger.WarnContext(r.Context(), "a download of a directory broke off", "error", chat.Describe(err))
 		}
 		panic(http.ErrAbortHandler)

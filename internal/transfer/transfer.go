@@ -57,7 +57,7 @@ type Patience struct {
 	Piece time.Duration
 	// Write is how long it may take to read what is written of a download at a time.
 	Write time.Duration
-	// Sight is how long a download goes on until it is asked again whether it may.
+	// Sight is how long a transfer goes on until it is asked again whether it may.
 	Sight time.Duration
 }
 
@@ -165,13 +165,25 @@ func (t *transfers) admit(scope chat.Scope, next func(http.ResponseWriter, *http
 	}
 }
 
+// What all hear who are not signed in.
+const (
+	codeUnauthenticated = "UNAUTHENTICATED"
+	signInFirst         = "Sign in first: send a valid token as Authorization: Bearer."
+	challenge           = `Bearer realm="corridor"`
+)
+
+// isSignedOut tells whether an error says that nobody is let in with a token.
+func isSignedOut(err error) bool {
+	return errors.Is(err, auth.ErrInvalid) || errors.Is(err, auth.ErrExpired) || errors.Is(err, chat.ErrSignedOut)
+}
+
 // known is who is asking. Whoever is not signed in has been told.
 func (t *transfers) known(w http.ResponseWriter, r *http.Request) (chat.Actor, bool) {
 	actor, err := t.signIn(r.Context(), r)
 	switch {
-	case errors.Is(err, auth.ErrInvalid), errors.Is(err, auth.ErrExpired), errors.Is(err, chat.ErrSignedOut):
-		w.Header().Set("WWW-Authenticate", `Bearer realm="corridor"`)
-		Refuse(w, http.StatusUnauthorized, "UNAUTHENTICATED", "Sign in first: send a valid token as Authorization: Bearer.")
+	case isSignedOut(err):
+		w.Header().Set("WWW-Authenticate", challenge)
+		Refuse(w, http.StatusUnauthorized, codeUnauthenticated, signInFirst)
 		return chat.Actor{}, false
 	case err != nil:
 		t.fail(w, r, err)
@@ -191,7 +203,7 @@ func (t *transfers) signIn(ctx context.Context, r *http.Request) (chat.Actor, er
 	if err != nil {
 		return chat.Actor{}, err
 	}
-	return t.Chat.SignedIn(ctx, claims.Subject)
+	return t.Chat.SignedIn(ctx, chat.Credential(claims))
 }
 
 // statuses are those of failures that a person can run into; any other is 422.

@@ -36,7 +36,7 @@ type visitKey struct{}
 
 func newUploads(options Options) (*uploads, error) {
 	composer := handler.NewStoreComposer()
-	store := tusStore{options.Chat, options.Logger, options.Patience.Piece}
+	store := tusStore{options.Chat, options.Logger, options.Patience.Piece, options.Patience.Sight}
 	composer.UseCore(store)
 	composer.UseTerminater(store)
 	protocol, err := handler.NewUnroutedHandler(handler.Config{
@@ -172,6 +172,8 @@ type tusStore struct {
 	logger *slog.Logger
 	// pieceTime is how long a client may take for a piece.
 	pieceTime time.Duration
+	// sight is how long an upload goes on until it is asked again who brings it.
+	sight time.Duration
 }
 
 var (
@@ -206,13 +208,19 @@ func (s tusStore) answer(ctx context.Context, err error) error {
 	if failure := new(chat.Error); errors.As(err, &failure) && failure.Code == chat.CodeNotFound {
 		return typed(http.StatusNotFound, string(chat.CodeNotFound), "There is no such file.")
 	}
+	if isSignedOut(err) {
+		return typed(http.StatusUnauthorized, codeUnauthenticated, signInFirst)
+	}
 	return typed(answerOf(ctx, s.logger, err))
 }
 
 func typed(status int, code, message string) error {
 	headers := handler.HTTPHeader{"Content-Type": "application/json"}
-	if status == http.StatusServiceUnavailable {
+	switch status {
+	case http.StatusServiceUnavailable:
 		headers["Retry-After"] = "1"
+	case http.StatusUnauthorized:
+		headers["WWW-Authenticate"] = challenge
 	}
 	return handler.Error{ErrorCode: code, Message: message, HTTPResponse: handler.HTTPResponse{
 		StatusCode: status, Body: string(refusal(code, message)), Header: headers,
@@ -242,8 +250,15 @@ func (u *tusUpload) GetInfo(ctx context.Context) (handler.FileInfo, error) {
 func (u *tusUpload) WriteChunk(ctx context.Context, offset int64, from io.Reader) (int64, error) {
 	var written int64
 	piece := make([]byte, chat.MaxPiece)
+	asked := time.Now()
 	for {
 		n, err := readPiece(from, piece, u.store.pieceTime)
+		if time.Since(asked) > u.store.sight {
+			if again := u.visit.again(context.WithoutCancel(ctx)); again != nil {
+				return written, u.store.answer(ctx, again)
+			}
+			asked = time.Now()
+		}
 		if n > 0 {
 			if received := u.receive(ctx, offset+written, piece[:n]); received != nil {
 				return written, u.store.answer(ctx, received)

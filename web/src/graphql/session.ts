@@ -8,12 +8,16 @@ export class SignedOut extends Error {
   }
 }
 
-/** Whom a token is for, if it can be told: the subject of a JSON Web Token. */
+/** Whom a token is for, if it can be told: who issued it, the subject, and their clinic, which they may have several of. */
 function personOf(token: string): string | undefined {
   try {
     const payload = token.split(".")[1] ?? ""
-    const claims = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/"))) as { sub?: unknown }
-    return typeof claims.sub === "string" ? claims.sub : undefined
+    const {
+      iss,
+      sub,
+      corridor_clinic: clinic,
+    } = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/"))) as Record<string, unknown>
+    return typeof sub === "string" ? JSON.stringify([iss, sub, clinic]) : undefined
   } catch {
     return undefined
   }
