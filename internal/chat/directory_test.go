@@ -98,6 +98,18 @@ func randomRoster(random *rand.Rand) (rows []RosterRow) {
 	return rows
 }
 
+// pieceOf is what a partner may send of a roster.
+func pieceOf(rows []RosterRow, random *rand.Rand) (piece []*RosterRowInput) {
+	for _, row := range rows {
+		given := &RosterRowInput{Email: &row.Email, Name: &row.Name, Role: &row.Role, Active: random.IntN(5) > 0}
+		if random.IntN(3) > 0 {
+			given.WaitingRooms = append([]string{}, row.WaitingRooms...)
+		}
+		piece = append(piece, given)
+	}
+	return piece
+}
+
 func TestTheHistoryOfADirectoryIsExact(t *testing.T) {
 	t.Parallel()
 	s, database := newService(t)
@@ -106,15 +118,25 @@ func TestTheHistoryOfADirectoryIsExact(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(1, seed))
 	var states []directoryState
-	for range 40 {
+	var partner Actor
+	for step := range 60 {
 		before := directoryState{}
 		if len(states) > 0 {
 			before = states[len(states)-1]
 		}
 
-		in := ImportRosterInput{Clinic: "Clinic", Rows: randomRoster(random), AllowDeactivations: true, Progress: quietly}
-		if _, err := s.ImportRoster(t.Context(), in); err != nil {
-			t.Fatal(err)
+		rows := randomRoster(random)
+		if step == 0 || random.IntN(3) == 0 {
+			in := ImportRosterInput{Clinic: "Clinic", Rows: rows, AllowDeactivations: true, Progress: quietly}
+			if _, err := s.ImportRoster(t.Context(), in); err != nil {
+				t.Fatal(err)
+			}
+			partner = partnerOf(t, s, "Clinic")
+		} else {
+			in := SyncRosterInput{ClientKey: fmt.Sprint(step), Rows: pieceOf(rows[:min(3, len(rows))], random)}
+			if _, err := s.SyncRoster(t.Context(), partner, in); err != nil {
+				t.Fatal(err)
+			}
 		}
 
 		now := stateOf(t, db)

@@ -318,6 +318,12 @@ func TestPlansUseTheirIndexes(t *testing.T) {
 		{"participants of 100 conversations", func(ctx context.Context) error {
 			return only(s.ParticipantPages(ctx, ann, mine, page))
 		}},
+		{"a roster with one person in it", func(ctx context.Context) error {
+			partner, email := ann, "p7@clinic.example"
+			partner.Grant = &Grant{Scopes: []Scope{RosterWrite}}
+			rows := []*RosterRowInput{{Email: &email, Active: true}} // nothing to write: what is explained runs twice
+			return only(s.SyncRoster(ctx, partner, SyncRosterInput{ClientKey: "plan", Rows: rows}))
+		}},
 		{"number of participants of 100 conversations", func(ctx context.Context) error { return only(s.ParticipantCounts(ctx, ann, mine)) }},
 	} {
 		var plans []string
