@@ -34,7 +34,7 @@ func (g groups) resource(r *http.Request, room chat.RosterRoom) scim.Resource {
 	var members []any
 	for _, member := range room.Members {
 		id := shownID(member.ID)
-		members = append(members, map[string]any{"value": id, "display": member.Name, "type": "User", "$ref": Path + "/Users/" + id})
+		members = append(members, map[string]any{"value": id, "display": member.Name, "type": "User", "$ref": base(r) + "/Users/" + id})
 	}
 	if len(members) > 0 {
 		attributes["members"] = members

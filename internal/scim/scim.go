@@ -61,13 +61,13 @@ func init() {
 // handler is what all requests share.
 type handler struct {
 	Options
-	server scim.Server
+	offers scim.ServerArgs
 }
 
 // NewHandler returns what answers at Path and below it.
 func NewHandler(options Options) (http.Handler, error) {
 	h := &handler{Options: options}
-	server, err := scim.NewServer(&scim.ServerArgs{
+	h.offers = scim.ServerArgs{
 		ServiceProviderConfig: &scim.ServiceProviderConfig{
 			MaxResults:       chat.MaxRosterPage,
 			SupportFiltering: true,
@@ -89,12 +89,20 @@ func NewHandler(options Options) (http.Handler, error) {
 				Description: optional.NewString("A waiting room"), Schema: schema.CoreGroupSchema(), Handler: groups{h},
 			},
 		},
-	}, scim.WithBaseURL(Path))
-	if err != nil {
+	}
+	if _, err := scim.NewServer(&h.offers); err != nil {
 		return nil, fmt.Errorf("SCIM: %w", err)
 	}
-	h.server = server
 	return h, nil
+}
+
+// base is the address of SCIM as the client has it.
+func base(r *http.Request) string {
+	scheme := "http"
+	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host + Path
 }
 
 // ServeHTTP answers who may write the roster.
@@ -129,7 +137,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			refuse(w, h.fault(ctx, fmt.Errorf("panic (%T): %s", panicked, debug.Stack())))
 		}
 	}()
-	http.StripPrefix(Path, h.server).ServeHTTP(w, r.WithContext(context.WithValue(ctx, actorKey{}, actor)))
+	server, err := scim.NewServer(&h.offers, scim.WithBaseURL(base(r)))
+	if err != nil {
+		refuse(w, h.fault(ctx, err))
+		return
+	}
+	asked := r.Clone(context.WithValue(ctx, actorKey{}, actor))
+	asked.URL.Path = strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, Path), "/")
+	server.ServeHTTP(w, asked)
 }
 
 type actorKey struct{}

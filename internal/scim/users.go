@@ -39,7 +39,7 @@ func (u users) resource(r *http.Request, person chat.RosterPerson) scim.Resource
 	var in []any
 	for _, room := range person.WaitingRooms {
 		id := shownRoomID(room.ID)
-		in = append(in, map[string]any{"value": id, "display": room.Name, "type": "direct", "$ref": Path + "/Groups/" + id})
+		in = append(in, map[string]any{"value": id, "display": room.Name, "type": "direct", "$ref": base(r) + "/Groups/" + id})
 	}
 	if len(in) > 0 {
 		attributes["groups"] = in
