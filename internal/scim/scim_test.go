@@ -3,6 +3,7 @@ package scim
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -54,8 +55,9 @@ func TestAnotherClinicIsAsUnknownAsWhatNeverWas(t *testing.T) {
 		foreign := here.sends(ask.method, named(ask.path, user, room), named(ask.body, user, room))
 		unknown := here.sends(ask.method, named(ask.path, noUser, noRoom), named(ask.body, noUser, noRoom))
 
-		if foreign.status != unknown.status || foreign.text != unknown.text || strings.HasPrefix(ask.path, "/Users/") && foreign.status != http.StatusNotFound {
-			t.Errorf("%s %s is answered %d %s, and for what never was %d %s", ask.method, ask.path, foreign.status, foreign.text, unknown.status, unknown.text)
+		if foreign.status != unknown.status || foreign.text != unknown.text || foreign.statements != unknown.statements || strings.HasPrefix(ask.path, "/Users/") && foreign.status != http.StatusNotFound {
+			t.Errorf("%s %s is answered %d %s by %d statements, and for what never was %d %s by %d", ask.method, ask.path, foreign.status, foreign.text, foreign.statements,
+				unknown.status, unknown.text, unknown.statements)
 		}
 	}
 	if got := there.sends("GET", "/Groups/"+room, ""); got.at("displayName") != "Desk" || got.at("members") != "2 of them" {
@@ -111,10 +113,7 @@ func TestWhatIsNoScimIsRefused(t *testing.T) {
 		"a page":       {kind: "application/json", body: "{}", origin: "https://elsewhere.example", status: http.StatusForbidden},
 		"half of JSON": {kind: "application/json", body: "{", status: http.StatusBadRequest},
 	} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.url+Path+"/Users", strings.NewReader(c.body))
-		if err != nil {
-			t.Fatal(err)
-		}
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, host+Path+"/Users", strings.NewReader(c.body))
 		request.Header.Set("Authorization", "Bearer "+d.key)
 		request.Header.Set("Content-Type", c.kind)
 		if c.origin != "" {

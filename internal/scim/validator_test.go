@@ -20,7 +20,7 @@ type step struct {
 // plays sends the steps one after another. {name} stands for an id that was kept.
 func (d *directory) plays(steps []step) {
 	d.t.Helper()
-	ids := map[string]string{"base": d.url + Path}
+	ids := map[string]string{"base": host + Path}
 	for _, s := range steps {
 		for name, id := range ids {
 			s.path, s.body = strings.ReplaceAll(s.path, "{"+name+"}", id), strings.ReplaceAll(s.body, "{"+name+"}", id)
@@ -181,7 +181,7 @@ func TestTheComplianceUtilitysRequests(t *testing.T) {
 		{"Groups", `{` + group + `,"displayName":"Stark"}`, `{"op":"add","path":"members","value":[{"value":"` + d.finds("Users", `userName eq "ann@x.example"`) + `","type":"User","$ref":"{base}/Users/x"}]}`},
 	} {
 		made := d.sends("POST", "/"+kind.list, kind.body)
-		at, ok := strings.CutPrefix(made.at("meta/location"), d.url+Path)
+		at, ok := strings.CutPrefix(made.at("meta/location"), host+Path)
 		if made.status != 201 || !ok || made.header.Get("Location") != made.at("meta/location") {
 			t.Fatalf("%s: created, it is %d %s at %s", kind.list, made.status, made.text, made.header.Get("Location"))
 		}

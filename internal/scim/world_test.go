@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -14,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"corridor/internal/chat"
 	"corridor/internal/eventlog"
@@ -25,11 +23,13 @@ import (
 type world struct {
 	t       *testing.T
 	chat    *chat.Service
-	url     string
+	handler http.Handler
 	logged  *strings.Builder
 	broken  error // of whoever signs in
-	clinics map[string]string
 }
+
+// host is where the server is.
+const host = "https://clinic.example"
 
 // directory is a partner's directory that keeps the roster of a clinic.
 type directory struct {
@@ -41,7 +41,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	database := pgtest.New(t)
 	db := database.Open()
-	w := &world{t: t, logged: &strings.Builder{}, clinics: map[string]string{}}
+	w := &world{t: t, logged: &strings.Builder{}}
 	logger := slog.New(slog.NewTextHandler(w.logged, nil))
 	log := eventlog.New(db, eventlog.ByPostgres(db, database.URL), []byte("key"), logger)
 	w.chat = chat.New(db, log, logger)
@@ -61,9 +61,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
-	w.url = server.URL
+	w.handler = handler
 	return w
 }
 
@@ -107,6 +105,8 @@ type reply struct {
 	header http.Header
 	text   string
 	body   any
+	// statements is what it took.
+	statements int
 }
 
 // at is the value at a path, as in Resources.0.userName, in words.
@@ -139,7 +139,7 @@ func (r reply) at(path string) string {
 func (d *directory) sends(method, path, body string) reply {
 	d.t.Helper()
 	path, query, asked := strings.Cut(path, "?")
-	address := d.url + Path + path
+	address := host + Path + path
 	if asked {
 		values := url.Values{}
 		for pair := range strings.SplitSeq(query, "&") {
@@ -148,10 +148,7 @@ func (d *directory) sends(method, path, body string) reply {
 		}
 		address += "?" + values.Encode()
 	}
-	request, err := http.NewRequestWithContext(d.t.Context(), method, address, strings.NewReader(body))
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	request := httptest.NewRequestWithContext(d.t.Context(), method, address, strings.NewReader(body))
 	request.Header.Set("Authorization", "Bearer "+d.key)
 	if body != "" {
 		request.Header.Set("Content-Type", "application/scim+json; charset=utf-8")
@@ -161,19 +158,13 @@ func (d *directory) sends(method, path, body string) reply {
 
 func (w *world) does(request *http.Request) reply {
 	w.t.Helper()
-	response, err := (&http.Client{Timeout: time.Minute}).Do(request)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	got := reply{status: response.StatusCode, header: response.Header, text: string(text)}
-	if len(text) > 0 {
-		if err := json.Unmarshal(text, &got.body); err != nil {
-			w.t.Fatalf("%s %s: %v in %s", request.Method, request.URL, err, text)
+	ctx, counter := pgtest.Count(request.Context())
+	recorder := httptest.NewRecorder()
+	w.handler.ServeHTTP(recorder, request.WithContext(ctx))
+	got := reply{status: recorder.Code, header: recorder.Header(), text: recorder.Body.String(), statements: counter.Statements()}
+	if got.text != "" {
+		if err := json.Unmarshal(recorder.Body.Bytes(), &got.body); err != nil {
+			w.t.Fatalf("%s %s: %v in %s", request.Method, request.URL, err, got.text)
 		}
 	}
 	return got
