@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -37,6 +38,7 @@ import (
 	"corridor/internal/demo"
 	"corridor/internal/eventlog"
 	"corridor/internal/postgres"
+	"corridor/internal/scim"
 	"corridor/internal/transfer"
 	"corridor/web"
 )
@@ -182,6 +184,7 @@ type server struct {
 	api         atomic.Pointer[graph.Handler]
 	transfers   atomic.Pointer[http.Handler]
 	directories atomic.Pointer[http.Handler]
+	rosters     atomic.Pointer[http.Handler]
 	demo        atomic.Pointer[http.Handler]
 	metrics     atomic.Pointer[prometheus.Registry]
 	// redirects is the origin that downloads are redirected to, or "".
@@ -316,6 +319,10 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	if err != nil {
 		return err
 	}
+	rosters, err := scim.NewHandler(scim.Options{Chat: service, Authenticate: signsIn(service, key, from), Logger: s.logger, AllowedOrigin: allowed})
+	if err != nil {
+		return err
+	}
 	if err := s.makeDemo(ctx, service); err != nil {
 		return err
 	}
@@ -346,11 +353,34 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	s.metrics.Store(metrics)
 	directories := transfer.NewDirectoryHandler(sharing)
 	s.directories.Store(&directories)
+	s.rosters.Store(&rosters)
 	s.transfers.Store(&transfers)
 	s.api.Store(api)
 	s.logger.Info("ready", "address", s.address.String(), "after", time.Since(began).Round(time.Millisecond).String())
 	s.welcome(clinics)
 	return nil
+}
+
+// signsIn tells of a request whose token or key it bears.
+func signsIn(service *chat.Service, verifier auth.Verifier, from func(*http.Request) netip.Addr) func(context.Context, *http.Request) (chat.Actor, error) {
+	identify := func(ctx context.Context, r *http.Request) (chat.Actor, error) {
+		token, _ := auth.FromRequest(r)
+		if chat.IsPartnerKey(token) {
+			return service.SignedInByKey(ctx, token, from(r))
+		}
+		claims, err := verifier.Verify(ctx, token)
+		if err != nil {
+			return chat.Actor{}, err
+		}
+		return service.SignedIn(ctx, claims.Subject)
+	}
+	return func(ctx context.Context, r *http.Request) (chat.Actor, error) {
+		actor, err := identify(ctx, r)
+		if errors.Is(err, auth.ErrInvalid) || errors.Is(err, auth.ErrExpired) || errors.Is(err, chat.ErrSignedOut) {
+			return chat.Actor{}, scim.ErrUnauthenticated
+		}
+		return actor, err
+	}
 }
 
 // open opens the database, migrated, and the key.
@@ -512,6 +542,7 @@ func (s *server) routes() http.Handler {
 	})
 	mux.HandleFunc(transfer.Path, onceThere(&s.transfers))
 	mux.HandleFunc(transfer.DirectoryPath, onceThere(&s.directories))
+	mux.HandleFunc(scim.Path+"/", onceThere(&s.rosters))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if reason := s.unready(r.Context()); reason != "" {

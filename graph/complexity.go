@@ -23,6 +23,12 @@ func complexity() (c generated.ComplexityRoot) {
 	c.Directory.Changes = func(child int, _ string, first int) int { return timesAtMost(child, first, chat.MaxStaffPage) }
 	// People are in few rooms, however many are asked for.
 	c.User.WaitingRooms = func(child, first int, _ *string) int { return times(child, min(first, usualRooms)) }
+	c.Mutation.SyncRoster = func(child int, input chat.SyncRosterInput) int {
+		return timesAtMost(child, len(input.Rows), chat.MaxRosterRows)
+	}
+	c.Mutation.AddRosterRows = func(child int, input chat.AddRosterRowsInput) int {
+		return timesAtMost(child, len(input.Rows), chat.MaxRosterRows)
+	}
 	messages := func(child int, first *int, _ *string, last *int, _ *string) int {
 		switch {
 		case first != nil:

@@ -61,7 +61,7 @@ var DefaultLimits = Limits{
 	RootFields: 20,               // a page asks three things; each may be a database query
 	Aliases:    50,               // the way to ask one costly thing many times
 	Directives: 100,              // @include on every field of a page
-	Variables:  64 << 10,         // the longest message in four-byte letters, escaped
+	Variables:  128 << 10,        // 500 rows of a roster; the longest message in four-byte letters, escaped, is half of it
 	Timeout:    15 * time.Second, // nobody waits longer; a stuck database must not hold a request
 }
 
@@ -70,7 +70,8 @@ var DefaultLimits = Limits{
 func (l Limits) Use(exec interface {
 	SetParserTokenLimit(limit int)
 	Use(extension graphql.HandlerExtension)
-}) {
+},
+) {
 	exec.SetParserTokenLimit(l.Tokens)
 	exec.Use(timeLimit(l.Timeout))
 	exec.Use(&guard{Limits: l, verdicts: newCache[*gqlerror.Error](1000)})

@@ -302,9 +302,9 @@ func TestVariablesAreBounded(t *testing.T) {
 		refused   bool
 	}{
 		"few":       {map[string]any{"note": map[string]any{"text": "hello"}}, false},
-		"long text": {map[string]any{"note": map[string]any{"text": strings.Repeat("x", 70_000)}}, true},
-		"long list": {map[string]any{"note": slices.Repeat([]any{1}, 40_000)}, true},
-		"long name": {map[string]any{strings.Repeat("x", 70_000): 1}, true},
+		"long text": {map[string]any{"note": map[string]any{"text": strings.Repeat("x", 140_000)}}, true},
+		"long list": {map[string]any{"note": slices.Repeat([]any{1}, 80_000)}, true},
+		"long name": {map[string]any{strings.Repeat("x", 140_000): 1}, true},
 		"deep":      {map[string]any{"note": json.RawMessage(strings.Repeat(`[`, 9000) + strings.Repeat(`]`, 9000))}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

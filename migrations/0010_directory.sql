@@ -33,3 +33,37 @@ CREATE TABLE former_waiting_room_members (
     CONSTRAINT former_waiting_room_members_forward CHECK (joined_seq < left_seq)
 );
 CREATE INDEX former_waiting_room_members_user ON former_waiting_room_members (user_id, left_seq);
+
+-- What a partner's own directory calls people and rooms, for SCIM.
+ALTER TABLE users ADD COLUMN external_id text NOT NULL DEFAULT '';
+CREATE INDEX users_external_id ON users (clinic_id, external_id) WHERE external_id <> '';
+ALTER TABLE waiting_rooms ADD COLUMN external_id text NOT NULL DEFAULT '';
+CREATE INDEX waiting_rooms_external_id ON waiting_rooms (clinic_id, external_id) WHERE external_id <> '';
+
+-- The rooms that somebody who is deactivated comes back into.
+ALTER TABLE users ADD COLUMN dormant_rooms uuid[] NOT NULL DEFAULT '{}';
+CREATE INDEX users_dormant ON users USING gin (dormant_rooms) WHERE dormant_rooms <> '{}';
+
+-- Deleted by a partner: deactivated, and not listed for partners any more.
+ALTER TABLE users ADD COLUMN unlisted boolean NOT NULL DEFAULT false;
+
+-- A whole roster that is being sent, in pieces: one at most of each clinic.
+CREATE TABLE roster_syncs (
+    id uuid PRIMARY KEY,
+    clinic_id uuid NOT NULL REFERENCES clinics CONSTRAINT roster_syncs_clinic_key UNIQUE,
+    -- How many rows came, those that replace others too.
+    given integer NOT NULL DEFAULT 0,
+    -- Rows were refused of which nobody knows whom they are about.
+    unreadable boolean NOT NULL DEFAULT false,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE roster_sync_rows (
+    sync_id uuid NOT NULL REFERENCES roster_syncs ON DELETE CASCADE,
+    email text NOT NULL,
+    -- Missing in a row that was refused: the person stays as they are.
+    name text,
+    role text,
+    waiting_rooms jsonb,
+    CONSTRAINT roster_sync_rows_pkey PRIMARY KEY (sync_id, email)
+);

@@ -61,6 +61,11 @@ type ComplexityRoot struct {
 		UserErrors func(childComplexity int) int
 	}
 
+	AddRosterRowsPayload struct {
+		Outcomes   func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
 	AddedParticipant struct {
 		Outcome func(childComplexity int) int
 		UserID  func(childComplexity int) int
@@ -274,6 +279,11 @@ type ComplexityRoot struct {
 		URL          func(childComplexity int) int
 	}
 
+	FinishRosterSyncPayload struct {
+		Summary    func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
 	GroupConversation struct {
 		CreatedAt                   func(childComplexity int) int
 		ID                          func(childComplexity int) int
@@ -367,6 +377,7 @@ type ComplexityRoot struct {
 
 	Mutation struct {
 		AddParticipants               func(childComplexity int, input chat.AddParticipantsInput) int
+		AddRosterRows                 func(childComplexity int, input chat.AddRosterRowsInput) int
 		ArchiveConversation           func(childComplexity int, input chat.ArchiveConversationInput) int
 		CreateGroup                   func(childComplexity int, input chat.CreateGroupInput) int
 		CreatePartnerKey              func(childComplexity int, input chat.CreatePartnerKeyInput) int
@@ -375,6 +386,7 @@ type ComplexityRoot struct {
 		DeactivateServiceAccount      func(childComplexity int, input chat.DeactivateServiceAccountInput) int
 		DeleteGroup                   func(childComplexity int, input chat.DeleteGroupInput) int
 		EditMessage                   func(childComplexity int, input chat.EditMessageInput) int
+		FinishRosterSync              func(childComplexity int, input chat.FinishRosterSyncInput) int
 		LeaveGroup                    func(childComplexity int, input chat.LeaveGroupInput) int
 		MarkRead                      func(childComplexity int, input chat.MarkReadInput) int
 		MuteConversation              func(childComplexity int, input chat.MuteConversationInput) int
@@ -387,6 +399,8 @@ type ComplexityRoot struct {
 		SetServiceAccountWaitingRooms func(childComplexity int, input chat.SetServiceAccountWaitingRoomsInput) int
 		SignOut                       func(childComplexity int, input chat.SignOutInput) int
 		StartDirectConversation       func(childComplexity int, input chat.StartDirectConversationInput) int
+		StartRosterSync               func(childComplexity int, input chat.StartRosterSyncInput) int
+		SyncRoster                    func(childComplexity int, input chat.SyncRosterInput) int
 		TransferOwnership             func(childComplexity int, input chat.TransferOwnershipInput) int
 		UnarchiveConversation         func(childComplexity int, input chat.UnarchiveConversationInput) int
 		UnmuteConversation            func(childComplexity int, input chat.UnmuteConversationInput) int
@@ -490,6 +504,25 @@ type ComplexityRoot struct {
 		UserErrors func(childComplexity int) int
 	}
 
+	RosterOutcome struct {
+		Error  func(childComplexity int) int
+		Index  func(childComplexity int) int
+		Status func(childComplexity int) int
+		UserID func(childComplexity int) int
+	}
+
+	RosterSummary struct {
+		Added              func(childComplexity int) int
+		Changed            func(childComplexity int) int
+		Deactivated        func(childComplexity int) int
+		Joined             func(childComplexity int) int
+		Left               func(childComplexity int) int
+		Reactivated        func(childComplexity int) int
+		Spared             func(childComplexity int) int
+		WaitingRoomsAdded  func(childComplexity int) int
+		WaitingRoomsClosed func(childComplexity int) int
+	}
+
 	RotatePartnerKeyPayload struct {
 		PartnerKey func(childComplexity int) int
 		Secret     func(childComplexity int) int
@@ -563,6 +596,11 @@ type ComplexityRoot struct {
 		UserErrors   func(childComplexity int) int
 	}
 
+	StartRosterSyncPayload struct {
+		SyncID     func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
 	StreamReset struct {
 		Cursor     func(childComplexity int) int
 		OccurredAt func(childComplexity int) int
@@ -573,6 +611,11 @@ type ComplexityRoot struct {
 		GroupDeleted func(childComplexity int, after *string) int
 		MessageAdded func(childComplexity int, conversationID scalar.NodeID, after *string) int
 		StaffChanged func(childComplexity int, after *string) int
+	}
+
+	SyncRosterPayload struct {
+		Outcomes   func(childComplexity int) int
+		UserErrors func(childComplexity int) int
 	}
 
 	TransferOwnershipPayload struct {
@@ -739,6 +782,10 @@ type MutationResolver interface {
 	RotatePartnerKey(ctx context.Context, input chat.RotatePartnerKeyInput) (*RotatePartnerKeyPayload, error)
 	RevokePartnerKey(ctx context.Context, input chat.RevokePartnerKeyInput) (*RevokePartnerKeyPayload, error)
 	SignOut(ctx context.Context, input chat.SignOutInput) (*SignOutPayload, error)
+	SyncRoster(ctx context.Context, input chat.SyncRosterInput) (*SyncRosterPayload, error)
+	StartRosterSync(ctx context.Context, input chat.StartRosterSyncInput) (*StartRosterSyncPayload, error)
+	AddRosterRows(ctx context.Context, input chat.AddRosterRowsInput) (*AddRosterRowsPayload, error)
+	FinishRosterSync(ctx context.Context, input chat.FinishRosterSyncInput) (*FinishRosterSyncPayload, error)
 }
 type ParticipantResolver interface {
 	User(ctx context.Context, obj *chat.Participant) (*chat.User, error)
@@ -821,6 +868,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AddParticipantsPayload.UserErrors(childComplexity), true
+
+	case "AddRosterRowsPayload.outcomes":
+		if e.ComplexityRoot.AddRosterRowsPayload.Outcomes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AddRosterRowsPayload.Outcomes(childComplexity), true
+	case "AddRosterRowsPayload.userErrors":
+		if e.ComplexityRoot.AddRosterRowsPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AddRosterRowsPayload.UserErrors(childComplexity), true
 
 	case "AddedParticipant.outcome":
 		if e.ComplexityRoot.AddedParticipant.Outcome == nil {
@@ -1640,6 +1700,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.FileUpload.URL(childComplexity), true
 
+	case "FinishRosterSyncPayload.summary":
+		if e.ComplexityRoot.FinishRosterSyncPayload.Summary == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FinishRosterSyncPayload.Summary(childComplexity), true
+	case "FinishRosterSyncPayload.userErrors":
+		if e.ComplexityRoot.FinishRosterSyncPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FinishRosterSyncPayload.UserErrors(childComplexity), true
+
 	case "GroupConversation.createdAt":
 		if e.ComplexityRoot.GroupConversation.CreatedAt == nil {
 			break
@@ -2042,6 +2115,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AddParticipants(childComplexity, args["input"].(chat.AddParticipantsInput)), true
+	case "Mutation.addRosterRows":
+		if e.ComplexityRoot.Mutation.AddRosterRows == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_addRosterRows_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AddRosterRows(childComplexity, args["input"].(chat.AddRosterRowsInput)), true
 	case "Mutation.archiveConversation":
 		if e.ComplexityRoot.Mutation.ArchiveConversation == nil {
 			break
@@ -2130,6 +2214,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.EditMessage(childComplexity, args["input"].(chat.EditMessageInput)), true
+	case "Mutation.finishRosterSync":
+		if e.ComplexityRoot.Mutation.FinishRosterSync == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_finishRosterSync_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.FinishRosterSync(childComplexity, args["input"].(chat.FinishRosterSyncInput)), true
 	case "Mutation.leaveGroup":
 		if e.ComplexityRoot.Mutation.LeaveGroup == nil {
 			break
@@ -2262,6 +2357,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.StartDirectConversation(childComplexity, args["input"].(chat.StartDirectConversationInput)), true
+	case "Mutation.startRosterSync":
+		if e.ComplexityRoot.Mutation.StartRosterSync == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_startRosterSync_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.StartRosterSync(childComplexity, args["input"].(chat.StartRosterSyncInput)), true
+	case "Mutation.syncRoster":
+		if e.ComplexityRoot.Mutation.SyncRoster == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_syncRoster_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SyncRoster(childComplexity, args["input"].(chat.SyncRosterInput)), true
 	case "Mutation.transferOwnership":
 		if e.ComplexityRoot.Mutation.TransferOwnership == nil {
 			break
@@ -2640,6 +2757,86 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.RevokePartnerKeyPayload.UserErrors(childComplexity), true
 
+	case "RosterOutcome.error":
+		if e.ComplexityRoot.RosterOutcome.Error == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RosterOutcome.Error(childComplexity), true
+	case "RosterOutcome.index":
+		if e.ComplexityRoot.RosterOutcome.Index == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RosterOutcome.Index(childComplexity), true
+	case "RosterOutcome.status":
+		if e.ComplexityRoot.RosterOutcome.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RosterOutcome.Status(childComplexity), true
+	case "RosterOutcome.userId":
+		if e.ComplexityRoot.RosterOutcome.UserID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RosterOutcome.UserID(childComplexity), true
+
+	case "RosterSummary.added":
+		if e.ComplexityRoot.RosterSummary.Added == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RosterSummary.Added(childComplexity), true
+	case "RosterSummary.changed":
+		if e.ComplexityRoot.RosterSummary.Changed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RosterSummary.Changed(childComplexity), true
+	case "RosterSummary.deactivated":
+		if e.ComplexityRoot.RosterSummary.Deactivated == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RosterSummary.Deactivated(childComplexity), true
+	case "RosterSummary.joined":
+		if e.ComplexityRoot.RosterSummary.Joined == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RosterSummary.Joined(childComplexity), true
+	case "RosterSummary.left":
+		if e.ComplexityRoot.RosterSummary.Left == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RosterSummary.Left(childComplexity), true
+	case "RosterSummary.reactivated":
+		if e.ComplexityRoot.RosterSummary.Reactivated == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RosterSummary.Reactivated(childComplexity), true
+	case "RosterSummary.spared":
+		if e.ComplexityRoot.RosterSummary.Spared == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RosterSummary.Spared(childComplexity), true
+	case "RosterSummary.waitingRoomsAdded":
+		if e.ComplexityRoot.RosterSummary.WaitingRoomsAdded == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RosterSummary.WaitingRoomsAdded(childComplexity), true
+	case "RosterSummary.waitingRoomsClosed":
+		if e.ComplexityRoot.RosterSummary.WaitingRoomsClosed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RosterSummary.WaitingRoomsClosed(childComplexity), true
+
 	case "RotatePartnerKeyPayload.partnerKey":
 		if e.ComplexityRoot.RotatePartnerKeyPayload.PartnerKey == nil {
 			break
@@ -2857,6 +3054,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.StartDirectConversationPayload.UserErrors(childComplexity), true
 
+	case "StartRosterSyncPayload.syncId":
+		if e.ComplexityRoot.StartRosterSyncPayload.SyncID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StartRosterSyncPayload.SyncID(childComplexity), true
+	case "StartRosterSyncPayload.userErrors":
+		if e.ComplexityRoot.StartRosterSyncPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StartRosterSyncPayload.UserErrors(childComplexity), true
+
 	case "StreamReset.cursor":
 		if e.ComplexityRoot.StreamReset.Cursor == nil {
 			break
@@ -2914,6 +3124,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.StaffChanged(childComplexity, args["after"].(*string)), true
+
+	case "SyncRosterPayload.outcomes":
+		if e.ComplexityRoot.SyncRosterPayload.Outcomes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SyncRosterPayload.Outcomes(childComplexity), true
+	case "SyncRosterPayload.userErrors":
+		if e.ComplexityRoot.SyncRosterPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SyncRosterPayload.UserErrors(childComplexity), true
 
 	case "TransferOwnershipPayload.group":
 		if e.ComplexityRoot.TransferOwnershipPayload.Group == nil {
@@ -3246,6 +3469,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
 		ec.unmarshalInputAddParticipantsInput,
+		ec.unmarshalInputAddRosterRowsInput,
 		ec.unmarshalInputArchiveConversationInput,
 		ec.unmarshalInputConversationFilter,
 		ec.unmarshalInputCreateGroupInput,
@@ -3255,6 +3479,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputDeactivateServiceAccountInput,
 		ec.unmarshalInputDeleteGroupInput,
 		ec.unmarshalInputEditMessageInput,
+		ec.unmarshalInputFinishRosterSyncInput,
 		ec.unmarshalInputLeaveGroupInput,
 		ec.unmarshalInputMarkReadInput,
 		ec.unmarshalInputMuteConversationInput,
@@ -3262,11 +3487,15 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputRemoveParticipantInput,
 		ec.unmarshalInputRenameGroupInput,
 		ec.unmarshalInputRevokePartnerKeyInput,
+		ec.unmarshalInputRosterPersonInput,
+		ec.unmarshalInputRosterRowInput,
 		ec.unmarshalInputRotatePartnerKeyInput,
 		ec.unmarshalInputSendMessageInput,
 		ec.unmarshalInputSetServiceAccountWaitingRoomsInput,
 		ec.unmarshalInputSignOutInput,
 		ec.unmarshalInputStartDirectConversationInput,
+		ec.unmarshalInputStartRosterSyncInput,
+		ec.unmarshalInputSyncRosterInput,
 		ec.unmarshalInputTransferOwnershipInput,
 		ec.unmarshalInputUnarchiveConversationInput,
 		ec.unmarshalInputUnmuteConversationInput,
@@ -4682,6 +4911,43 @@ type Mutation {
     "What to do, under a client key."
     input: SignOutInput!
   ): SignOutPayload! @access(people: true)
+  # The roster
+  """
+  Adds, changes, reactivates and deactivates the people of the rows, and nobody else. Rows that can't be
+  done are refused one by one, the others are done; what is so already is ` + "`" + `UNCHANGED` + "`" + `, so it can be
+  repeated. Errors: ` + "`" + `INVALID` + "`" + `.
+  """
+  syncRoster(
+    "What to do, under a client key."
+    input: SyncRosterInput!
+  ): SyncRosterPayload! @access(administrators: true, scopes: [ROSTER_WRITE])
+  """
+  Begins a whole roster, which comes by ` + "`" + `addRosterRows` + "`" + ` and is applied by ` + "`" + `finishRosterSync` + "`" + `, within a
+  day. A clinic has one at a time: it takes the place of one that was not finished.
+  """
+  startRosterSync(
+    "What to do, under a client key."
+    input: StartRosterSyncInput!
+  ): StartRosterSyncPayload! @access(administrators: true, scopes: [ROSTER_WRITE])
+  """
+  Adds rows to a whole roster, 250,000 in all. Nothing is applied yet. A row of somebody who is in the
+  roster already takes the place of the earlier one. Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `INVALID` + "`" + `.
+  """
+  addRosterRows(
+    "What to do, under a client key."
+    input: AddRosterRowsInput!
+  ): AddRosterRowsPayload! @access(administrators: true, scopes: [ROSTER_WRITE])
+  """
+  Makes the clinic what the rows of a whole roster say, in one step: who is in none is deactivated, and
+  rooms that none names are closed. Service accounts stay. People whose rows were refused stay as they
+  are; if a row was refused whose address can't be read, nobody is deactivated for being in none. With
+  50,000 people it takes some ten seconds; if the answer is ` + "`" + `TIMEOUT` + "`" + `, repeat the call under the same
+  client key to hear what came of it. Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `MASS_DEACTIVATION` + "`" + `.
+  """
+  finishRosterSync(
+    "What to do, under a client key."
+    input: FinishRosterSyncInput!
+  ): FinishRosterSyncPayload! @access(administrators: true, scopes: [ROSTER_WRITE])
 }
 
 "Something that a person ran into and can do something about. Its codes are permanent."
@@ -4768,6 +5034,8 @@ enum ErrorCode {
   TOO_MANY_KEYS
   "The key was revoked, or its time is over."
   KEY_ENDED
+  "The roster would deactivate everybody or most people, or take them out of all waiting rooms, and was not allowed to."
+  MASS_DEACTIVATION
 }
 
 "How much of what was said before an added person sees (E6, E7)."
@@ -4800,6 +5068,61 @@ enum AddOutcome {
   NOT_IN_CONTACT_LIST
   "The group is full (E42)."
   LIMIT
+}
+
+"What came of one row of a roster."
+type RosterOutcome {
+  "The place of the row among those that were sent, from 0."
+  index: Int!
+  "What came of it."
+  status: RosterStatus!
+  "The id of the ` + "`" + `User` + "`" + `. Null if the row was refused or only received."
+  userId: ID
+  """
+  Why it was refused, otherwise null. ` + "`" + `field` + "`" + ` is the path within the input, as in ` + "`" + `rows` + "`" + `, ` + "`" + `3` + "`" + `, ` + "`" + `email` + "`" + `.
+  Codes: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + ` for who does not exist or is of another clinic, ` + "`" + `EMAIL_TAKEN` + "`" + `.
+  """
+  error: UserError
+}
+
+"What came of a row of a roster. More values may come."
+enum RosterStatus {
+  "They are new."
+  ADDED
+  "Their name, role, address or waiting rooms changed."
+  CHANGED
+  "They were deactivated and are back."
+  REACTIVATED
+  "They do not work at the clinic any more."
+  DEACTIVATED
+  "It was so already."
+  UNCHANGED
+  "The row waits for ` + "`" + `finishRosterSync` + "`" + `."
+  RECEIVED
+  "Nothing was done: ` + "`" + `error` + "`" + ` says why."
+  REFUSED
+}
+
+"How much a whole roster changed."
+type RosterSummary {
+  "How many people are new."
+  added: Int!
+  "How many have another name or role."
+  changed: Int!
+  "How many were deactivated and are back."
+  reactivated: Int!
+  "How many were deactivated."
+  deactivated: Int!
+  "How many active people are in no row that was good, and stayed as they are because of rows that were refused."
+  spared: Int!
+  "How many waiting rooms are new."
+  waitingRoomsAdded: Int!
+  "How many waiting rooms were closed."
+  waitingRoomsClosed: Int!
+  "How often somebody came into a waiting room."
+  joined: Int!
+  "How often somebody went out of a waiting room."
+  left: Int!
 }
 
 "What ` + "`" + `startDirectConversation` + "`" + ` needs."
@@ -5390,6 +5713,136 @@ type RevokePartnerKeyPayload {
   userErrors: [UserError!]!
 }
 
+"What ` + "`" + `syncRoster` + "`" + ` needs."
+input SyncRosterInput {
+  """
+  A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever; the
+  same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  """
+  clientKey: String!
+  "The rows, at most 500. One person stands in one row."
+  rows: [RosterRowInput!]!
+}
+
+"""
+What is to become of one person. What is left out stays as it is; somebody new needs an address, a name
+and a role.
+"""
+input RosterRowInput {
+  "Who it is: the id of a ` + "`" + `User` + "`" + `. Without it the address says who it is."
+  userId: ID
+  """
+  The e-mail address, up to 254 characters, whatever the case. Without ` + "`" + `userId` + "`" + ` it says who it is; with
+  it, it is the address that they are to have.
+  """
+  email: String
+  "The name, up to 200 characters."
+  name: String
+  """
+  What is shown beside the name, up to 100 characters. Provider, Physician, Doctor, MD, DO, NP, PA, Nurse
+  practitioner and Physician assistant are providers; Patient makes a patient, whom nobody finds; all
+  others are staff.
+  """
+  role: String
+  """
+  The names of all waiting rooms that they are to be in, each up to 100 characters. Those that there are
+  not are made, those that were closed are opened.
+  """
+  waitingRooms: [String!]
+  """
+  Whether they work at the clinic. False deactivates them and takes them out of their waiting rooms, and
+  nothing else of the row counts; true brings them back, without ` + "`" + `waitingRooms` + "`" + ` into those that they
+  were in and that are open.
+  """
+  active: Boolean! = true
+}
+
+"What ` + "`" + `syncRoster` + "`" + ` did."
+type SyncRosterPayload {
+  "What came of each row, in the order of the call. Empty if nothing was done."
+  outcomes: [RosterOutcome!]!
+  "What was wrong with all of it. Empty if it was done, even if rows were refused."
+  userErrors: [UserError!]!
+}
+
+"What ` + "`" + `startRosterSync` + "`" + ` needs."
+input StartRosterSyncInput {
+  """
+  A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever; the
+  same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  """
+  clientKey: String!
+}
+
+"What ` + "`" + `startRosterSync` + "`" + ` did."
+type StartRosterSyncPayload {
+  "What the roster is called in ` + "`" + `addRosterRows` + "`" + ` and ` + "`" + `finishRosterSync` + "`" + `. Null if nothing was done."
+  syncId: ID
+  "What was wrong. Empty if it was done."
+  userErrors: [UserError!]!
+}
+
+"What ` + "`" + `addRosterRows` + "`" + ` needs."
+input AddRosterRowsInput {
+  """
+  A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever; the
+  same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  """
+  clientKey: String!
+  "Which roster. ` + "`" + `NOT_FOUND` + "`" + ` if it is finished, a day old, or another took its place."
+  syncId: ID!
+  "The rows, at most 500. One person stands in one row."
+  rows: [RosterPersonInput!]!
+}
+
+"One person of a whole roster."
+input RosterPersonInput {
+  "The e-mail address, up to 254 characters, whatever the case. It is who they are."
+  email: String!
+  "The name, up to 200 characters."
+  name: String!
+  "What is shown beside the name, up to 100 characters, as in ` + "`" + `RosterRowInput` + "`" + `."
+  role: String!
+  "The names of all waiting rooms that they are to be in, each up to 100 characters."
+  waitingRooms: [String!]!
+}
+
+"What ` + "`" + `addRosterRows` + "`" + ` did."
+type AddRosterRowsPayload {
+  "What came of each row, in the order of the call: ` + "`" + `RECEIVED` + "`" + ` or ` + "`" + `REFUSED` + "`" + `. Empty if nothing was done."
+  outcomes: [RosterOutcome!]!
+  "What was wrong with all of it. Empty if it was done, even if rows were refused."
+  userErrors: [UserError!]!
+}
+
+"What ` + "`" + `finishRosterSync` + "`" + ` needs."
+input FinishRosterSyncInput {
+  """
+  A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever; the
+  same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed leaves its key unused.
+  """
+  clientKey: String!
+  "Which roster. ` + "`" + `NOT_FOUND` + "`" + ` if it is finished, a day old, or another took its place."
+  syncId: ID!
+  """
+  Let it deactivate everybody, or most people, or take them out of all waiting rooms. Without that it is
+  taken for a wrong roster: ` + "`" + `MASS_DEACTIVATION` + "`" + `, and it can be finished again.
+  """
+  allowDeactivations: Boolean! = false
+}
+
+"What ` + "`" + `finishRosterSync` + "`" + ` did."
+type FinishRosterSyncPayload {
+  "How much changed. Null if nothing was done."
+  summary: RosterSummary
+  "What was wrong. Empty if it was done."
+  userErrors: [UserError!]!
+}
+
 """
 What happens, live, over WebSocket by the ` + "`" + `graphql-transport-ws` + "`" + ` protocol, the token in
 ` + "`" + `connection_init` + "`" + ` as ` + "`" + `{ "Authorization": "Bearer …" }` + "`" + `. A socket is closed with 4403 when its session ends.
@@ -5566,7 +6019,7 @@ type ContactRemoved implements Event {
   userId: ID!
 }
 
-"The viewer came into a waiting room or left one: fetch the contact list again (S6)."
+"The viewer came into a waiting room or left one, or one got another name: fetch the contact list again (S6)."
 type ContactListChanged implements Event {
   "Resumes the stream right behind this event, on any server, for 30 days."
   cursor: Cursor!
@@ -5628,6 +6081,16 @@ func (ec *executionContext) childFields_AddParticipantsPayload(ctx context.Conte
 		return ec.fieldContext_AddParticipantsPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AddParticipantsPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_AddRosterRowsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "outcomes":
+		return ec.fieldContext_AddRosterRowsPayload_outcomes(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AddRosterRowsPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AddRosterRowsPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_AddedParticipant(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5954,6 +6417,16 @@ func (ec *executionContext) childFields_FileUpload(ctx context.Context, field gr
 		return ec.fieldContext_FileUpload_receivedSize(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type FileUpload", field.Name)
+}
+
+func (ec *executionContext) childFields_FinishRosterSyncPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "summary":
+		return ec.fieldContext_FinishRosterSyncPayload_summary(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_FinishRosterSyncPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FinishRosterSyncPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_GroupConversation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6294,6 +6767,44 @@ func (ec *executionContext) childFields_RevokePartnerKeyPayload(ctx context.Cont
 	return nil, fmt.Errorf("no field named %q was found under type RevokePartnerKeyPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_RosterOutcome(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "index":
+		return ec.fieldContext_RosterOutcome_index(ctx, field)
+	case "status":
+		return ec.fieldContext_RosterOutcome_status(ctx, field)
+	case "userId":
+		return ec.fieldContext_RosterOutcome_userId(ctx, field)
+	case "error":
+		return ec.fieldContext_RosterOutcome_error(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RosterOutcome", field.Name)
+}
+
+func (ec *executionContext) childFields_RosterSummary(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "added":
+		return ec.fieldContext_RosterSummary_added(ctx, field)
+	case "changed":
+		return ec.fieldContext_RosterSummary_changed(ctx, field)
+	case "reactivated":
+		return ec.fieldContext_RosterSummary_reactivated(ctx, field)
+	case "deactivated":
+		return ec.fieldContext_RosterSummary_deactivated(ctx, field)
+	case "spared":
+		return ec.fieldContext_RosterSummary_spared(ctx, field)
+	case "waitingRoomsAdded":
+		return ec.fieldContext_RosterSummary_waitingRoomsAdded(ctx, field)
+	case "waitingRoomsClosed":
+		return ec.fieldContext_RosterSummary_waitingRoomsClosed(ctx, field)
+	case "joined":
+		return ec.fieldContext_RosterSummary_joined(ctx, field)
+	case "left":
+		return ec.fieldContext_RosterSummary_left(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RosterSummary", field.Name)
+}
+
 func (ec *executionContext) childFields_RotatePartnerKeyPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "partnerKey":
@@ -6426,6 +6937,26 @@ func (ec *executionContext) childFields_StartDirectConversationPayload(ctx conte
 		return ec.fieldContext_StartDirectConversationPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type StartDirectConversationPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_StartRosterSyncPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "syncId":
+		return ec.fieldContext_StartRosterSyncPayload_syncId(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_StartRosterSyncPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StartRosterSyncPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_SyncRosterPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "outcomes":
+		return ec.fieldContext_SyncRosterPayload_outcomes(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_SyncRosterPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SyncRosterPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_TransferOwnershipPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -7010,6 +7541,20 @@ func (ec *executionContext) field_Mutation_addParticipants_args(ctx context.Cont
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_addRosterRows_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (chat.AddRosterRowsInput, error) {
+			return ec.unmarshalNAddRosterRowsInput2corridorᚋinternalᚋchatᚐAddRosterRowsInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_archiveConversation_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -7114,6 +7659,20 @@ func (ec *executionContext) field_Mutation_editMessage_args(ctx context.Context,
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (chat.EditMessageInput, error) {
 			return ec.unmarshalNEditMessageInput2corridorᚋinternalᚋchatᚐEditMessageInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_finishRosterSync_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (chat.FinishRosterSyncInput, error) {
+			return ec.unmarshalNFinishRosterSyncInput2corridorᚋinternalᚋchatᚐFinishRosterSyncInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -7282,6 +7841,34 @@ func (ec *executionContext) field_Mutation_startDirectConversation_args(ctx cont
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (chat.StartDirectConversationInput, error) {
 			return ec.unmarshalNStartDirectConversationInput2corridorᚋinternalᚋchatᚐStartDirectConversationInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_startRosterSync_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (chat.StartRosterSyncInput, error) {
+			return ec.unmarshalNStartRosterSyncInput2corridorᚋinternalᚋchatᚐStartRosterSyncInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_syncRoster_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (chat.SyncRosterInput, error) {
+			return ec.unmarshalNSyncRosterInput2corridorᚋinternalᚋchatᚐSyncRosterInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -7778,6 +8365,70 @@ func (ec *executionContext) _AddParticipantsPayload_userErrors(ctx context.Conte
 func (ec *executionContext) fieldContext_AddParticipantsPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	fc = &graphql.FieldContext{
 		Object:     "AddParticipantsPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AddRosterRowsPayload_outcomes(ctx context.Context, field graphql.CollectedField, obj *AddRosterRowsPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AddRosterRowsPayload_outcomes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Outcomes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*chat.RosterOutcome) graphql.Marshaler {
+			return ec.marshalNRosterOutcome2ᚕᚖcorridorᚋinternalᚋchatᚐRosterOutcomeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AddRosterRowsPayload_outcomes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AddRosterRowsPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RosterOutcome(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AddRosterRowsPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *AddRosterRowsPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AddRosterRowsPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*chat.Error) graphql.Marshaler {
+			return ec.marshalNUserError2ᚕᚖcorridorᚋinternalᚋchatᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AddRosterRowsPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AddRosterRowsPayload",
 		Field:      field,
 		IsMethod:   false,
 		IsResolver: false,
@@ -11214,6 +11865,70 @@ func (ec *executionContext) fieldContext_FileUpload_receivedSize(_ context.Conte
 	return graphql.NewScalarFieldContext("FileUpload", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
+func (ec *executionContext) _FinishRosterSyncPayload_summary(ctx context.Context, field graphql.CollectedField, obj *FinishRosterSyncPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FinishRosterSyncPayload_summary(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Summary, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.RosterSummary) graphql.Marshaler {
+			return ec.marshalORosterSummary2ᚖcorridorᚋinternalᚋchatᚐRosterSummary(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_FinishRosterSyncPayload_summary(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "FinishRosterSyncPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RosterSummary(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _FinishRosterSyncPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *FinishRosterSyncPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FinishRosterSyncPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*chat.Error) graphql.Marshaler {
+			return ec.marshalNUserError2ᚕᚖcorridorᚋinternalᚋchatᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FinishRosterSyncPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "FinishRosterSyncPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _GroupConversation_id(ctx context.Context, field graphql.CollectedField, obj *chat.GroupConversation) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -13925,6 +14640,182 @@ func (ec *executionContext) fieldContext_Mutation_signOut(ctx context.Context, f
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_syncRoster(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_syncRoster(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().SyncRoster(ctx, fc.Args["input"].(chat.SyncRosterInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *SyncRosterPayload) graphql.Marshaler {
+			return ec.marshalNSyncRosterPayload2ᚖcorridorᚋgraphᚋgeneratedᚐSyncRosterPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_syncRoster(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SyncRosterPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_syncRoster_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_startRosterSync(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_startRosterSync(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().StartRosterSync(ctx, fc.Args["input"].(chat.StartRosterSyncInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *StartRosterSyncPayload) graphql.Marshaler {
+			return ec.marshalNStartRosterSyncPayload2ᚖcorridorᚋgraphᚋgeneratedᚐStartRosterSyncPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_startRosterSync(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_StartRosterSyncPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_startRosterSync_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_addRosterRows(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_addRosterRows(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().AddRosterRows(ctx, fc.Args["input"].(chat.AddRosterRowsInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *AddRosterRowsPayload) graphql.Marshaler {
+			return ec.marshalNAddRosterRowsPayload2ᚖcorridorᚋgraphᚋgeneratedᚐAddRosterRowsPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_addRosterRows(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AddRosterRowsPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_addRosterRows_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_finishRosterSync(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_finishRosterSync(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().FinishRosterSync(ctx, fc.Args["input"].(chat.FinishRosterSyncInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *FinishRosterSyncPayload) graphql.Marshaler {
+			return ec.marshalNFinishRosterSyncPayload2ᚖcorridorᚋgraphᚋgeneratedᚐFinishRosterSyncPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_finishRosterSync(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_FinishRosterSyncPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_finishRosterSync_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _MuteConversationPayload_conversation(ctx context.Context, field graphql.CollectedField, obj *MuteConversationPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -15478,6 +16369,314 @@ func (ec *executionContext) fieldContext_RevokePartnerKeyPayload_userErrors(_ co
 	return fc, nil
 }
 
+func (ec *executionContext) _RosterOutcome_index(ctx context.Context, field graphql.CollectedField, obj *chat.RosterOutcome) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RosterOutcome_index(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Index, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RosterOutcome_index(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RosterOutcome", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RosterOutcome_status(ctx context.Context, field graphql.CollectedField, obj *chat.RosterOutcome) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RosterOutcome_status(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Status, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v chat.RosterStatus) graphql.Marshaler {
+			return ec.marshalNRosterStatus2corridorᚋinternalᚋchatᚐRosterStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RosterOutcome_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RosterOutcome", field, false, false, errors.New("field of type RosterStatus does not have child fields"))
+}
+
+func (ec *executionContext) _RosterOutcome_userId(ctx context.Context, field graphql.CollectedField, obj *chat.RosterOutcome) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RosterOutcome_userId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.UserID) graphql.Marshaler {
+			return ec.marshalOID2ᚖcorridorᚋinternalᚋchatᚐUserID(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RosterOutcome_userId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RosterOutcome", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _RosterOutcome_error(ctx context.Context, field graphql.CollectedField, obj *chat.RosterOutcome) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RosterOutcome_error(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Error, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.Error) graphql.Marshaler {
+			return ec.marshalOUserError2ᚖcorridorᚋinternalᚋchatᚐError(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RosterOutcome_error(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RosterOutcome",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RosterSummary_added(ctx context.Context, field graphql.CollectedField, obj *chat.RosterSummary) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RosterSummary_added(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Added, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RosterSummary_added(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RosterSummary", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RosterSummary_changed(ctx context.Context, field graphql.CollectedField, obj *chat.RosterSummary) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RosterSummary_changed(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Changed, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RosterSummary_changed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RosterSummary", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RosterSummary_reactivated(ctx context.Context, field graphql.CollectedField, obj *chat.RosterSummary) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RosterSummary_reactivated(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reactivated, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RosterSummary_reactivated(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RosterSummary", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RosterSummary_deactivated(ctx context.Context, field graphql.CollectedField, obj *chat.RosterSummary) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RosterSummary_deactivated(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Deactivated, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RosterSummary_deactivated(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RosterSummary", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RosterSummary_spared(ctx context.Context, field graphql.CollectedField, obj *chat.RosterSummary) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RosterSummary_spared(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Spared, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RosterSummary_spared(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RosterSummary", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RosterSummary_waitingRoomsAdded(ctx context.Context, field graphql.CollectedField, obj *chat.RosterSummary) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RosterSummary_waitingRoomsAdded(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.WaitingRoomsAdded, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RosterSummary_waitingRoomsAdded(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RosterSummary", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RosterSummary_waitingRoomsClosed(ctx context.Context, field graphql.CollectedField, obj *chat.RosterSummary) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RosterSummary_waitingRoomsClosed(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.WaitingRoomsClosed, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RosterSummary_waitingRoomsClosed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RosterSummary", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RosterSummary_joined(ctx context.Context, field graphql.CollectedField, obj *chat.RosterSummary) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RosterSummary_joined(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Joined, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RosterSummary_joined(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RosterSummary", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RosterSummary_left(ctx context.Context, field graphql.CollectedField, obj *chat.RosterSummary) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RosterSummary_left(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Left, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RosterSummary_left(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RosterSummary", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
 func (ec *executionContext) _RotatePartnerKeyPayload_partnerKey(ctx context.Context, field graphql.CollectedField, obj *RotatePartnerKeyPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -16458,6 +17657,61 @@ func (ec *executionContext) fieldContext_StartDirectConversationPayload_userErro
 	return fc, nil
 }
 
+func (ec *executionContext) _StartRosterSyncPayload_syncId(ctx context.Context, field graphql.CollectedField, obj *StartRosterSyncPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_StartRosterSyncPayload_syncId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.SyncID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *scalar.NodeID) graphql.Marshaler {
+			return ec.marshalOID2ᚖcorridorᚋgraphᚋscalarᚐNodeID(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_StartRosterSyncPayload_syncId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("StartRosterSyncPayload", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _StartRosterSyncPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *StartRosterSyncPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_StartRosterSyncPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*chat.Error) graphql.Marshaler {
+			return ec.marshalNUserError2ᚕᚖcorridorᚋinternalᚋchatᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_StartRosterSyncPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "StartRosterSyncPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UserError(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _StreamReset_cursor(ctx context.Context, field graphql.CollectedField, obj *chat.StreamReset) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -16676,6 +17930,70 @@ func (ec *executionContext) fieldContext_Subscription_staffChanged(ctx context.C
 	if fc.Args, err = ec.field_Subscription_staffChanged_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SyncRosterPayload_outcomes(ctx context.Context, field graphql.CollectedField, obj *SyncRosterPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SyncRosterPayload_outcomes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Outcomes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*chat.RosterOutcome) graphql.Marshaler {
+			return ec.marshalNRosterOutcome2ᚕᚖcorridorᚋinternalᚋchatᚐRosterOutcomeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SyncRosterPayload_outcomes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SyncRosterPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RosterOutcome(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SyncRosterPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *SyncRosterPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SyncRosterPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*chat.Error) graphql.Marshaler {
+			return ec.marshalNUserError2ᚕᚖcorridorᚋinternalᚋchatᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SyncRosterPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SyncRosterPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UserError(ctx, field)
+		},
 	}
 	return fc, nil
 }
@@ -19123,6 +20441,50 @@ func (ec *executionContext) unmarshalInputAddParticipantsInput(ctx context.Conte
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputAddRosterRowsInput(ctx context.Context, obj any) (chat.AddRosterRowsInput, error) {
+	var it chat.AddRosterRowsInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"clientKey", "syncId", "rows"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "clientKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clientKey"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClientKey = data
+		case "syncId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("syncId"))
+			data, err := ec.unmarshalNID2corridorᚋinternalᚋchatᚐRosterSyncID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.SyncID = data
+		case "rows":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("rows"))
+			data, err := ec.unmarshalNRosterPersonInput2ᚕᚖcorridorᚋinternalᚋchatᚐRosterPersonInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Rows = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputArchiveConversationInput(ctx context.Context, obj any) (chat.ArchiveConversationInput, error) {
 	var it chat.ArchiveConversationInput
 	if obj == nil {
@@ -19545,6 +20907,54 @@ func (ec *executionContext) unmarshalInputEditMessageInput(ctx context.Context, 
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputFinishRosterSyncInput(ctx context.Context, obj any) (chat.FinishRosterSyncInput, error) {
+	var it chat.FinishRosterSyncInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["allowDeactivations"]; !present {
+		asMap["allowDeactivations"] = false
+	}
+
+	fieldsInOrder := [...]string{"clientKey", "syncId", "allowDeactivations"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "clientKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clientKey"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClientKey = data
+		case "syncId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("syncId"))
+			data, err := ec.unmarshalNID2corridorᚋinternalᚋchatᚐRosterSyncID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.SyncID = data
+		case "allowDeactivations":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("allowDeactivations"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.AllowDeactivations = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputLeaveGroupInput(ctx context.Context, obj any) (chat.LeaveGroupInput, error) {
 	var it chat.LeaveGroupInput
 	if obj == nil {
@@ -19832,6 +21242,126 @@ func (ec *executionContext) unmarshalInputRevokePartnerKeyInput(ctx context.Cont
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputRosterPersonInput(ctx context.Context, obj any) (chat.RosterPersonInput, error) {
+	var it chat.RosterPersonInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"email", "name", "role", "waitingRooms"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "email":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("email"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Email = data
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "role":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("role"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Role = data
+		case "waitingRooms":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("waitingRooms"))
+			data, err := ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.WaitingRooms = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputRosterRowInput(ctx context.Context, obj any) (chat.RosterRowInput, error) {
+	var it chat.RosterRowInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["active"]; !present {
+		asMap["active"] = true
+	}
+
+	fieldsInOrder := [...]string{"userId", "email", "name", "role", "waitingRooms", "active"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "userId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("userId"))
+			data, err := ec.unmarshalOID2ᚖcorridorᚋinternalᚋchatᚐUserID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.UserID = data
+		case "email":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("email"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Email = data
+		case "name":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("name"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Name = data
+		case "role":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("role"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Role = data
+		case "waitingRooms":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("waitingRooms"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.WaitingRooms = data
+		case "active":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("active"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Active = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputRotatePartnerKeyInput(ctx context.Context, obj any) (chat.RotatePartnerKeyInput, error) {
 	var it chat.RotatePartnerKeyInput
 	if obj == nil {
@@ -20062,6 +21592,73 @@ func (ec *executionContext) unmarshalInputStartDirectConversationInput(ctx conte
 				return it, err
 			}
 			it.UserID = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputStartRosterSyncInput(ctx context.Context, obj any) (chat.StartRosterSyncInput, error) {
+	var it chat.StartRosterSyncInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"clientKey"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "clientKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clientKey"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClientKey = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputSyncRosterInput(ctx context.Context, obj any) (chat.SyncRosterInput, error) {
+	var it chat.SyncRosterInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"clientKey", "rows"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "clientKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clientKey"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClientKey = data
+		case "rows":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("rows"))
+			data, err := ec.unmarshalNRosterRowInput2ᚕᚖcorridorᚋinternalᚋchatᚐRosterRowInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Rows = data
 		}
 	}
 	return it, nil
@@ -20456,6 +22053,49 @@ func (ec *executionContext) _AddParticipantsPayload(ctx context.Context, sel ast
 			}
 		case "userErrors":
 			out.Values[i] = ec._AddParticipantsPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var addRosterRowsPayloadImplementors = []string{"AddRosterRowsPayload"}
+
+func (ec *executionContext) _AddRosterRowsPayload(ctx context.Context, sel ast.SelectionSet, obj *AddRosterRowsPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, addRosterRowsPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AddRosterRowsPayload")
+		case "outcomes":
+			out.Values[i] = ec._AddRosterRowsPayload_outcomes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._AddRosterRowsPayload_userErrors(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -22745,6 +24385,49 @@ func (ec *executionContext) _FileUpload(ctx context.Context, sel ast.SelectionSe
 	return out
 }
 
+var finishRosterSyncPayloadImplementors = []string{"FinishRosterSyncPayload"}
+
+func (ec *executionContext) _FinishRosterSyncPayload(ctx context.Context, sel ast.SelectionSet, obj *FinishRosterSyncPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, finishRosterSyncPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("FinishRosterSyncPayload")
+		case "summary":
+			out.Values[i] = ec._FinishRosterSyncPayload_summary(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._FinishRosterSyncPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var groupConversationImplementors = []string{"GroupConversation", "ChatTarget", "Node", "Conversation"}
 
 func (ec *executionContext) _GroupConversation(ctx context.Context, sel ast.SelectionSet, obj *chat.GroupConversation) graphql.Marshaler {
@@ -23898,6 +25581,34 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "syncRoster":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_syncRoster(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "startRosterSync":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_startRosterSync(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "addRosterRows":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_addRosterRows(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "finishRosterSync":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_finishRosterSync(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -24918,6 +26629,137 @@ func (ec *executionContext) _RevokePartnerKeyPayload(ctx context.Context, sel as
 	return out
 }
 
+var rosterOutcomeImplementors = []string{"RosterOutcome"}
+
+func (ec *executionContext) _RosterOutcome(ctx context.Context, sel ast.SelectionSet, obj *chat.RosterOutcome) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, rosterOutcomeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RosterOutcome")
+		case "index":
+			out.Values[i] = ec._RosterOutcome_index(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "status":
+			out.Values[i] = ec._RosterOutcome_status(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "userId":
+			out.Values[i] = ec._RosterOutcome_userId(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "error":
+			out.Values[i] = ec._RosterOutcome_error(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var rosterSummaryImplementors = []string{"RosterSummary"}
+
+func (ec *executionContext) _RosterSummary(ctx context.Context, sel ast.SelectionSet, obj *chat.RosterSummary) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, rosterSummaryImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RosterSummary")
+		case "added":
+			out.Values[i] = ec._RosterSummary_added(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "changed":
+			out.Values[i] = ec._RosterSummary_changed(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reactivated":
+			out.Values[i] = ec._RosterSummary_reactivated(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "deactivated":
+			out.Values[i] = ec._RosterSummary_deactivated(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "spared":
+			out.Values[i] = ec._RosterSummary_spared(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "waitingRoomsAdded":
+			out.Values[i] = ec._RosterSummary_waitingRoomsAdded(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "waitingRoomsClosed":
+			out.Values[i] = ec._RosterSummary_waitingRoomsClosed(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "joined":
+			out.Values[i] = ec._RosterSummary_joined(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "left":
+			out.Values[i] = ec._RosterSummary_left(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var rotatePartnerKeyPayloadImplementors = []string{"RotatePartnerKeyPayload"}
 
 func (ec *executionContext) _RotatePartnerKeyPayload(ctx context.Context, sel ast.SelectionSet, obj *RotatePartnerKeyPayload) graphql.Marshaler {
@@ -25550,6 +27392,49 @@ func (ec *executionContext) _StartDirectConversationPayload(ctx context.Context,
 	return out
 }
 
+var startRosterSyncPayloadImplementors = []string{"StartRosterSyncPayload"}
+
+func (ec *executionContext) _StartRosterSyncPayload(ctx context.Context, sel ast.SelectionSet, obj *StartRosterSyncPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, startRosterSyncPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("StartRosterSyncPayload")
+		case "syncId":
+			out.Values[i] = ec._StartRosterSyncPayload_syncId(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._StartRosterSyncPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var streamResetImplementors = []string{"StreamReset", "Event"}
 
 func (ec *executionContext) _StreamReset(ctx context.Context, sel ast.SelectionSet, obj *chat.StreamReset) graphql.Marshaler {
@@ -25617,6 +27502,49 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 	default:
 		panic("unknown field " + strconv.Quote(fields[0].Name))
 	}
+}
+
+var syncRosterPayloadImplementors = []string{"SyncRosterPayload"}
+
+func (ec *executionContext) _SyncRosterPayload(ctx context.Context, sel ast.SelectionSet, obj *SyncRosterPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, syncRosterPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SyncRosterPayload")
+		case "outcomes":
+			out.Values[i] = ec._SyncRosterPayload_outcomes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._SyncRosterPayload_userErrors(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
 }
 
 var transferOwnershipPayloadImplementors = []string{"TransferOwnershipPayload"}
@@ -27032,6 +28960,21 @@ func (ec *executionContext) marshalNAddParticipantsPayload2ᚖcorridorᚋgraph�
 	return ec._AddParticipantsPayload(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNAddRosterRowsInput2corridorᚋinternalᚋchatᚐAddRosterRowsInput(ctx context.Context, v any) (chat.AddRosterRowsInput, error) {
+	res, err := ec.unmarshalInputAddRosterRowsInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNAddRosterRowsPayload2ᚖcorridorᚋgraphᚋgeneratedᚐAddRosterRowsPayload(ctx context.Context, sel ast.SelectionSet, v *AddRosterRowsPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._AddRosterRowsPayload(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNAddedParticipant2ᚕᚖcorridorᚋinternalᚋchatᚐAddedParticipantᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.AddedParticipant) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -27518,6 +29461,21 @@ func (ec *executionContext) marshalNFileState2corridorᚋinternalᚋchatᚐFileS
 	return res
 }
 
+func (ec *executionContext) unmarshalNFinishRosterSyncInput2corridorᚋinternalᚋchatᚐFinishRosterSyncInput(ctx context.Context, v any) (chat.FinishRosterSyncInput, error) {
+	res, err := ec.unmarshalInputFinishRosterSyncInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNFinishRosterSyncPayload2ᚖcorridorᚋgraphᚋgeneratedᚐFinishRosterSyncPayload(ctx context.Context, sel ast.SelectionSet, v *FinishRosterSyncPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._FinishRosterSyncPayload(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalNGroupDeleted2ᚖcorridorᚋinternalᚋchatᚐGroupDeleted(ctx context.Context, sel ast.SelectionSet, v *chat.GroupDeleted) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
@@ -27610,6 +29568,22 @@ func (ec *executionContext) unmarshalNID2corridorᚋinternalᚋchatᚐPartnerKey
 func (ec *executionContext) marshalNID2corridorᚋinternalᚋchatᚐPartnerKeyID(ctx context.Context, sel ast.SelectionSet, v chat.PartnerKeyID) graphql.Marshaler {
 	_ = sel
 	res := scalar.MarshalPartnerKeyID(v)
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
+func (ec *executionContext) unmarshalNID2corridorᚋinternalᚋchatᚐRosterSyncID(ctx context.Context, v any) (chat.RosterSyncID, error) {
+	res, err := scalar.UnmarshalRosterSyncID(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNID2corridorᚋinternalᚋchatᚐRosterSyncID(ctx context.Context, sel ast.SelectionSet, v chat.RosterSyncID) graphql.Marshaler {
+	_ = sel
+	res := scalar.MarshalRosterSyncID(v)
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -28230,6 +30204,87 @@ func (ec *executionContext) marshalNRevokePartnerKeyPayload2ᚖcorridorᚋgraph�
 	return ec._RevokePartnerKeyPayload(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNRosterOutcome2ᚕᚖcorridorᚋinternalᚋchatᚐRosterOutcomeᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.RosterOutcome) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNRosterOutcome2ᚖcorridorᚋinternalᚋchatᚐRosterOutcome(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNRosterOutcome2ᚖcorridorᚋinternalᚋchatᚐRosterOutcome(ctx context.Context, sel ast.SelectionSet, v *chat.RosterOutcome) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._RosterOutcome(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNRosterPersonInput2ᚕᚖcorridorᚋinternalᚋchatᚐRosterPersonInputᚄ(ctx context.Context, v any) ([]*chat.RosterPersonInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]*chat.RosterPersonInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNRosterPersonInput2ᚖcorridorᚋinternalᚋchatᚐRosterPersonInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalNRosterPersonInput2ᚖcorridorᚋinternalᚋchatᚐRosterPersonInput(ctx context.Context, v any) (*chat.RosterPersonInput, error) {
+	res, err := ec.unmarshalInputRosterPersonInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNRosterRowInput2ᚕᚖcorridorᚋinternalᚋchatᚐRosterRowInputᚄ(ctx context.Context, v any) ([]*chat.RosterRowInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]*chat.RosterRowInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNRosterRowInput2ᚖcorridorᚋinternalᚋchatᚐRosterRowInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalNRosterRowInput2ᚖcorridorᚋinternalᚋchatᚐRosterRowInput(ctx context.Context, v any) (*chat.RosterRowInput, error) {
+	res, err := ec.unmarshalInputRosterRowInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNRosterStatus2corridorᚋinternalᚋchatᚐRosterStatus(ctx context.Context, v any) (chat.RosterStatus, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := chat.RosterStatus(tmp)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNRosterStatus2corridorᚋinternalᚋchatᚐRosterStatus(ctx context.Context, sel ast.SelectionSet, v chat.RosterStatus) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+	}
+	return res
+}
+
 func (ec *executionContext) unmarshalNRotatePartnerKeyInput2corridorᚋinternalᚋchatᚐRotatePartnerKeyInput(ctx context.Context, v any) (chat.RotatePartnerKeyInput, error) {
 	res, err := ec.unmarshalInputRotatePartnerKeyInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -28503,6 +30558,21 @@ func (ec *executionContext) marshalNStartDirectConversationPayload2ᚖcorridor�
 	return ec._StartDirectConversationPayload(ctx, sel, v)
 }
 
+func (ec *executionContext) unmarshalNStartRosterSyncInput2corridorᚋinternalᚋchatᚐStartRosterSyncInput(ctx context.Context, v any) (chat.StartRosterSyncInput, error) {
+	res, err := ec.unmarshalInputStartRosterSyncInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNStartRosterSyncPayload2ᚖcorridorᚋgraphᚋgeneratedᚐStartRosterSyncPayload(ctx context.Context, sel ast.SelectionSet, v *StartRosterSyncPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._StartRosterSyncPayload(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNString2string(ctx context.Context, v any) (string, error) {
 	res, err := graphql.UnmarshalString(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -28546,6 +30616,21 @@ func (ec *executionContext) marshalNString2ᚕstringᚄ(ctx context.Context, sel
 	}
 
 	return ret
+}
+
+func (ec *executionContext) unmarshalNSyncRosterInput2corridorᚋinternalᚋchatᚐSyncRosterInput(ctx context.Context, v any) (chat.SyncRosterInput, error) {
+	res, err := ec.unmarshalInputSyncRosterInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNSyncRosterPayload2ᚖcorridorᚋgraphᚋgeneratedᚐSyncRosterPayload(ctx context.Context, sel ast.SelectionSet, v *SyncRosterPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._SyncRosterPayload(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNTransferOwnershipInput2corridorᚋinternalᚋchatᚐTransferOwnershipInput(ctx context.Context, v any) (chat.TransferOwnershipInput, error) {
@@ -29183,6 +31268,48 @@ func (ec *executionContext) marshalORateLimit2ᚖcorridorᚋgraphᚋgeneratedᚐ
 		return graphql.Null
 	}
 	return ec._RateLimit(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalORosterSummary2ᚖcorridorᚋinternalᚋchatᚐRosterSummary(ctx context.Context, sel ast.SelectionSet, v *chat.RosterSummary) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._RosterSummary(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]string, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNString2string(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOString2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNString2string(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalOString2ᚖstring(ctx context.Context, v any) (*string, error) {

@@ -18,6 +18,14 @@ type AddParticipantsPayload struct {
 	UserErrors []*chat.Error `json:"userErrors"`
 }
 
+// What `addRosterRows` did.
+type AddRosterRowsPayload struct {
+	// What came of each row, in the order of the call: `RECEIVED` or `REFUSED`. Empty if nothing was done.
+	Outcomes []*chat.RosterOutcome `json:"outcomes"`
+	// What was wrong with all of it. Empty if it was done, even if rows were refused.
+	UserErrors []*chat.Error `json:"userErrors"`
+}
+
 // What `archiveConversation` did.
 type ArchiveConversationPayload struct {
 	// The conversation afterwards. Null if nothing was done.
@@ -168,6 +176,14 @@ type FileUpload struct {
 	ExpiresAt time.Time `json:"expiresAt"`
 	// How many bytes are safe.
 	ReceivedSize int `json:"receivedSize"`
+}
+
+// What `finishRosterSync` did.
+type FinishRosterSyncPayload struct {
+	// How much changed. Null if nothing was done.
+	Summary *chat.RosterSummary `json:"summary,omitempty"`
+	// What was wrong. Empty if it was done.
+	UserErrors []*chat.Error `json:"userErrors"`
 }
 
 // What `leaveGroup` did.
@@ -420,9 +436,25 @@ type StartDirectConversationPayload struct {
 	UserErrors []*chat.Error `json:"userErrors"`
 }
 
+// What `startRosterSync` did.
+type StartRosterSyncPayload struct {
+	// What the roster is called in `addRosterRows` and `finishRosterSync`. Null if nothing was done.
+	SyncID *scalar.NodeID `json:"syncId,omitempty"`
+	// What was wrong. Empty if it was done.
+	UserErrors []*chat.Error `json:"userErrors"`
+}
+
 // What happens, live, over WebSocket by the `graphql-transport-ws` protocol, the token in
 // `connection_init` as `{ "Authorization": "Bearer …" }`. A socket is closed with 4403 when its session ends.
 type Subscription struct {
+}
+
+// What `syncRoster` did.
+type SyncRosterPayload struct {
+	// What came of each row, in the order of the call. Empty if nothing was done.
+	Outcomes []*chat.RosterOutcome `json:"outcomes"`
+	// What was wrong with all of it. Empty if it was done, even if rows were refused.
+	UserErrors []*chat.Error `json:"userErrors"`
 }
 
 // What `transferOwnership` did.

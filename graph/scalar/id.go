@@ -22,6 +22,7 @@ const (
 	WaitingRoom  = "waiting_room"
 	File         = "file"
 	PartnerKey   = "key"
+	RosterSync   = "roster_sync"
 )
 
 // maxID is longer than any id.
@@ -31,6 +32,11 @@ const maxID = 64
 type NodeID struct {
 	Kind string
 	ID   uuid.UUID
+}
+
+// String is the id as clients have it.
+func (n NodeID) String() string {
+	return typeid.Must(typeid.FromUUIDBytesWithPrefix(n.Kind, n.ID[:])).String()
 }
 
 // MarshalGQL writes the id.
@@ -58,8 +64,7 @@ func (n *NodeID) UnmarshalGQL(v any) error {
 
 func write(kind string, id uuid.UUID) graphql.Marshaler {
 	return graphql.WriterFunc(func(w io.Writer) {
-		written := typeid.Must(typeid.FromUUIDBytesWithPrefix(kind, id[:]))
-		io.WriteString(w, strconv.Quote(written.String())) //nolint:errcheck // gqlgen's writers are buffers
+		io.WriteString(w, strconv.Quote(NodeID{kind, id}.String())) //nolint:errcheck // gqlgen's writers are buffers
 	})
 }
 
@@ -138,4 +143,13 @@ func MarshalPartnerKeyID(id chat.PartnerKeyID) graphql.Marshaler { return write(
 func UnmarshalPartnerKeyID(v any) (chat.PartnerKeyID, error) {
 	id, err := read(PartnerKey, v)
 	return chat.PartnerKeyID{UUID: id}, err
+}
+
+// MarshalRosterSyncID writes the id of a roster that is being sent.
+func MarshalRosterSyncID(id chat.RosterSyncID) graphql.Marshaler { return write(RosterSync, id.UUID) }
+
+// UnmarshalRosterSyncID reads the id of a roster that is being sent.
+func UnmarshalRosterSyncID(v any) (chat.RosterSyncID, error) {
+	id, err := read(RosterSync, v)
+	return chat.RosterSyncID{UUID: id}, err
 }

@@ -226,6 +226,9 @@ func (s *Service) Purge(ctx context.Context) (purged int64, err error) {
 			WHERE user_id = sender_id AND key = erased.client_key
 		)
 		SELECT count(*) FROM due`
+	if err := s.purgeRosters(ctx); err != nil {
+		return 0, err
+	}
 	for {
 		n, err := s.purge(ctx, query)
 		if purged += n; err != nil || n < purgeAtOnce {

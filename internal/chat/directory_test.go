@@ -98,6 +98,51 @@ func randomRoster(random *rand.Rand) (rows []RosterRow) {
 	return rows
 }
 
+// pieceOf is what a partner may send of a roster.
+func pieceOf(rows []RosterRow, random *rand.Rand) (piece []*RosterRowInput) {
+	for _, row := range rows {
+		given := &RosterRowInput{Email: &row.Email, Name: &row.Name, Role: &row.Role, Active: random.IntN(5) > 0}
+		if random.IntN(3) > 0 {
+			given.WaitingRooms = append([]string{}, row.WaitingRooms...)
+		}
+		piece = append(piece, given)
+	}
+	return piece
+}
+
+// keepsOne changes one person or one room, as a directory does by SCIM.
+func keepsOne(t *testing.T, s *Service, partner Actor, random *rand.Rand) {
+	t.Helper()
+	people, _, err := s.RosterPeople(t.Context(), partner, RosterFilter{}, RosterWindow{Count: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rooms, _, err := s.RosterRooms(t.Context(), partner, RosterFilter{}, RosterWindow{Count: 100}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(people) == 0 || len(rooms) == 0 {
+		return
+	}
+	person, other, room := people[random.IntN(len(people))].ID, people[random.IntN(len(people))].ID, rooms[random.IntN(len(rooms))].ID
+	active, role := random.IntN(2) == 0, []string{"MA", "Patient"}[random.IntN(2)]
+	switch random.IntN(5) {
+	case 0:
+		_, err = s.ChangeRosterPerson(t.Context(), partner, person, RosterPersonChange{Active: &active, Role: &role})
+	case 1:
+		err = s.RemoveRosterPerson(t.Context(), partner, person)
+	case 2:
+		err = s.CloseRosterRoom(t.Context(), partner, room)
+	case 3:
+		err = s.ChangeRosterRoom(t.Context(), partner, room, RosterRoomChange{Members: []MembersChange{{Add: []UserID{person}, Remove: []UserID{other}}}})
+	case 4:
+		err = s.ChangeRosterRoom(t.Context(), partner, room, RosterRoomChange{Members: []MembersChange{{Set: true, Add: []UserID{person, other}}}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestTheHistoryOfADirectoryIsExact(t *testing.T) {
 	t.Parallel()
 	s, database := newService(t)
@@ -106,15 +151,27 @@ func TestTheHistoryOfADirectoryIsExact(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(1, seed))
 	var states []directoryState
-	for range 40 {
+	var partner Actor
+	for step := range 60 {
 		before := directoryState{}
 		if len(states) > 0 {
 			before = states[len(states)-1]
 		}
 
-		in := ImportRosterInput{Clinic: "Clinic", Rows: randomRoster(random), AllowDeactivations: true, Progress: quietly}
-		if _, err := s.ImportRoster(t.Context(), in); err != nil {
-			t.Fatal(err)
+		rows := randomRoster(random)
+		if step == 0 || random.IntN(3) == 0 {
+			in := ImportRosterInput{Clinic: "Clinic", Rows: rows, AllowDeactivations: true, Progress: quietly}
+			if _, err := s.ImportRoster(t.Context(), in); err != nil {
+				t.Fatal(err)
+			}
+			partner = partnerOf(t, s, "Clinic")
+		} else if random.IntN(2) == 0 {
+			keepsOne(t, s, partner, random)
+		} else {
+			in := SyncRosterInput{ClientKey: fmt.Sprint(step), Rows: pieceOf(rows[:min(3, len(rows))], random)}
+			if _, err := s.SyncRoster(t.Context(), partner, in); err != nil {
+				t.Fatal(err)
+			}
 		}
 
 		now := stateOf(t, db)

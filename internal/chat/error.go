@@ -44,7 +44,11 @@ const (
 	CodeEmailTaken             ErrorCode = "EMAIL_TAKEN"
 	CodeTooManyKeys            ErrorCode = "TOO_MANY_KEYS"
 	CodeKeyEnded               ErrorCode = "KEY_ENDED"
+	CodeMassDeactivation       ErrorCode = "MASS_DEACTIVATION"
 )
+
+// CodeNameTaken is what SCIM can run into besides.
+const CodeNameTaken ErrorCode = "NAME_TAKEN"
 
 // The codes of what an upload can run into besides.
 const (

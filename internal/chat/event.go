@@ -13,7 +13,7 @@ import (
 // The kinds of events in the log. On the stream of a conversation: kindLine, kindMessageChanged,
 // kindFileChanged, kindDirectStarted, kindGroupDeleted. On a person's own stream: kindSettings, kindGroupDeleted and
 // kindMessageChanged for groups that they left, kindFileChanged for files that they did not send yet, kindSignedOut. On the stream of a waiting room:
-// kindRoomJoined, kindRoomLeft, kindUserChanged. On the stream of a clinic: kindDirectoryChanged.
+// kindRoomJoined, kindRoomLeft, kindUserChanged, kindRoomRenamed. On the stream of a clinic: kindDirectoryChanged.
 const (
 	kindLine             = "line"
 	kindMessageChanged   = "message_changed"
@@ -25,6 +25,7 @@ const (
 	kindRoomJoined       = "room_joined"
 	kindRoomLeft         = "room_left"
 	kindUserChanged      = "user_changed"
+	kindRoomRenamed      = "room_renamed"
 	kindDirectoryChanged = "directory_changed"
 )
 
@@ -106,7 +107,7 @@ type (
 		Moment
 		UserID UserID
 	}
-	// ContactListChanged is the actor's own coming into or leaving of a waiting room.
+	// ContactListChanged is the actor's own coming into or leaving of a waiting room, or another name of one.
 	ContactListChanged struct{ Moment }
 	// StreamReset is a gap that can't be filled: fetch everything anew.
 	StreamReset struct{ Moment }
@@ -241,6 +242,8 @@ func (s *Stream) translate(ctx context.Context, delivery eventlog.Delivery) (Eve
 		// It may be an old one, of somebody who was taken back since, or of another session of theirs.
 		_, err := s.service.SignedIn(ctx, s.actor.Credential)
 		return nil, err
+	case kindRoomRenamed:
+		return ContactListChanged{moment}, nil
 	case kindRoomJoined, kindRoomLeft, kindUserChanged:
 		return s.translateContact(ctx, moment, happened.Kind, user)
 	}

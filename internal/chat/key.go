@@ -432,7 +432,7 @@ func (s *Service) DeactivateServiceAccount(ctx context.Context, actor Actor, in 
 			return UserID{}, err
 		}
 		// Groups that it owns are handed over as those of people who are gone.
-		left := rosterImport{clinic: clinic}
+		left := rosterWrite{clinic: clinic, gone: []UserID{account.ID}}
 		if err := left.setGroups(ctx, tx); err != nil {
 			return UserID{}, err
 		}

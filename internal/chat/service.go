@@ -201,8 +201,15 @@ func (tx *transaction) tell(ctx context.Context, kind string, about Conversation
 func change[T any](ctx context.Context, s *Service, actor Actor, operation, key string, input any,
 	act func(ctx context.Context, tx *transaction) (T, error),
 ) (result T, err error) {
+	return changeWithin(ctx, mutationTime, s, actor, operation, key, input, act)
+}
+
+// changeWithin is change that may take longer.
+func changeWithin[T any](ctx context.Context, limit time.Duration, s *Service, actor Actor, operation, key string, input any,
+	act func(ctx context.Context, tx *transaction) (T, error),
+) (result T, err error) {
 	if actor.isOperator() {
-		err = s.transact(ctx, actor, func(ctx context.Context, tx *transaction) (err error) {
+		err = s.transactWithin(ctx, limit, actor, func(ctx context.Context, tx *transaction) (err error) {
 			result, err = act(ctx, tx)
 			return err
 		})
@@ -211,7 +218,7 @@ func change[T any](ctx context.Context, s *Service, actor Actor, operation, key 
 	if key, err = validClientKey(key); err != nil {
 		return result, err
 	}
-	err = once(ctx, s, actor, operation, key, input, []byte("null"), &result, func(ctx context.Context, tx *transaction) (err error) {
+	err = once(ctx, limit, s, actor, operation, key, input, []byte("null"), &result, func(ctx context.Context, tx *transaction) (err error) {
 		if result, err = act(ctx, tx); err != nil {
 			return err
 		}
@@ -240,13 +247,13 @@ func changeTo[T any](ctx context.Context, s *Service, actor Actor, operation, ke
 	if err != nil {
 		return result, fmt.Errorf("%s: write down the result: %w", operation, err)
 	}
-	err = once(ctx, s, actor, operation, key, input, stored, &result, act)
+	err = once(ctx, mutationTime, s, actor, operation, key, input, stored, &result, act)
 	return result, err
 }
 
 // once runs act in a transaction with the client key, unless it was used: then result becomes that of the
 // earlier call.
-func once(ctx context.Context, s *Service, actor Actor, operation, key string, input any, stored []byte, result any,
+func once(ctx context.Context, limit time.Duration, s *Service, actor Actor, operation, key string, input any, stored []byte, result any,
 	act func(ctx context.Context, tx *transaction) error,
 ) error {
 	fingerprint, err := fingerprintOf(input)
@@ -254,7 +261,7 @@ func once(ctx context.Context, s *Service, actor Actor, operation, key string, i
 		return fmt.Errorf("%s: write down the input: %w", operation, err)
 	}
 	attempt := func() error {
-		return s.transact(ctx, actor, func(ctx context.Context, tx *transaction) error {
+		return s.transactWithin(ctx, limit, actor, func(ctx context.Context, tx *transaction) error {
 			const first = `
 				INSERT INTO client_keys (user_id, key, operation, fingerprint, result) VALUES ($1, $2, $3, $4, $5)
 				ON CONFLICT ON CONSTRAINT client_keys_pkey DO NOTHING`

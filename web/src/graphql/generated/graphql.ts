@@ -171,6 +171,8 @@ export type ErrorCode =
   | 'INVALID'
   /** The key was revoked, or its time is over. */
   | 'KEY_ENDED'
+  /** The roster would deactivate everybody or most people, or take them out of all waiting rooms, and was not allowed to. */
+  | 'MASS_DEACTIVATION'
   /** The message was recalled. */
   | 'MESSAGE_RECALLED'
   /** The viewer, or the person, is not in the group (S52). */

@@ -1,0 +1,277 @@
+// Package scim lets a partner's directory keep the roster of a clinic by SCIM 2.0 (RFC 7643, RFC 7644): Users are
+// its people, Groups its waiting rooms.
+//
+// What may be done is decided by package chat. Who may not write the roster gets the answer of an address where
+// nothing is, and so does whoever asks for somebody of another clinic. Ids are those of the GraphQL API.
+package scim
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/elimity-com/scim"
+	scimerrors "github.com/elimity-com/scim/errors"
+	"github.com/elimity-com/scim/optional"
+	"github.com/elimity-com/scim/schema"
+
+	"corridor/internal/chat"
+)
+
+// Path is where everything of this package is.
+const Path = "/scim/v2"
+
+const (
+	// maxBody is more than the members of the largest room.
+	maxBody = 512 << 10
+	// maxExpression is how long a filter, or the path of a patch, may be.
+	maxExpression = 1000
+	// maxTime bounds a request.
+	maxTime = 15 * time.Second
+)
+
+// ErrUnauthenticated says that a request bears no credential that is good.
+var ErrUnauthenticated = errors.New("the credential is not good")
+
+// Options are what SCIM needs.
+type Options struct {
+	Chat *chat.Service
+	// Authenticate says who is asking. The error is ErrUnauthenticated, or a fault of ours.
+	Authenticate func(ctx context.Context, r *http.Request) (chat.Actor, error)
+	Logger       *slog.Logger
+	// AllowedOrigin tells which pages may ask. Directories are no pages.
+	AllowedOrigin func(*http.Request) bool
+}
+
+func init() {
+	// Microsoft Entra sends booleans as strings: "False".
+	schema.SetAllowStringValues(true)
+}
+
+// handler is what all requests share.
+type handler struct {
+	Options
+	offers scim.ServerArgs
+}
+
+// NewHandler returns what answers at Path and below it.
+func NewHandler(options Options) (http.Handler, error) {
+	h := &handler{Options: options}
+	h.offers = scim.ServerArgs{
+		ServiceProviderConfig: &scim.ServiceProviderConfig{
+			MaxResults:       chat.MaxRosterPage,
+			SupportFiltering: true,
+			SupportPatch:     true,
+			AuthenticationSchemes: []scim.AuthenticationScheme{{
+				Type: scim.AuthenticationTypeOauthBearerToken, Name: "Partner key",
+				Description: "A partner key with the scope roster:write, as Authorization: Bearer.", Primary: true,
+			}},
+		},
+		ResourceTypes: []scim.ResourceType{
+			{
+				ID: optional.NewString("User"), Name: "User", Endpoint: "/Users",
+				Description: optional.NewString("A person of the clinic"), Schema: schema.CoreUserSchema(),
+				SchemaExtensions: []scim.SchemaExtension{{Schema: schema.ExtensionEnterpriseUser()}},
+				Handler:          users{h},
+			},
+			{
+				ID: optional.NewString("Group"), Name: "Group", Endpoint: "/Groups",
+				Description: optional.NewString("A waiting room"), Schema: schema.CoreGroupSchema(), Handler: groups{h},
+			},
+		},
+	}
+	if _, err := scim.NewServer(&h.offers); err != nil {
+		return nil, fmt.Errorf("SCIM: %w", err)
+	}
+	return h, nil
+}
+
+// base is the address of SCIM as the client has it.
+func base(r *http.Request) string {
+	scheme := "http"
+	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host + Path
+}
+
+// ServeHTTP answers who may write the roster.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	ctx, cancel := context.WithTimeout(r.Context(), maxTime)
+	defer cancel()
+	r = r.WithContext(ctx)
+	if !h.AllowedOrigin(r) {
+		refuse(w, scimerrors.ScimError{Status: http.StatusForbidden, Detail: "Pages of this origin may not use this API."})
+		return
+	}
+	actor, err := h.Authenticate(ctx, r)
+	switch {
+	case errors.Is(err, ErrUnauthenticated):
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		refuse(w, scimerrors.ScimError{Status: http.StatusUnauthorized, Detail: "Send a valid key as Authorization: Bearer."})
+		return
+	case err != nil:
+		refuse(w, h.fault(ctx, err))
+		return
+	case !actor.May(chat.RosterWrite):
+		refuse(w, scimerrors.ScimError{Status: http.StatusNotFound, Detail: "Specified endpoint does not exist."})
+		return
+	}
+	if refused := admit(w, r); refused != nil {
+		refuse(w, *refused)
+		return
+	}
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			refuse(w, h.fault(ctx, fmt.Errorf("panic (%T): %s", panicked, debug.Stack())))
+		}
+	}()
+	server, err := scim.NewServer(&h.offers, scim.WithBaseURL(base(r)))
+	if err != nil {
+		refuse(w, h.fault(ctx, err))
+		return
+	}
+	asked := r.Clone(context.WithValue(ctx, actorKey{}, actor))
+	asked.URL.Path = strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, Path), "/")
+	server.ServeHTTP(w, asked)
+}
+
+type actorKey struct{}
+
+func actorOf(r *http.Request) chat.Actor {
+	actor, _ := r.Context().Value(actorKey{}).(chat.Actor)
+	return actor
+}
+
+// admit refuses what is too large, or no SCIM, before it is parsed.
+func admit(w http.ResponseWriter, r *http.Request) *scimerrors.ScimError {
+	if len(r.URL.Query().Get("filter")) > maxExpression {
+		return &scimerrors.ScimErrorInvalidFilter
+	}
+	switch r.Method {
+	case http.MethodPost, http.MethodPut, http.MethodPatch:
+	default:
+		return nil
+	}
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/scim+json" && kind != "application/json" {
+		return &scimerrors.ScimError{Status: http.StatusUnsupportedMediaType, Detail: "Send the request as application/scim+json."}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
+		return &scimerrors.ScimError{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("The request may have at most %d bytes.", maxBody)}
+	} else if err != nil {
+		return &scimerrors.ScimErrorInvalidSyntax
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	if r.Method == http.MethodPatch && !shortPaths(body) {
+		return &scimerrors.ScimErrorInvalidPath
+	}
+	return nil
+}
+
+// shortPaths tells whether the paths of a patch are as short as any that means something here.
+func shortPaths(body []byte) bool {
+	var patch struct {
+		Operations []struct {
+			Path  json.RawMessage
+			Value json.RawMessage
+		}
+	}
+	if json.Unmarshal(body, &patch) != nil {
+		return true // it is refused for what it is
+	}
+	for _, operation := range patch.Operations {
+		var fields map[string]json.RawMessage
+		_ = json.Unmarshal(operation.Value, &fields) // it need not be an object
+		for path := range fields {
+			if len(path) > maxExpression {
+				return false
+			}
+		}
+		if len(operation.Path) > maxExpression {
+			return false
+		}
+	}
+	return true
+}
+
+// refuse answers with an error as SCIM has them.
+func refuse(w http.ResponseWriter, refused scimerrors.ScimError) {
+	body, _ := json.Marshal(refused) // of strings
+	w.Header().Set("Content-Type", "application/scim+json")
+	w.WriteHeader(refused.Status)
+	_, _ = w.Write(body) // who is gone need not know
+}
+
+// answer is an error of chat as SCIM has them.
+func (h *handler) answer(r *http.Request, err error) error {
+	failure := new(chat.Error)
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &failure):
+		return h.fault(r.Context(), err)
+	case failure.Code == chat.CodeNotFound:
+		return scimerrors.ScimError{Status: http.StatusNotFound, Detail: failure.Message}
+	case failure.Code == chat.CodeEmailTaken, failure.Code == chat.CodeNameTaken:
+		return scimerrors.ScimError{Status: http.StatusConflict, ScimType: scimerrors.ScimTypeUniqueness, Detail: failure.Message}
+	}
+	return wrongValue(failure.Message)
+}
+
+// fault is a failure of ours, logged under an id that is all the client hears of it.
+func (h *handler) fault(ctx context.Context, err error) scimerrors.ScimError {
+	id := rand.Text()
+	h.Logger.ErrorContext(ctx, "a SCIM request failed", "fault", id, "error", chat.Describe(err))
+	return scimerrors.ScimError{Status: http.StatusInternalServerError, Detail: "Something went wrong on our side. If it stays, report the fault " + id + "."}
+}
+
+func wrongValue(detail string) scimerrors.ScimError {
+	return scimerrors.ScimError{Status: http.StatusBadRequest, ScimType: scimerrors.ScimTypeInvalidValue, Detail: detail}
+}
+
+// shown takes out of a resource what the client did not ask for.
+func shown(r *http.Request, resource scim.Resource) scim.Resource {
+	for name := range resource.Attributes {
+		if !wants(r, name) {
+			delete(resource.Attributes, name)
+		}
+	}
+	return resource
+}
+
+// wants tells whether the client asked for an attribute, by attributes or excludedAttributes.
+func wants(r *http.Request, name string) bool {
+	query := r.URL.Query()
+	if only := query.Get("attributes"); only != "" {
+		return lists(only, name)
+	}
+	return !lists(query.Get("excludedAttributes"), name)
+}
+
+// lists tells whether an attribute, or a part of it, is in a list.
+func lists(list, name string) bool {
+	for item := range strings.SplitSeq(list, ",") {
+		item = strings.TrimSpace(item)
+		if at := strings.LastIndex(item, ":"); at >= 0 {
+			item = item[at+1:]
+		}
+		item, _, _ = strings.Cut(item, ".")
+		if strings.EqualFold(item, name) {
+			return true
+		}
+	}
+	return false
+}
