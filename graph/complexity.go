@@ -23,6 +23,8 @@ func complexity() (c generated.ComplexityRoot) {
 	c.Directory.Changes = func(child int, _ string, first int) int { return timesAtMost(child, first, chat.MaxStaffPage) }
 	// People are in few rooms, however many are asked for.
 	c.User.WaitingRooms = func(child, first int, _ *string) int { return times(child, min(first, usualRooms)) }
+	c.Viewer.Webhooks = func(child, first int, _ *string) int { return times(child, first) }
+	c.Clinic.Webhooks = c.Viewer.Webhooks
 	messages := func(child int, first *int, _ *string, last *int, _ *string) int {
 		switch {
 		case first != nil:

@@ -22,6 +22,7 @@ const (
 	WaitingRoom  = "waiting_room"
 	File         = "file"
 	PartnerKey   = "key"
+	Webhook      = "webhook"
 )
 
 // maxID is longer than any id.
@@ -138,4 +139,13 @@ func MarshalPartnerKeyID(id chat.PartnerKeyID) graphql.Marshaler { return write(
 func UnmarshalPartnerKeyID(v any) (chat.PartnerKeyID, error) {
 	id, err := read(PartnerKey, v)
 	return chat.PartnerKeyID{UUID: id}, err
+}
+
+// MarshalWebhookID writes the id of a webhook.
+func MarshalWebhookID(id chat.WebhookID) graphql.Marshaler { return write(Webhook, id.UUID) }
+
+// UnmarshalWebhookID reads the id of a webhook.
+func UnmarshalWebhookID(v any) (chat.WebhookID, error) {
+	id, err := read(Webhook, v)
+	return chat.WebhookID{UUID: id}, err
 }

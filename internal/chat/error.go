@@ -44,6 +44,7 @@ const (
 	CodeEmailTaken             ErrorCode = "EMAIL_TAKEN"
 	CodeTooManyKeys            ErrorCode = "TOO_MANY_KEYS"
 	CodeKeyEnded               ErrorCode = "KEY_ENDED"
+	CodeTooManyWebhooks        ErrorCode = "TOO_MANY_WEBHOOKS"
 )
 
 // The codes of what an upload can run into besides.

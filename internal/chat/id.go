@@ -21,6 +21,8 @@ type (
 	FileID struct{ uuid.UUID }
 	// PartnerKeyID names a key of a partner.
 	PartnerKeyID struct{ uuid.UUID }
+	// WebhookID names a webhook.
+	WebhookID struct{ uuid.UUID }
 )
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }

@@ -40,7 +40,9 @@ type Service struct {
 	replica *postgres.Replica // nil if there is none
 	log     *eventlog.Log
 	files   *files // nil in commands, which have to do with none
-	logger  *slog.Logger
+	// webhooks is nil in commands, too.
+	webhooks *webhooks
+	logger   *slog.Logger
 	// writers bounds how many changes run at once: more only wait for each other in Postgres, and
 	// must leave connections for those who read.
 	writers   chan struct{}
