@@ -328,4 +328,3 @@ func (s *Sender) Collect(to chan<- prometheus.Metric) {
 	s.backlog.Collect(to)
 	s.paused.Collect(to)
 }
-
