@@ -70,8 +70,7 @@ var DefaultLimits = Limits{
 func (l Limits) Use(exec interface {
 	SetParserTokenLimit(limit int)
 	Use(extension graphql.HandlerExtension)
-},
-) {
+}) {
 	exec.SetParserTokenLimit(l.Tokens)
 	exec.Use(timeLimit(l.Timeout))
 	exec.Use(&guard{Limits: l, verdicts: newCache[*gqlerror.Error](1000)})
