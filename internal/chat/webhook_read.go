@@ -202,8 +202,8 @@ type webhookReading struct {
 	Actor
 }
 
-// errReadByAnother says that somebody else moved the cursor, or changed the webhook.
-var errReadByAnother = errors.New("somebody else has read for the webhook")
+// errReadByAnother says that somebody else moved the cursor, or that the webhook is not what it was.
+var errReadByAnother = errors.New("this reader reads for the webhook no more")
 
 // followForWebhook reads for a webhook until ctx ends or the webhook is not what it was.
 func (s *Service) followForWebhook(ctx context.Context, id WebhookID, version int64) error {
@@ -365,7 +365,7 @@ func (r *webhookReading) write(ctx context.Context, found []WebhookDelivery) err
 	err := postgres.InTx(ctx, r.service.db, func(tx *sqlx.Tx) error {
 		const move = `
 			UPDATE webhooks SET cursor = $4, directory_cursor = $5, reading = reading + 1, last_place = last_place + $6
-			WHERE id = $1 AND version = $2 AND reading = $3 RETURNING last_place`
+			WHERE id = $1 AND version = $2 AND reading = $3 AND ` + webhookRuns + ` RETURNING last_place`
 		var last int64
 		err := tx.GetContext(ctx, &last, move, r.ID, r.Version, r.Reading, cursor, directory, len(found))
 		if errors.Is(err, sql.ErrNoRows) {

@@ -15,10 +15,12 @@ import (
 )
 
 const (
-	// claimTime is how long nobody else sends of a queue that was taken. It must be longer than SendFor and one attempt.
-	claimTime = 30 * time.Second
 	// SendFor is for how long deliveries of a batch may be begun: whether the webhook still works is asked with the next one.
 	SendFor = 2 * time.Second
+	// AttemptTime is how long an attempt may take.
+	AttemptTime = 10 * time.Second
+	// claimTime is how long nobody else sends of a queue that was taken. After it what a process had that was killed goes on.
+	claimTime = SendFor + AttemptTime + 3*time.Second
 	// claimAtOnce bounds the queues of one webhook that are sent of at a time, and batchAtOnce the deliveries taken of each.
 	claimAtOnce = 4
 	batchAtOnce = 20

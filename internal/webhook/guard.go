@@ -7,10 +7,9 @@ import (
 	"time"
 
 	"code.dny.dev/ssrf"
-)
 
-// sendTime bounds one attempt, from the look-up of the name to the end of the answer.
-const sendTime = 10 * time.Second
+	"corridor/internal/chat"
+)
 
 // hostMetadata is where machines of one cloud ask about themselves, at an address that looks public.
 var hostMetadata = netip.MustParsePrefix("168.63.129.16/32")
@@ -50,13 +49,13 @@ func (g *Guard) Plain() bool { return len(g.networks) > 0 }
 
 // client reaches what the guardian lets it, directly, and goes nowhere else that it is told to.
 func client(guardian *ssrf.Guardian) *http.Client {
-	dialer := &net.Dialer{Timeout: sendTime, Control: guardian.Safe}
+	dialer := &net.Dialer{Timeout: chat.AttemptTime, Control: guardian.Safe}
 	return &http.Client{
-		Timeout: sendTime,
+		Timeout: chat.AttemptTime,
 		Transport: &http.Transport{
 			DialContext:            dialer.DialContext,
 			ForceAttemptHTTP2:      true,
-			TLSHandshakeTimeout:    sendTime,
+			TLSHandshakeTimeout:    chat.AttemptTime,
 			MaxIdleConnsPerHost:    4,
 			MaxIdleConns:           100,
 			IdleConnTimeout:        30 * time.Second,

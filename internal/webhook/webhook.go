@@ -118,7 +118,7 @@ func (s *Sender) complain(ctx context.Context, err error) {
 // send sends a batch in order, up to the first that does not arrive.
 func (s *Sender) send(ctx context.Context, batch *chat.WebhookBatch) {
 	// What became of an attempt is written down also when the process is about to end.
-	written, cancel := context.WithTimeout(context.WithoutCancel(ctx), chat.SendFor+sendTime+writeTime)
+	written, cancel := context.WithTimeout(context.WithoutCancel(ctx), chat.SendFor+chat.AttemptTime+writeTime)
 	defer cancel()
 	if len(batch.Secrets) == 0 && len(batch.Deliveries) > 0 {
 		s.failed(written, batch, batch.Deliveries[0], chat.WebhookFailure{Sentence: "Its secret was kept under another token key: rotate it.", Stops: true})
@@ -288,7 +288,7 @@ func sentence(err error) string {
 	case errors.As(err, &handshake), errors.As(err, &authority), errors.As(err, &invalid), errors.As(err, &name):
 		return "Its certificate is not good for its address."
 	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("It did not answer within %d seconds.", int(sendTime.Seconds()))
+		return fmt.Sprintf("It did not answer within %d seconds.", int(chat.AttemptTime.Seconds()))
 	case errors.As(err, &address) && address.Op == "parse":
 		return "Its address can't be used."
 	}
