@@ -267,6 +267,7 @@ type serverSettings struct {
 	Listen    string        `env:"CORRIDOR_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to answer (${default}). Without a host it is all addresses of this machine."`
 	Origins   string        `env:"CORRIDOR_ORIGINS" placeholder:"ORIGIN,…" help:"Origins of web pages that may use the API, besides its own, with * for a part: https://chat.example.org,https://*.example.net."`
 	Proxies   string        `name:"trusted-proxies" env:"CORRIDOR_TRUSTED_PROXIES" placeholder:"NETWORK,…" help:"Networks of proxies in front of it, as 10.0.0.0/8: whom they name in X-Forwarded-For is who asks. Partner keys may be bound to networks."`
+	Webhooks  string        `name:"webhook-networks" env:"CORRIDOR_WEBHOOK_NETWORKS" placeholder:"NETWORK,…" help:"Networks that webhooks may reach besides the public Internet, as 10.0.0.0/8, there also by http. Whoever manages webhooks can make the server send requests into them."`
 	NATSURL   string        `name:"nats-url" env:"CORRIDOR_NATS_URL" placeholder:"URL,…" help:"NATS servers that carry hints between many instances, instead of NOTIFY in PostgreSQL. Hints hold numbers only."`
 	Replica   string        `name:"replica-url" env:"CORRIDOR_REPLICA_URL" placeholder:"URL" help:"A streaming standby of the database in DATABASE_URL, which answers queries as far as it keeps up. Prefer the variable: others on this machine can see flags."`
 	LogLevel  string        `env:"CORRIDOR_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"What to log: debug, info, warn or error (${default}). Logs go to standard error, as JSON unless that is a terminal."`
@@ -275,7 +276,9 @@ type serverSettings struct {
 
 	origins []string
 	proxies []netip.Prefix
-	level   slog.Level
+	// webhooks are the networks that webhooks may reach.
+	webhooks []netip.Prefix
+	level    slog.Level
 }
 
 func (s *serverSettings) check(d databaseSettings) error {
@@ -316,17 +319,28 @@ func (s *serverSettings) check(d databaseSettings) error {
 		}
 		s.origins = append(s.origins, origin)
 	}
-	for network := range strings.SplitSeq(s.Proxies, ",") {
+	if s.proxies, err = networks(s.Proxies); err != nil {
+		return wrong("CORRIDOR_TRUSTED_PROXIES (--trusted-proxies) %w", err)
+	}
+	if s.webhooks, err = networks(s.Webhooks); err != nil {
+		return wrong("CORRIDOR_WEBHOOK_NETWORKS (--webhook-networks) %w", err)
+	}
+	return nil
+}
+
+// networks reads a list of networks.
+func networks(list string) (read []netip.Prefix, err error) {
+	for network := range strings.SplitSeq(list, ",") {
 		if network = strings.TrimSpace(network); network == "" {
 			continue
 		}
 		prefix, err := netip.ParsePrefix(network)
-		if err != nil {
-			return wrong("CORRIDOR_TRUSTED_PROXIES (--trusted-proxies) holds %q: a network looks like 10.0.0.0/8 or 10.1.2.3/32", network)
+		if err != nil || prefix.Addr().Is4In6() {
+			return nil, fmt.Errorf("holds %q: a network looks like 10.0.0.0/8 or 10.1.2.3/32", network)
 		}
-		s.proxies = append(s.proxies, prefix)
+		read = append(read, prefix.Masked())
 	}
-	return nil
+	return read, nil
 }
 
 func validOrigin(pattern string) bool {

@@ -169,7 +169,9 @@ func newTalk(b *testing.B, server *process, listeners int) *talk {
 	t := &talk{b: b, server: server, token: server.token("p0@clinic.example"), heard: make(chan time.Duration, messagesARound*listeners)}
 	var ids []string
 	for i := range listeners {
-		var found struct{ Viewer struct{ User struct{ ID string } } }
+		var found struct {
+			Viewer struct{ User struct{ ID string } }
+		}
 		server.asks(server.token(fmt.Sprintf("p%d@clinic.example", i+1)), `{ viewer { user { id } } }`, nil, &found)
 		ids = append(ids, found.Viewer.User.ID)
 	}

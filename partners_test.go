@@ -15,19 +15,26 @@ import (
 // in TypeScript and Go that these start.
 func TestTheExamplesForPartnersDoWhatTheySay(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("docs/partners/README.md")
+	doesWhatItSays(t, "docs/partners/README.md", "copy", func(page string) string { return page })
+}
+
+// doesWhatItSays runs the examples of a page. Programs in it are called by a name.
+func doesWhatItSays(t *testing.T, name, program string, adapt func(page string) string, settings ...string) {
+	t.Helper()
+	content, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	page := adapt(string(content))
 	if _, err := os.Stat("tools/clients/node_modules"); err != nil {
 		t.Skip("the JavaScript clients are not installed: make clients") // as in clients_test.go
 	}
-	server := starts(t, demoDir(t))
+	server := starts(t, demoDir(t), settings...)
 	dir := t.TempDir()
 	var script, want []string
-	for _, block := range regexp.MustCompile("(?s)```(sh|ts|go)\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
+	for _, block := range regexp.MustCompile("(?s)```(sh|ts|go)\n(.*?)```").FindAllStringSubmatch(page, -1) {
 		if block[1] != "sh" {
-			if err := os.WriteFile(filepath.Join(dir, "copy."+block[1]), []byte(block[2]), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, program+"."+block[1]), []byte(block[2]), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			continue

@@ -40,6 +40,7 @@ import (
 	"corridor/internal/postgres"
 	"corridor/internal/scim"
 	"corridor/internal/transfer"
+	"corridor/internal/webhook"
 	"corridor/web"
 )
 
@@ -293,6 +294,11 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	if err := s.openFiles(ctx, service); err != nil {
 		return err
 	}
+	guard := webhook.NewGuard(s.settings.webhooks)
+	if err := service.UseWebhooks(chat.Webhooks{Key: key.Derive("webhook secret"), Reaches: guard.Reaches, Plain: guard.Plain()}); err != nil {
+		return err
+	}
+	sender := webhook.New(service, guard, s.logger)
 	allowed, err := auth.AllowedOrigin(s.settings.origins)
 	if err != nil {
 		return wrong("CORRIDOR_ORIGINS (--origins): %w", err)
@@ -335,6 +341,8 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	parts.Go(func() error { return service.KeepPresence(life) })
 	parts.Go(func() error { return s.purge(life, service) })
 	parts.Go(func() error { return service.ScanFiles(life) })
+	parts.Go(func() error { return service.ReadWebhooks(life) })
+	parts.Go(func() error { return sender.Run(life) })
 	parts.Go(func() error { return s.database.keep(life) })
 	if oidc != nil {
 		parts.Go(func() error { return oidc.Run(life) })
@@ -344,7 +352,7 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 		parts.Go(func() error { return replica.Run(life) })
 		metrics.MustRegister(replica)
 	}
-	metrics.MustRegister(log, api, budgets, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	metrics.MustRegister(log, api, budgets, sender, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewDBStatsCollector(s.database.DB.DB, "requests"), collectors.NewDBStatsCollector(s.events.DB, "events"))
 	if s.settings.demo(s.settings.databaseSettings) {
 		signIn := newDemoSignIn(service, key, s.logger, allowed)
@@ -372,7 +380,7 @@ func signsIn(service *chat.Service, verifier auth.Verifier, from func(*http.Requ
 		if err != nil {
 			return chat.Actor{}, err
 		}
-		return service.SignedIn(ctx, claims.Subject)
+		return service.SignedIn(ctx, chat.Credential(claims))
 	}
 	return func(ctx context.Context, r *http.Request) (chat.Actor, error) {
 		actor, err := identify(ctx, r)

@@ -396,6 +396,7 @@ func TestWrongSettingsAreRefusedWithWhatToDo(t *testing.T) {
 		"a file as directory":           {settings: []string{"CORRIDOR_DATA_DIR=" + file}, says: []string{"CORRIDOR_DATA_DIR", "directory"}},
 		"a short key":                   {settings: []string{"CORRIDOR_TOKEN_KEY=mellon-mellon"}, says: []string{"CORRIDOR_TOKEN_KEY", "openssl rand -base64 48"}},
 		"no NATS address":               {settings: []string{"CORRIDOR_NATS_URL=nats://a:mellon-mellon@h:4222,b"}, says: []string{"CORRIDOR_NATS_URL", "nats://two.example:4222"}},
+		"a webhook network":             {settings: []string{"CORRIDOR_WEBHOOK_NETWORKS=10.0.0.0/8, office"}, says: []string{"CORRIDOR_WEBHOOK_NETWORKS", `"office"`, "10.0.0.0/8"}},
 		"a replica URL that is none": {
 			settings: []string{"DATABASE_URL=postgres://localhost/x", "CORRIDOR_TOKEN_KEY=" + someKey, "CORRIDOR_REPLICA_URL=mysql://user:mellon-mellon@host/x"},
 			says:     []string{"CORRIDOR_REPLICA_URL", "postgres://user:password@host:5432/name"},

@@ -29,6 +29,8 @@ func complexity() (c generated.ComplexityRoot) {
 	c.Mutation.AddRosterRows = func(child int, input chat.AddRosterRowsInput) int {
 		return timesAtMost(child, len(input.Rows), chat.MaxRosterRows)
 	}
+	c.Viewer.Webhooks = func(child, first int, _ *string) int { return times(child, first) }
+	c.Clinic.Webhooks = c.Viewer.Webhooks
 	messages := func(child int, first *int, _ *string, last *int, _ *string) int {
 		switch {
 		case first != nil:

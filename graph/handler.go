@@ -90,9 +90,11 @@ func NewHandler(options Options) (*Handler, error) {
 	resolvers := &resolver{chat: options.Chat, logger: options.Logger, seal: seal, links: options.Links}
 	courtesy := newCourtesy()
 	all := &surfaces{
-		whole:   generated.NewExecutableSchema(generated.Config{}).Schema(),
-		execute: func(schema *ast.Schema) graphql.GraphExecutor { return newExecutor(options, resolvers, courtesy, schema) },
-		made:    map[string]*surface{},
+		whole: generated.NewExecutableSchema(generated.Config{}).Schema(),
+		execute: func(schema *ast.Schema) graphql.GraphExecutor {
+			return newExecutor(options, resolvers, courtesy, schema)
+		},
+		made: map[string]*surface{},
 	}
 	door := &door{Options: options, surfaces: all}
 	watched := newSessions(options.Chat, options.Logger)

@@ -39,6 +39,7 @@ type (
 	directoryResolver          struct{ *resolver }
 	staffChangeResolver        struct{ *resolver }
 	waitingRoomResolver        struct{ *resolver }
+	webhookResolver            struct{ *resolver }
 	contactAddedResolver       struct{ *resolver }
 	contactChangedResolver     struct{ *resolver }
 	fileChangedResolver        struct{ *resolver }
@@ -58,6 +59,7 @@ func (r *resolver) FileChanged() generated.FileChangedResolver   { return &fileC
 func (r *resolver) ContactAdded() generated.ContactAddedResolver { return &contactAddedResolver{r} }
 
 func (r *resolver) PartnerKey() generated.PartnerKeyResolver { return &partnerKeyResolver{r} }
+func (r *resolver) Webhook() generated.WebhookResolver       { return &webhookResolver{r} }
 
 func (r *resolver) Directory() generated.DirectoryResolver     { return &directoryResolver{r} }
 func (r *resolver) StaffChange() generated.StaffChangeResolver { return &staffChangeResolver{r} }

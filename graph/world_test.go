@@ -52,8 +52,10 @@ type world struct {
 	scanner     *clamav.Daemon
 	patience    transfer.Patience
 	// points are how many a person has a minute, without a limit if there are none, and clock tells the minutes.
-	points    int
-	clock     *clock
+	points int
+	clock  *clock
+	// tells lets instances read and send for webhooks.
+	tells     bool
 	instances []*instance
 	clinics   map[string]map[string]*person
 }
@@ -127,6 +129,7 @@ func (w *world) instance() *instance {
 	service := chat.New(db, events, logger)
 	ctx, cancel := context.WithCancel(context.Background())
 	w.useFiles(ctx, service)
+	told := w.useWebhooks(ctx, service, logger)
 	replica := w.replicaFor(ctx, db, service, logger)
 	links := transfer.NewLinks(w.key.Derive("file link"))
 	budgets := budget.New(budget.Options{DB: db, Person: w.points, Logger: logger, Now: w.clock.now})
@@ -177,6 +180,7 @@ func (w *world) instance() *instance {
 		<-done
 		<-scanned
 		<-settled
+		told.Wait()
 	}
 	w.t.Cleanup(i.stop)
 	w.instances = append(w.instances, i)

@@ -134,6 +134,16 @@ type CreateUploadPayload struct {
 	UserErrors []*chat.Error `json:"userErrors"`
 }
 
+// What `createWebhook` did.
+type CreateWebhookPayload struct {
+	// The webhook. Null if nothing was done, or if it was deleted since.
+	Webhook *chat.Webhook `json:"webhook,omitempty"`
+	// What deliveries are signed with, as `whsec_…`. It is shown this once: null when the call is repeated.
+	Secret *string `json:"secret,omitempty"`
+	// What was wrong. Empty if it was done.
+	UserErrors []*chat.Error `json:"userErrors"`
+}
+
 // What `deactivateServiceAccount` did.
 type DeactivateServiceAccountPayload struct {
 	// The account. Null if nothing was done.
@@ -146,6 +156,14 @@ type DeactivateServiceAccountPayload struct {
 type DeleteGroupPayload struct {
 	// The id of the group that is gone. Null if nothing was done.
 	DeletedConversationID *scalar.NodeID `json:"deletedConversationId,omitempty"`
+	// What was wrong. Empty if it was done.
+	UserErrors []*chat.Error `json:"userErrors"`
+}
+
+// What `deleteWebhook` did.
+type DeleteWebhookPayload struct {
+	// The id of the webhook that is gone. Null if nothing was done.
+	WebhookID *scalar.NodeID `json:"webhookId,omitempty"`
 	// What was wrong. Empty if it was done.
 	UserErrors []*chat.Error `json:"userErrors"`
 }
@@ -290,6 +308,14 @@ type PartnerKeyEdge struct {
 	Node *chat.PartnerKey `json:"node"`
 }
 
+// What `pauseWebhook` did.
+type PauseWebhookPayload struct {
+	// The webhook. Null if nothing was done, or if it was deleted since.
+	Webhook *chat.Webhook `json:"webhook,omitempty"`
+	// What was wrong. Empty if it was done.
+	UserErrors []*chat.Error `json:"userErrors"`
+}
+
 // Where reading starts. Every query needs a bearer token of a person of a clinic.
 type Query struct {
 }
@@ -330,6 +356,22 @@ type RenameGroupPayload struct {
 	UserErrors []*chat.Error `json:"userErrors"`
 }
 
+// What `replayWebhook` did.
+type ReplayWebhookPayload struct {
+	// The webhook. Null if nothing was done, or if it was deleted since.
+	Webhook *chat.Webhook `json:"webhook,omitempty"`
+	// What was wrong. Empty if it was done.
+	UserErrors []*chat.Error `json:"userErrors"`
+}
+
+// What `resumeWebhook` did.
+type ResumeWebhookPayload struct {
+	// The webhook. Null if nothing was done, or if it was deleted since.
+	Webhook *chat.Webhook `json:"webhook,omitempty"`
+	// What was wrong. Empty if it was done.
+	UserErrors []*chat.Error `json:"userErrors"`
+}
+
 // What `revokePartnerKey` did.
 type RevokePartnerKeyPayload struct {
 	// The key. Null if nothing was done.
@@ -343,6 +385,16 @@ type RotatePartnerKeyPayload struct {
 	// The new key. Null if nothing was done.
 	PartnerKey *chat.PartnerKey `json:"partnerKey,omitempty"`
 	// What the partner's program sends as `Authorization: Bearer`. It is shown this once: null when the call is repeated.
+	Secret *string `json:"secret,omitempty"`
+	// What was wrong. Empty if it was done.
+	UserErrors []*chat.Error `json:"userErrors"`
+}
+
+// What `rotateWebhookSecret` did.
+type RotateWebhookSecretPayload struct {
+	// The webhook. Null if nothing was done, or if it was deleted since.
+	Webhook *chat.Webhook `json:"webhook,omitempty"`
+	// What deliveries are signed with, as `whsec_…`. It is shown this once: null when the call is repeated.
 	Secret *string `json:"secret,omitempty"`
 	// What was wrong. Empty if it was done.
 	UserErrors []*chat.Error `json:"userErrors"`
@@ -457,6 +509,14 @@ type SyncRosterPayload struct {
 	UserErrors []*chat.Error `json:"userErrors"`
 }
 
+// What `testWebhook` did.
+type TestWebhookPayload struct {
+	// The webhook. Null if nothing was done, or if it was deleted since.
+	Webhook *chat.Webhook `json:"webhook,omitempty"`
+	// What was wrong. Empty if it was done.
+	UserErrors []*chat.Error `json:"userErrors"`
+}
+
 // What `transferOwnership` did.
 type TransferOwnershipPayload struct {
 	// The group afterwards. Null if nothing was done.
@@ -477,6 +537,14 @@ type UnarchiveConversationPayload struct {
 type UnmuteConversationPayload struct {
 	// The conversation afterwards. Null if nothing was done.
 	Conversation chat.Conversation `json:"conversation,omitempty"`
+	// What was wrong. Empty if it was done.
+	UserErrors []*chat.Error `json:"userErrors"`
+}
+
+// What `updateWebhook` did.
+type UpdateWebhookPayload struct {
+	// The webhook. Null if nothing was done, or if it was deleted since.
+	Webhook *chat.Webhook `json:"webhook,omitempty"`
 	// What was wrong. Empty if it was done.
 	UserErrors []*chat.Error `json:"userErrors"`
 }
@@ -502,4 +570,22 @@ type WaitingRoomEdge struct {
 	Cursor string `json:"cursor"`
 	// The item.
 	Node *chat.WaitingRoom `json:"node"`
+}
+
+// A page of webhooks.
+type WebhookConnection struct {
+	// With their cursors.
+	Edges []*WebhookEdge `json:"edges"`
+	// The same without.
+	Nodes []*chat.Webhook `json:"nodes"`
+	// Where the page lies in the list.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// A webhook in a list.
+type WebhookEdge struct {
+	// Its place in the list.
+	Cursor string `json:"cursor"`
+	// The webhook.
+	Node *chat.Webhook `json:"node"`
 }

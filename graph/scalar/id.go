@@ -23,6 +23,7 @@ const (
 	File         = "file"
 	PartnerKey   = "key"
 	RosterSync   = "roster_sync"
+	Webhook      = "webhook"
 )
 
 // maxID is longer than any id.
@@ -152,4 +153,13 @@ func MarshalRosterSyncID(id chat.RosterSyncID) graphql.Marshaler { return write(
 func UnmarshalRosterSyncID(v any) (chat.RosterSyncID, error) {
 	id, err := read(RosterSync, v)
 	return chat.RosterSyncID{UUID: id}, err
+}
+
+// MarshalWebhookID writes the id of a webhook.
+func MarshalWebhookID(id chat.WebhookID) graphql.Marshaler { return write(Webhook, id.UUID) }
+
+// UnmarshalWebhookID reads the id of a webhook.
+func UnmarshalWebhookID(v any) (chat.WebhookID, error) {
+	id, err := read(Webhook, v)
+	return chat.WebhookID{UUID: id}, err
 }

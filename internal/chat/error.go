@@ -45,6 +45,7 @@ const (
 	CodeTooManyKeys            ErrorCode = "TOO_MANY_KEYS"
 	CodeKeyEnded               ErrorCode = "KEY_ENDED"
 	CodeMassDeactivation       ErrorCode = "MASS_DEACTIVATION"
+	CodeTooManyWebhooks        ErrorCode = "TOO_MANY_WEBHOOKS"
 )
 
 // CodeNameTaken is what SCIM can run into besides.

@@ -23,6 +23,8 @@ type (
 	PartnerKeyID struct{ uuid.UUID }
 	// RosterSyncID names a whole roster that is being sent in pieces.
 	RosterSyncID struct{ uuid.UUID }
+	// WebhookID names a webhook.
+	WebhookID struct{ uuid.UUID }
 )
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }

@@ -497,7 +497,7 @@ func (s *Service) SetServiceAccountWaitingRooms(ctx context.Context, actor Actor
 // moveServiceAccount changes in which rooms an account is, and returns what their streams are to hear.
 func moveServiceAccount(ctx context.Context, tx *transaction, directory *directory, account User, wanted []WaitingRoomID) ([]eventlog.Event, error) {
 	const rooms = `
-		SELECT waiting_rooms.id, stream, user_id IS NOT NULL AS is_in, waiting_rooms.id = ANY ($3) AS is_wanted
+		SELECT waiting_rooms.id, stream, user_id IS NOT NULL AS is_in, coalesce(waiting_rooms.id = ANY ($3), false) AS is_wanted
 		FROM waiting_rooms LEFT JOIN waiting_room_members ON waiting_room_id = waiting_rooms.id AND user_id = $2
 		WHERE clinic_id = $1 AND (user_id IS NOT NULL OR waiting_rooms.id = ANY ($3) AND deactivated_at IS NULL)`
 	var found []struct {

@@ -40,7 +40,9 @@ type Service struct {
 	replica *postgres.Replica // nil if there is none
 	log     *eventlog.Log
 	files   *files // nil in commands, which have to do with none
-	logger  *slog.Logger
+	// webhooks is nil in commands, too.
+	webhooks *webhooks
+	logger   *slog.Logger
 	// writers bounds how many changes run at once: more only wait for each other in Postgres, and
 	// must leave connections for those who read.
 	writers   chan struct{}
@@ -122,7 +124,7 @@ func (s *Service) AllSignedIn(ctx context.Context, credentials []Credential) (ma
 			END
 			AND (users.signed_out_at IS NULL OR users.signed_out_at < shown.issued_at)
 			AND NOT EXISTS (SELECT FROM ended_sessions WHERE user_id = users.id AND ended_sessions.token = shown.token)`
-	shown := columnsOf(credentials)
+	shown := credentialsAsColumns(credentials)
 	var actors []struct {
 		N int
 		Actor

@@ -33,7 +33,7 @@ type credentialColumns struct {
 	issued   []time.Time
 }
 
-func columnsOf(credentials []Credential) (columns credentialColumns) {
+func credentialsAsColumns(credentials []Credential) (columns credentialColumns) {
 	for _, c := range credentials {
 		columns.subjects = append(columns.subjects, uuid.NullUUID{UUID: c.Subject, Valid: c.Subject != uuid.Nil})
 		var email *string

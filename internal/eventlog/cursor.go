@@ -92,6 +92,12 @@ func decodeCursor(key []byte, reader uuid.UUID, written string) (cursor, error) 
 	return c, nil
 }
 
+// Owns tells whether a cursor was made here for the reader. It may be too old to resume from.
+func (l *Log) Owns(reader uuid.UUID, cursor string) bool {
+	_, err := decodeCursor(l.key, reader, cursor)
+	return err == nil
+}
+
 func code(key []byte, reader uuid.UUID, message []byte) []byte {
 	mac := hmac.New(sha256.New, key)
 	mac.Write(reader[:])

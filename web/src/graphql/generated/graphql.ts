@@ -199,6 +199,8 @@ export type ErrorCode =
   | 'TOO_MANY_SUBSCRIPTIONS'
   /** The viewer has 100 files announced or uploaded that were not sent. */
   | 'TOO_MANY_UPLOADS'
+  /** The clinic has as many webhooks as it may have: 100. */
+  | 'TOO_MANY_WEBHOOKS'
   /** One leaves a group; one does not remove oneself (E8). */
   | 'USE_LEAVE_GROUP';
 
