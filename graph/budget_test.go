@@ -220,3 +220,31 @@ func TestWithoutALimitNothingIsCounted(t *testing.T) {
 	check(t, "answer", string(a.Data), `{"rateLimit":null,"viewer":{"name":"Ann Lee"}}`)
 	check(t, "headers", a.header.Get("RateLimit")+a.header.Get("RateLimit-Policy"), "")
 }
+
+func TestEachKeyHasABudgetOfItsOwn(t *testing.T) {
+	t.Parallel()
+	w := newThriftyWorld(t, 60)
+	ann := w.person("Ann Lee", "Desk").administers()
+	for i := range 40 {
+		w.enrol(home, fmt.Sprintf("Person %02d", i), "MA", "Desk")
+	}
+	w.importRoster(home)
+	account := ann.serviceAccount("Dialer")
+	one, two := ann.gives(account, "CONTACTS_READ"), ann.gives(account, "CONTACTS_READ")
+
+	status, header, _ := one.exports("staff.csv")
+
+	check(t, "status", status, http.StatusOK)
+	check(t, "whose", header.Get("RateLimit-Policy"), `"key";q=60;w=60`)
+	check(t, "a download costs what a query would", one.left(), 60-1-4-1) // 41 people, ten for a point
+	one.spends(2)
+	status, _, _ = one.exports("staff.csv")
+	check(t, "what has begun is finished", status, http.StatusOK)
+	status, header, _ = one.exports("staff.csv")
+	check(t, "the next is refused", status, http.StatusTooManyRequests)
+	check(t, "for so long", header.Get("RateLimit"), `"key";r=0;t=`+header.Get("Retry-After"))
+	check(t, "and queries", one.asks(`{ rateLimit { limit } }`, nil).code(), "RATE_LIMITED")
+	check(t, "the other key goes on", two.left(), 59)
+	w.clock.passes(time.Minute)
+	check(t, "in the next minute", one.left(), 59)
+}

@@ -48,7 +48,7 @@ type Options struct {
 	ClientAddress func(*http.Request) netip.Addr
 	// Limits bound each operation; DefaultLimits if they are zero.
 	Limits Limits
-	// Budgets bound what a person asks in a minute; without them nobody is bounded.
+	// Budgets bound what a person or a key asks in a minute; without them nobody is bounded.
 	Budgets *budget.Budgets
 }
 
@@ -275,7 +275,7 @@ func (d *door) signIn(ctx context.Context, token string, from netip.Addr) (*sess
 	case err != nil:
 		return nil, unavailable(ctx, d.Options, err)
 	}
-	s.surface = d.surfaces.of(actor)
+	s.surface, s.account = d.surfaces.of(actor), transfer.AccountOf(actor, d.Budgets)
 	return s, nil
 }
 
@@ -288,7 +288,6 @@ func (d *door) identify(ctx context.Context, s *session, token string, from neti
 			return chat.Actor{}, err
 		}
 		s.key, s.expires, s.actor, s.read = actor.Grant.KeyID, actor.Grant.ExpiresAt, actor, asked
-		s.account = d.Budgets.Key(s.key.UUID)
 		return actor, nil
 	}
 	claims, err := d.Verifier.Verify(ctx, token)
@@ -296,9 +295,7 @@ func (d *door) identify(ctx context.Context, s *session, token string, from neti
 		return chat.Actor{}, err
 	}
 	s.credential, s.expires = chat.Credential(claims), claims.ExpiresAt
-	actor, err := s.now(ctx)
-	s.account = d.Budgets.Person(actor.User.ID.UUID)
-	return actor, err
+	return s.now(ctx)
 }
 
 func unavailable(ctx context.Context, options Options, err error) error {

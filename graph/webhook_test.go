@@ -539,7 +539,7 @@ func TestARotatedSecretSignsBesideTheOldOne(t *testing.T) {
 	db := w.database.Open()
 	defer db.Close()
 	var rows []string
-	if err := db.Select(&rows, `SELECT convert_from(secret || coalesce(old_secret, ''), 'LATIN1') || webhooks::text FROM webhooks UNION ALL SELECT client_keys::text FROM client_keys`); err != nil {
+	if err := db.Select(&rows, `SELECT encode(secret || coalesce(old_secret, ''), 'escape') || webhooks::text FROM webhooks UNION ALL SELECT client_keys::text FROM client_keys`); err != nil {
 		t.Fatal(err)
 	}
 	for _, row := range rows {

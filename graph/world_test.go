@@ -51,7 +51,7 @@ type world struct {
 	credentials blob.Credentials
 	scanner     *clamav.Daemon
 	patience    transfer.Patience
-	// points are how many a person has a minute, without a limit if there are none, and clock tells the minutes.
+	// points are how many a person or a key has a minute, without a limit if there are none, and clock tells the minutes.
 	points int
 	clock  *clock
 	// tells lets instances read and send for webhooks.
@@ -132,7 +132,7 @@ func (w *world) instance() *instance {
 	told := w.useWebhooks(ctx, service, logger)
 	replica := w.replicaFor(ctx, db, service, logger)
 	links := transfer.NewLinks(w.key.Derive("file link"))
-	budgets := budget.New(budget.Options{DB: db, Person: w.points, Logger: logger, Now: w.clock.now})
+	budgets := budget.New(budget.Options{DB: db, Person: w.points, Key: w.points, Logger: logger, Now: w.clock.now})
 	handler, err := graph.NewHandler(graph.Options{Chat: service, Verifier: w.verifier, Logger: logger, CursorKey: w.key.Derive("list cursor"), Links: links, Budgets: budgets})
 	if err != nil {
 		w.t.Fatal(err)
@@ -141,7 +141,7 @@ func (w *world) instance() *instance {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	sharing := transfer.Options{Chat: service, Verifier: w.verifier, Logger: logger, Links: links, AllowedOrigin: sameHost, Patience: w.patience}
+	sharing := transfer.Options{Chat: service, Verifier: w.verifier, Logger: logger, Links: links, AllowedOrigin: sameHost, Patience: w.patience, Budgets: budgets}
 	transfers, err := transfer.NewHandler(sharing)
 	if err != nil {
 		w.t.Fatal(err)

@@ -147,14 +147,7 @@ func (a Account) Spend(points int) (_ Standing, ok bool) {
 	b.mu.Lock()
 	now := b.now() // behind the lock, so that minutes come in their order
 	minute := a.minute(now)
-	t := b.tallies[a.subject]
-	switch {
-	case t == nil:
-		t = &tally{minute: minute}
-		b.tallies[a.subject] = t
-	case t.minute != minute:
-		*t = tally{minute: minute}
-	}
+	t := b.tally(a, minute)
 	if ok = t.spent+points <= a.kind.limit; ok {
 		t.spent += points
 		t.own += points
@@ -166,6 +159,32 @@ func (a Account) Spend(points int) (_ Standing, ok bool) {
 	}
 	resetAt := time.Unix((minute+1)*perMinute-phase(a.subject), 0)
 	return Standing{a.kind.limit, remaining, resetAt, int(math.Ceil(resetAt.Sub(now).Seconds())), a.kind}, ok
+}
+
+// Take takes so many points, whatever is left: what has begun is finished, and nothing else until the next minute.
+func (a Account) Take(points int) {
+	if a.kind.limit == 0 {
+		return
+	}
+	b := a.budgets
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.tally(a, a.minute(b.now()))
+	t.spent += points
+	t.own += points
+}
+
+// tally is that of an account's present minute. The caller holds the lock.
+func (b *Budgets) tally(of Account, minute int64) *tally {
+	t := b.tallies[of.subject]
+	switch {
+	case t == nil:
+		t = &tally{minute: minute}
+		b.tallies[of.subject] = t
+	case t.minute != minute:
+		*t = tally{minute: minute}
+	}
+	return t
 }
 
 // minute is the minute that it is for an account.

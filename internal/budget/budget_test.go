@@ -68,7 +68,9 @@ func TestAMinuteHasItsPoints(t *testing.T) {
 	spends(t, ann, 2, 0)
 	cannotSpend(t, ann, 1)
 	spends(t, bob, 10, 0)
-	spends(t, key, 3, 0)
+	spends(t, key, 2, 1)
+	key.Take(5)
+	cannotSpend(t, key, 1)
 	clock.passes(59*time.Second + 999*time.Millisecond)
 	cannotSpend(t, ann, 1)
 	clock.passes(time.Millisecond)
@@ -77,7 +79,7 @@ func TestAMinuteHasItsPoints(t *testing.T) {
 	want := `
 # HELP corridor_budget_refusals_total Operations that were refused because their person or key had spent what they have a minute.
 # TYPE corridor_budget_refusals_total counter
-corridor_budget_refusals_total{kind="key"} 0
+corridor_budget_refusals_total{kind="key"} 1
 corridor_budget_refusals_total{kind="person"} 3
 `
 	if err := testutil.CollectAndCompare(b, strings.NewReader(want), "corridor_budget_refusals_total"); err != nil {

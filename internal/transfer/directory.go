@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"corridor/graph/scalar"
 	"corridor/internal/auth"
+	"corridor/internal/budget"
 	"corridor/internal/chat"
 )
 
@@ -24,6 +26,9 @@ const DirectoryPath = "/directory/"
 // exportTime is how long a client may take to read what was written last.
 const exportTime = 30 * time.Second
 
+// peoplePerPoint is for how many people a point of a budget is taken: about what a query for the same costs.
+const peoplePerPoint = 10
+
 // NewDirectoryHandler returns what answers below DirectoryPath: the staff of a clinic, the contacts of a person and the members of
 // a waiting room, whole, as CSV or as a line of JSON for each person.
 func NewDirectoryHandler(options Options) http.Handler {
@@ -32,6 +37,9 @@ func NewDirectoryHandler(options Options) http.Handler {
 	}
 	if options.Patience == (Patience{}) {
 		options.Patience = DefaultPatience
+	}
+	if options.Budgets == nil {
+		options.Budgets = budget.New(budget.Options{})
 	}
 	d := &directories{transfers{Options: options}}
 	mux := http.NewServeMux()
@@ -57,7 +65,7 @@ func NewDirectoryHandler(options Options) http.Handler {
 		AllowOriginVaryRequestFunc: func(r *http.Request, _ string) (bool, []string) { return options.AllowedOrigin(r), nil },
 		AllowedMethods:             []string{http.MethodGet, http.MethodHead},
 		AllowedHeaders:             []string{"Authorization"},
-		ExposedHeaders:             []string{"Content-Disposition", "Retry-After"},
+		ExposedHeaders:             []string{"Content-Disposition", "RateLimit", "RateLimit-Policy", "Retry-After"},
 		MaxAge:                     600,
 	})
 	return browser.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -168,10 +176,18 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 		refuseUnknownList(w)
 		return
 	}
+	account := AccountOf(actor, d.Budgets)
+	standing, ok := account.Spend(1)
+	standing.Show(w.Header())
+	if !ok {
+		w.Header().Set("Retry-After", strconv.Itoa(standing.Wait))
+		Refuse(w, http.StatusTooManyRequests, string(chat.CodeRateLimited), "This is more than what is left to ask for in this minute. Try again later.")
+		return
+	}
 	control := http.NewResponseController(w)
 	buffered := bufio.NewWriterSize(w, 64<<10)
 	begin, write, flush := form.write(buffered)
-	begun, asked := false, time.Now()
+	begun, people, asked := false, 0, time.Now()
 	start := func() error {
 		begun = true
 		w.Header().Set("Content-Type", form.mediaType)
@@ -180,6 +196,9 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 		return begin()
 	}
 	err := d.Chat.ExportStaff(r.Context(), actor, list, func(member chat.StaffMember) error {
+		if people++; people%peoplePerPoint == 0 {
+			account.Take(1)
+		}
 		if !begun {
 			if err := start(); err != nil {
 				return err

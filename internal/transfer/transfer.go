@@ -20,6 +20,7 @@ import (
 	"github.com/rs/cors"
 
 	"corridor/internal/auth"
+	"corridor/internal/budget"
 	"corridor/internal/chat"
 )
 
@@ -45,6 +46,8 @@ type Options struct {
 	AllowedOrigin func(*http.Request) bool
 	// ClientAddress tells from where a request comes; by default it is who is connected.
 	ClientAddress func(*http.Request) netip.Addr
+	// Budgets bound what of directories a person or a key downloads in a minute; without them nobody is bounded.
+	Budgets *budget.Budgets
 	// Patience is with clients that are slow; DefaultPatience if it is zero.
 	Patience Patience
 }
@@ -204,6 +207,14 @@ func (t *transfers) signIn(ctx context.Context, r *http.Request) (chat.Actor, er
 		return chat.Actor{}, err
 	}
 	return t.Chat.SignedIn(ctx, chat.Credential(claims))
+}
+
+// AccountOf is whose budget is spent by an actor: each key has one of its own.
+func AccountOf(actor chat.Actor, budgets *budget.Budgets) budget.Account {
+	if actor.Grant != nil {
+		return budgets.Key(actor.Grant.KeyID.UUID)
+	}
+	return budgets.Person(actor.User.ID.UUID)
 }
 
 // statuses are those of failures that a person can run into; any other is 422.
