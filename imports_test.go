@@ -31,7 +31,7 @@ var mayImport = map[string][]string{
 	"internal/postgres":    {},
 	"internal/pgtest":      {"internal/postgres", "migrations"},
 	"internal/pgtest/look": {"internal/postgres"},
-	"internal/scim":        {"graph/scalar", "internal/chat"},
+	"internal/scim":        {"graph/scalar", "internal/budget", "internal/chat"},
 	"internal/transfer":    {"graph/scalar", "internal/auth", "internal/budget", "internal/chat"},
 	"internal/webhook":     {"graph/scalar", "internal/chat"},
 	"migrations":           {},

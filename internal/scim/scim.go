@@ -17,6 +17,7 @@ import (
 	"mime"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"github.com/elimity-com/scim/optional"
 	"github.com/elimity-com/scim/schema"
 
+	"corridor/internal/budget"
 	"corridor/internal/chat"
 )
 
@@ -51,6 +53,8 @@ type Options struct {
 	Logger       *slog.Logger
 	// AllowedOrigin tells which pages may ask. Directories are no pages.
 	AllowedOrigin func(*http.Request) bool
+	// Budgets bound what is asked in a minute.
+	Budgets *budget.Budgets
 }
 
 func init() {
@@ -128,6 +132,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, scimerrors.ScimError{Status: http.StatusNotFound, Detail: "Specified endpoint does not exist."})
 		return
 	}
+	if !h.pays(w, r, actor) {
+		return
+	}
 	if refused := admit(w, r); refused != nil {
 		refuse(w, *refused)
 		return
@@ -145,6 +152,48 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	asked := r.Clone(context.WithValue(ctx, actorKey{}, actor))
 	asked.URL.Path = strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, Path), "/")
 	server.ServeHTTP(w, asked)
+}
+
+// pays takes of the actor's budget what a request costs. Who has too little left has been told.
+func (h *handler) pays(w http.ResponseWriter, r *http.Request, actor chat.Actor) bool {
+	account := h.Budgets.Person(actor.User.ID.UUID)
+	if actor.Grant != nil {
+		account = h.Budgets.Key(actor.Grant.KeyID.UUID)
+	}
+	standing, ok := account.Spend(cost(r))
+	standing.Show(w.Header())
+	if !ok {
+		w.Header().Set("Retry-After", strconv.Itoa(standing.Wait))
+		refuse(w, scimerrors.ScimError{
+			Status: http.StatusTooManyRequests,
+			Detail: fmt.Sprintf("This is more than what is left to ask for in this minute. Try again in %d seconds.", standing.Wait),
+		})
+	}
+	return ok
+}
+
+const (
+	// perPoint is how many people or rooms of a list a point of a budget buys, and withMembers how much more rooms cost
+	// with who is in them. The largest list costs as much as the largest operation of GraphQL.
+	perPoint, withMembers = 10, 5
+)
+
+// cost is what a request costs, in points.
+func cost(r *http.Request) int {
+	list := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, Path), "/")
+	query := r.URL.Query()
+	if r.Method != http.MethodGet || list != "/Users" && list != "/Groups" || query.Get("filter") != "" {
+		return 1
+	}
+	count, err := strconv.Atoi(query.Get("count"))
+	if err != nil || count > chat.MaxRosterPage {
+		count = chat.MaxRosterPage
+	}
+	points := max(1, count/perPoint)
+	if list == "/Groups" && wants(r, "members") {
+		points *= withMembers
+	}
+	return points
 }
 
 type actorKey struct{}

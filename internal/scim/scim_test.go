@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -125,6 +126,27 @@ func TestWhatIsNoScimIsRefused(t *testing.T) {
 		if got.status != c.status || got.at("schemas/0") != "urn:ietf:params:scim:api:messages:2.0:Error" {
 			t.Errorf("%s is answered %d %s", what, got.status, got.text)
 		}
+	}
+}
+
+func TestAListCostsMoreThanOneAndTheBudgetEnds(t *testing.T) {
+	t.Parallel()
+	d := newWorld(t).clinic("Clinic")
+	for path, want := range map[string]int{
+		"/Users": 50, "/Users/": 50, "/Users?count=20": 2, "/Users?count=0": 1, "/Users?count=100000": 50, `/Users?filter=userName eq "ann@x.example"`: 1,
+		"/Groups": 250, "/Groups?excludedAttributes=members": 50, "/Groups?attributes=displayName&count=10": 1, "/Users/user_01h455vb4pex5vsknk084sn02q": 1, "/Schemas": 1,
+	} {
+		path, query, _ := strings.Cut(path, "?")
+		if got := cost(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: Path + path, RawQuery: strings.ReplaceAll(query, " ", "+")}}); got != want {
+			t.Errorf("%s?%s costs %d, want %d", path, query, got, want)
+		}
+	}
+	var got reply
+	for range keyBudget/250 + 1 {
+		got = d.sends("GET", "/Groups", "")
+	}
+	if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") == "" || got.header.Get("RateLimit") == "" || got.at("status") != "429" {
+		t.Errorf("at the end it is answered %d %s", got.status, got.text)
 	}
 }
 

@@ -13,7 +13,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"corridor/internal/budget"
 	"corridor/internal/chat"
 	"corridor/internal/eventlog"
 	"corridor/internal/pgtest"
@@ -27,6 +29,12 @@ type world struct {
 	logged  *strings.Builder
 	broken  error // of whoever signs in
 }
+
+// noon is a minute that does not end.
+func noon() time.Time { return time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC) }
+
+// keyBudget is what a key may spend in a minute.
+const keyBudget = 2000
 
 // host is where the server is.
 const host = "https://clinic.example"
@@ -46,7 +54,7 @@ func newWorld(t *testing.T) *world {
 	log := eventlog.New(db, eventlog.ByPostgres(db, database.URL), []byte("key"), logger)
 	w.chat = chat.New(db, log, logger)
 	handler, err := NewHandler(Options{
-		Chat: w.chat, Logger: logger, AllowedOrigin: func(r *http.Request) bool { return r.Header.Get("Origin") == "" },
+		Chat: w.chat, Logger: logger, Budgets: budget.New(budget.Options{Key: keyBudget, Now: noon}), AllowedOrigin: func(r *http.Request) bool { return r.Header.Get("Origin") == "" },
 		Authenticate: func(ctx context.Context, r *http.Request) (chat.Actor, error) {
 			if w.broken != nil {
 				return chat.Actor{}, w.broken
