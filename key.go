@@ -60,6 +60,7 @@ type keyCreate struct {
 	AccountName    string        `placeholder:"NAME" help:"What a new service account is called in chats; the name of the key by default."`
 	Scopes         []string      `required:"" placeholder:"SCOPE,…" help:"What it may be used for: contacts:read, roster:write, conversations:read, conversations:write, webhooks:write."`
 	Networks       []string      `placeholder:"NETWORK,…" help:"From where it may be used, as 192.0.2.0/24. From everywhere without any."`
+	DocumentsOnly  bool          `help:"Let it run nothing but registered documents: see corridor documents."`
 	Expires        time.Duration `default:"8760h" placeholder:"TIME" help:"How long it is good for, at most 17568h, which is two years (${default}, a year)."`
 
 	clinicSetting
@@ -89,7 +90,7 @@ func (c *keyCreate) Run(streams streams) error {
 		}
 		expires := time.Now().Add(c.Expires)
 		key, secret, err := service.CreatePartnerKey(ctx, operator, chat.CreatePartnerKeyInput{
-			ServiceAccountID: account.ID, Name: c.Name, Scopes: scopes, Networks: c.Networks, ExpiresAt: &expires,
+			ServiceAccountID: account.ID, Name: c.Name, Scopes: scopes, Networks: c.Networks, DocumentsOnly: c.DocumentsOnly, ExpiresAt: &expires,
 		})
 		if err != nil {
 			return flagged(err)
@@ -129,7 +130,7 @@ func (c *keyList) Run(streams streams) error {
 	return c.operate(&c.databaseSettings, streams, func(ctx context.Context, service *chat.Service, operator chat.Actor) error {
 		table := tabwriter.NewWriter(streams.stdout, 0, 0, 2, ' ', 0)
 		defer table.Flush()
-		fmt.Fprintln(table, "ID\tNAME\tSTATE\tSCOPES\tNETWORKS\tEXPIRES\tLAST USED")
+		fmt.Fprintln(table, "ID\tNAME\tSTATE\tSCOPES\tDOCUMENTS\tNETWORKS\tEXPIRES\tLAST USED")
 		for page := (chat.Forward{First: chat.MaxPage}); ; {
 			keys, err := service.PartnerKeys(ctx, operator, page)
 			if err != nil {
@@ -151,14 +152,17 @@ func showKey(to io.Writer, key chat.PartnerKey) {
 	for i, scope := range key.Scopes() {
 		scopes[i] = scope.String()
 	}
-	networks, used := "everywhere", "never"
+	documents, networks, used := "any", "everywhere", "never"
+	if key.DocumentsOnly {
+		documents = "registered"
+	}
 	if len(key.Networks()) > 0 {
 		networks = strings.Join(key.Networks(), ",")
 	}
 	if key.LastUsedAt != nil {
 		used = key.LastUsedAt.UTC().Format("2006-01-02 15:04")
 	}
-	fmt.Fprintf(to, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", keyID(key.ID), key.Name, key.State(), strings.Join(scopes, ","), networks,
+	fmt.Fprintf(to, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", keyID(key.ID), key.Name, key.State(), strings.Join(scopes, ","), documents, networks,
 		key.ExpiresAt.UTC().Format(time.DateOnly), used)
 }
 

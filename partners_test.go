@@ -11,11 +11,16 @@ import (
 	"time"
 )
 
-// TestTheExamplesForPartnersDoWhatTheySay runs what docs/partners/README.md shows, against the demo clinic: the lines of the shell, and the programs
+// TestTheExamplesForPartnersDoWhatTheySay runs what pages of docs/partners show, against the demo clinic: the lines of the shell, and the programs
 // in TypeScript and Go that these start.
 func TestTheExamplesForPartnersDoWhatTheySay(t *testing.T) {
 	t.Parallel()
-	doesWhatItSays(t, "docs/partners/README.md", "copy", func(page string) string { return page })
+	for _, page := range []string{"README.md", "documents.md"} {
+		t.Run(page, func(t *testing.T) {
+			t.Parallel()
+			doesWhatItSays(t, "docs/partners/"+page, "copy", func(page string) string { return page })
+		})
+	}
 }
 
 // doesWhatItSays runs the examples of a page. Programs in it are called by a name.

@@ -88,11 +88,11 @@ func NewHandler(options Options) (*Handler, error) {
 		return nil, err
 	}
 	resolvers := &resolver{chat: options.Chat, logger: options.Logger, seal: seal, links: options.Links}
-	courtesy := newCourtesy()
+	courtesy, documents := newCourtesy(), newDocuments(options.Chat)
 	all := &surfaces{
 		whole: generated.NewExecutableSchema(generated.Config{}).Schema(),
-		execute: func(schema *ast.Schema) graphql.GraphExecutor {
-			return newExecutor(options, resolvers, courtesy, schema)
+		execute: func(name string, schema *ast.Schema) graphql.GraphExecutor {
+			return newExecutor(options, resolvers, courtesy, documents, name, schema)
 		},
 		made: map[string]*surface{},
 	}
@@ -129,6 +129,7 @@ func NewHandler(options Options) (*Handler, error) {
 	})
 	guarded := jsonOnly(door.signedIn(transports))
 	return &Handler{open: open, Handler: browser.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "private, no-store") // also to GET with a hash, for which others keep answers
 		if !allowed(r) {
 			refuse(w, http.StatusForbidden, refusal(codeForbiddenOrigin, "Pages of this origin may not use this API."))
 			return
@@ -143,9 +144,10 @@ func NewHandler(options Options) (*Handler, error) {
 }
 
 // newExecutor returns what answers the operations of a surface.
-func newExecutor(options Options, resolvers *resolver, courtesy *courtesy, schema *ast.Schema) graphql.GraphExecutor {
+func newExecutor(options Options, resolvers *resolver, courtesy *courtesy, documents *documents, name string, schema *ast.Schema) graphql.GraphExecutor {
 	exec := executor.New(generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: resolvers, Complexity: complexity()}))
 	exec.Use(entrance{})
+	exec.Use(fetching{documents, name}) // the limits judge what is fetched, too
 	options.Limits.Use(exec)
 	exec.SetQueryCache(newCache[*ast.QueryDocument](cachedDocuments))
 	exec.SetErrorPresenter(presenter(options.Logger))
@@ -156,6 +158,7 @@ func newExecutor(options Options, resolvers *resolver, courtesy *courtesy, schem
 	exec.Use(extension.Introspection{})
 	exec.Use(extension.FixedComplexityLimit(complexityLimit))
 	exec.Use(cashier{})
+	exec.Use(keeping{documents, name})
 	exec.Use(courtesy)
 	exec.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 		if does(ctx, ast.Query) {
@@ -287,7 +290,7 @@ func (d *door) identify(ctx context.Context, s *session, token string, from neti
 		if err != nil {
 			return chat.Actor{}, err
 		}
-		s.key, s.expires, s.actor, s.read = actor.Grant.KeyID, actor.Grant.ExpiresAt, actor, asked
+		s.key, s.expires, s.actor, s.read, s.removals = actor.Grant.KeyID, actor.Grant.ExpiresAt, actor, asked, actor.Grant.DocumentRemovals
 		return actor, nil
 	}
 	claims, err := d.Verifier.Verify(ctx, token)

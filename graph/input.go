@@ -69,8 +69,9 @@ func checkPost(w http.ResponseWriter, r *http.Request) (int, *gqlerror.Error) {
 	} else if err != nil {
 		return http.StatusBadRequest, refusal(codeBadRequest, "The request broke off.")
 	}
-	if err := checkRequest(body); err != nil {
-		return http.StatusBadRequest, err
+	body, refused := checkRequest(body)
+	if refused != nil {
+		return http.StatusBadRequest, refused
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return 0, nil
@@ -85,6 +86,9 @@ func checkGet(r *http.Request) (int, *gqlerror.Error) {
 		return http.StatusBadRequest, refusal(codeBadRequest, "The address is not well formed.")
 	}
 	request := map[string]any{"query": query.Get("query")}
+	if query.Has("documentId") {
+		request["documentId"] = query.Get("documentId")
+	}
 	for _, name := range []string{"variables", "extensions"} {
 		if value := query.Get(name); value != "" {
 			request[name] = json.RawMessage(value)
@@ -94,29 +98,55 @@ func checkGet(r *http.Request) (int, *gqlerror.Error) {
 	if err != nil {
 		return http.StatusBadRequest, refusal(codeBadRequest, "The variables and extensions must be JSON objects.")
 	}
-	if err := checkRequest(body); err != nil {
-		return http.StatusBadRequest, err
+	body, refused := checkRequest(body)
+	if refused != nil {
+		return http.StatusBadRequest, refused
+	}
+	if query.Has("documentId") {
+		var written requested
+		if err := json.Unmarshal(body, &written); err != nil {
+			panic(err) // it was written just now
+		}
+		extensions, err := json.Marshal(written.Extensions)
+		if err != nil {
+			panic(err) // as above
+		}
+		query.Set("extensions", string(extensions))
+		at := *r.URL
+		at.RawQuery = query.Encode()
+		r.URL = &at
 	}
 	return 0, nil
 }
 
-// checkRequest accepts one JSON object that asks for one operation.
-func checkRequest(body []byte) *gqlerror.Error {
-	var request struct {
-		Query      *string                    `json:"query"`
-		Operation  *string                    `json:"operationName"`
-		Variables  map[string]json.RawMessage `json:"variables"`
-		Extensions map[string]json.RawMessage `json:"extensions"`
-	}
+// requested is what there may be in a request.
+type requested struct {
+	Query      *string                    `json:"query,omitempty"`
+	Document   *string                    `json:"documentId,omitempty"`
+	Operation  *string                    `json:"operationName,omitempty"`
+	Variables  map[string]json.RawMessage `json:"variables,omitempty"`
+	Extensions map[string]json.RawMessage `json:"extensions,omitempty"`
+}
+
+// checkRequest accepts one JSON object that asks for one operation, and returns it as gqlgen reads it, which knows no documentId.
+func checkRequest(body []byte) ([]byte, *gqlerror.Error) {
+	var request requested
 	switch err := json.Unmarshal(body, &request); {
 	case bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("[")):
-		return refusal(codeBadRequest, "Several operations in one request are not offered: send each by itself.")
+		return nil, refusal(codeBadRequest, "Several operations in one request are not offered: send each by itself.")
 	case err != nil:
-		return refusal(codeBadRequest, `The request must be one JSON object: "query" and "operationName" are strings, "variables" and "extensions" are objects.`)
-	case request.Query == nil || *request.Query == "":
-		return refusal(codeBadRequest, `The request must have a "query".`)
+		return nil, refusal(codeBadRequest, `The request must be one JSON object: "query", "documentId" and "operationName" are strings, "variables" and "extensions" are objects.`)
 	}
-	return nil
+	named := request.Document != nil
+	if refused := request.nameDocument(); refused != nil || !named {
+		return body, refused
+	}
+	request.Document = nil
+	written, err := json.Marshal(request)
+	if err != nil {
+		panic(err) // it was read
+	}
+	return written, nil
 }
 
 // refuse answers without gqlgen, in its form.

@@ -30,7 +30,7 @@ const maxErrors = 20
 
 func init() {
 	// Without a kind, gqlgen answers 200, and over a socket skips the error presenter.
-	for _, code := range []string{codeTooLarge, codeTooComplex, codeMethod, codeNeedsStream} {
+	for _, code := range []string{codeTooLarge, codeTooComplex, codeMethod, codeNeedsStream, codeNotRegistered} {
 		errcode.RegisterErrorType(code, errcode.KindProtocol)
 	}
 }

@@ -35,6 +35,8 @@ type session struct {
 	surface    *surface
 	// account is whose budget it spends.
 	account budget.Account
+	// removals is how often documents of a key had been removed when the session began.
+	removals int64
 
 	mu    sync.Mutex
 	actor chat.Actor
@@ -53,6 +55,13 @@ func sessionOf(ctx context.Context) *session {
 
 // isOfKey tells whether a key is used.
 func (s *session) isOfKey() bool { return s.key != (chat.PartnerKeyID{}) }
+
+// known is the actor as they were when they were looked up last. Their clinic never changes, nor whether their key is bound.
+func (s *session) known() chat.Actor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.actor
+}
 
 // now is the actor as they are now. Whoever asks can't make it fail by going away.
 func (s *session) now(ctx context.Context) (chat.Actor, error) {
@@ -198,6 +207,8 @@ func (all *sessions) look() (more bool) {
 			actor, ok = granted[s.key]
 		}
 		switch {
+		case ok && actor.RunsOnlyDocuments() && actor.Grant.DocumentRemovals != s.removals:
+			endSession(ctx, closeTryAgain, "Documents were removed") // those that are running may be among them
 		case ok:
 			s.is(actor, asked)
 		case s.isOfKey() || looked[s.credential]:

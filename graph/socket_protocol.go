@@ -119,7 +119,7 @@ func (s *socket) take(kind websocket.MessageType, data []byte) {
 		s.end(closeInvalid, "Invalid message received")
 		return
 	}
-	answer, begins := s.receive(m)
+	answer, begins := s.receive(&m)
 	if answer != nil {
 		s.send(*answer)
 	}
@@ -150,8 +150,9 @@ func (s *socket) end(code int, reason string) (first bool) {
 
 func (s *socket) expires() time.Time { return s.until }
 
-// receive takes a message: it may have an answer, begin an operation, or end the socket.
-func (s *socket) receive(m frame) (answer *frame, begins *socketOperation) {
+// receive takes a message: it may have an answer, begin an operation, or end the socket. What begins is in the message then as
+// readParams reads it.
+func (s *socket) receive(m *frame) (answer *frame, begins *socketOperation) {
 	switch m.Type {
 	case "connection_init":
 		if s.initialised {
@@ -176,10 +177,12 @@ func (s *socket) receive(m frame) (answer *frame, begins *socketOperation) {
 			s.end(closeUnauthorized, "Unauthorized")
 			return nil, nil
 		}
-		if m.ID == "" || len(m.ID) > maxOperationID || checkRequest(m.Payload) != nil {
+		request, refused := checkRequest(m.Payload)
+		if m.ID == "" || len(m.ID) > maxOperationID || refused != nil {
 			break
 		}
-		return s.subscribe(m)
+		m.Payload = request
+		return s.subscribe(m.ID)
 	case "complete":
 		s.complete(m.ID)
 		return nil, nil
@@ -223,23 +226,23 @@ func (s *socket) ping() {
 	}
 }
 
-func (s *socket) subscribe(m frame) (refused *frame, begins *socketOperation) {
+func (s *socket) subscribe(id string) (refused *frame, begins *socketOperation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.running[m.ID] != nil {
+	if s.running[id] != nil {
 		s.end(closeDuplicate, "Subscriber for this id already exists")
 		return nil, nil
 	}
 	if s.begun >= s.options.Operations {
-		return failure(m.ID, gqlerror.List{refusal(string(chat.CodeTooManySubscriptions),
+		return failure(id, gqlerror.List{refusal(string(chat.CodeTooManySubscriptions),
 			fmt.Sprintf("One connection may have %d operations at a time: end one first.", s.options.Operations))}), nil
 	}
-	operation := &socketOperation{socket: s, id: m.ID, busy: true}
+	operation := &socketOperation{socket: s, id: id, busy: true}
 	operation.ctx, operation.cancel = context.WithCancel(graphql.StartOperationTrace(s.ctx))
 	if s.running == nil {
 		s.running = map[string]*socketOperation{}
 	}
-	s.running[m.ID] = operation
+	s.running[id] = operation
 	s.begun++
 	return nil, operation
 }

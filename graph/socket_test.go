@@ -848,6 +848,7 @@ func FuzzMessagesOfAClient(f *testing.F) {
 		`{"type":"ping","payload":null}` + "\n" + `{"type":"pong"}`,
 		`{"type":"connection_init"}` + "\n" + `{"type":"subscribe","id":"a","payload":{"query":"{name}"}}` + "\n" + `{"type":"subscribe","id":"a","payload":{"query":"{name}"}}`,
 		`{"type":"connection_init"}` + "\n" + `{"type":"subscribe","id":"","payload":{"query":1}}`,
+		`{"type":"connection_init"}` + "\n" + `{"type":"subscribe","id":"a","payload":{"documentId":"sha256:ab","extensions":{"persistedQuery":{"version":1,"sha256Hash":"ab"}}}}`,
 		`{"type":"connection_terminate"}` + "\n" + `nonsense` + "\n" + `{"type":null,"id":7}`,
 	} {
 		f.Add(talk)
@@ -867,9 +868,10 @@ func FuzzMessagesOfAClient(f *testing.F) {
 			if s.ended.Load() || json.Unmarshal([]byte(said), &m) != nil {
 				continue // as serve does
 			}
-			answer, begins := s.receive(m)
+			answer, begins := s.receive(&m)
+			_, refused := checkRequest(m.Payload)
 			switch {
-			case begins != nil && (m.Type != "subscribe" || !begun || running[m.ID] != nil || s.begun > s.options.Operations || checkRequest(m.Payload) != nil):
+			case begins != nil && (m.Type != "subscribe" || !begun || running[m.ID] != nil || s.begun > s.options.Operations || refused != nil):
 				t.Fatalf("%s is begun of %q", m.Payload, talk)
 			case begins != nil:
 				running[m.ID] = begins

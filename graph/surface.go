@@ -27,7 +27,7 @@ func (s *surface) has(kind string) bool { return s.schema.Types[kind] != nil }
 // sets of scopes, and two for people.
 type surfaces struct {
 	whole   *ast.Schema
-	execute func(*ast.Schema) graphql.GraphExecutor
+	execute func(name string, schema *ast.Schema) graphql.GraphExecutor
 
 	mu   sync.Mutex
 	made map[string]*surface
@@ -65,7 +65,7 @@ func (all *surfaces) of(actor chat.Actor) *surface {
 	made := all.made[name]
 	if made == nil {
 		schema := audience.part(all.whole)
-		made = &surface{schema: schema, exec: all.execute(schema)}
+		made = &surface{schema: schema, exec: all.execute(name, schema)}
 		all.made[name] = made
 	}
 	return made

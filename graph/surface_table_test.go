@@ -108,6 +108,7 @@ CreateGroupInput.userIds                             PAs
 CreateGroupPayload.group                             PAs
 CreateGroupPayload.userErrors                        PAs
 CreatePartnerKeyInput.clientKey                      A
+CreatePartnerKeyInput.documentsOnly                  A
 CreatePartnerKeyInput.expiresAt                      A
 CreatePartnerKeyInput.name                           A
 CreatePartnerKeyInput.networks                       A
@@ -337,6 +338,7 @@ ParticipantEdge.cursor                               PAv
 ParticipantEdge.node                                 PAv
 PartnerKey.createdAt                                 A
 PartnerKey.createdBy                                 A
+PartnerKey.documentsOnly                             A
 PartnerKey.expiresAt                                 A
 PartnerKey.id                                        A
 PartnerKey.lastUsedAt                                A

@@ -427,7 +427,13 @@ func (w *world) asks(at *instance, token, document string, variables vars) answe
 // asksUnder serves the operation without a network, under a context that may count statements.
 func (w *world) asksUnder(ctx context.Context, at *instance, token, document string, variables vars) answer {
 	w.t.Helper()
-	body, err := json.Marshal(map[string]any{"query": document, "variables": variables})
+	return w.posts(ctx, at, token, vars{"query": document, "variables": variables})
+}
+
+// posts is asksUnder with whatever is in the request.
+func (w *world) posts(ctx context.Context, at *instance, token string, what vars) answer {
+	w.t.Helper()
+	body, err := json.Marshal(what)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -688,6 +694,12 @@ func (i *instance) streamsAre(w *world, n int) {
 // subscribes opens any subscription.
 func (p *person) subscribes(token, document string, variables vars) *stream {
 	p.world.t.Helper()
+	return p.subscribesWith(token, vars{"query": document, "variables": variables})
+}
+
+// subscribesWith is subscribes with whatever is in the request.
+func (p *person) subscribesWith(token string, what vars) *stream {
+	p.world.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	conn, _, err := websocket.Dial(ctx, p.at.server.URL+"/graphql", &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}})
@@ -698,7 +710,7 @@ func (p *person) subscribes(token, document string, variables vars) *stream {
 	s := &stream{person: p, conn: conn, events: make(chan thing, 10_000), ended: make(chan struct{})}
 	for _, message := range []any{
 		vars{"type": "connection_init", "payload": vars{"Authorization": "Bearer " + token}},
-		vars{"type": "subscribe", "id": "1", "payload": vars{"query": document, "variables": variables}},
+		vars{"type": "subscribe", "id": "1", "payload": what},
 	} {
 		if message, ok := message.(vars); ok && message["type"] == "subscribe" {
 			var ack struct{ Type string }
@@ -720,7 +732,13 @@ func (p *person) subscribes(token, document string, variables vars) *stream {
 // subscribesBySSE opens any subscription as a response that goes on.
 func (p *person) subscribesBySSE(token, document string, variables vars) *stream {
 	p.world.t.Helper()
-	body, err := json.Marshal(vars{"query": document, "variables": variables})
+	return p.subscribesBySSEWith(token, vars{"query": document, "variables": variables})
+}
+
+// subscribesBySSEWith is subscribesBySSE with whatever is in the request.
+func (p *person) subscribesBySSEWith(token string, what vars) *stream {
+	p.world.t.Helper()
+	body, err := json.Marshal(what)
 	if err != nil {
 		p.world.t.Fatal(err)
 	}

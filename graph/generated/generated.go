@@ -468,6 +468,7 @@ type ComplexityRoot struct {
 	PartnerKey struct {
 		CreatedAt      func(childComplexity int) int
 		CreatedBy      func(childComplexity int) int
+		DocumentsOnly  func(childComplexity int) int
 		ExpiresAt      func(childComplexity int) int
 		ID             func(childComplexity int) int
 		LastUsedAt     func(childComplexity int) int
@@ -2776,6 +2777,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PartnerKey.CreatedBy(childComplexity), true
+	case "PartnerKey.documentsOnly":
+		if e.ComplexityRoot.PartnerKey.DocumentsOnly == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PartnerKey.DocumentsOnly(childComplexity), true
 	case "PartnerKey.expiresAt":
 		if e.ComplexityRoot.PartnerKey.ExpiresAt == nil {
 			break
@@ -4253,6 +4260,8 @@ type PartnerKey {
   scopes: [Scope!]!
   "From where it may be used, in CIDR notation, at most 20. From everywhere if there are none."
   networks: [String!]!
+  "Whether it runs nothing but the documents that are registered for its service account, for good."
+  documentsOnly: Boolean!
   "Whether it can be used."
   state: PartnerKeyState!
   "When it was made."
@@ -6253,6 +6262,8 @@ input CreatePartnerKeyInput {
   scopes: [Scope!]!
   "From where it may be used, as ` + "`" + `192.0.2.0/24` + "`" + ` or one address, at most 20. From everywhere without any."
   networks: [String!]! = []
+  "Whether it runs nothing but the documents that are registered for its service account: anything else is ` + "`" + `DOCUMENT_NOT_REGISTERED` + "`" + `."
+  documentsOnly: Boolean! = false
   "When it ends, within two years. A year from now without it."
   expiresAt: DateTime
 }
@@ -6278,7 +6289,7 @@ input RotatePartnerKeyInput {
   leaves its key unused.
   """
   clientKey: String!
-  "Which key gets a successor, with its name, scopes and networks."
+  "Which key gets a successor, with its name, scopes and networks, bound to documents if it is."
   keyId: ID!
   "How many minutes the old key stays good, 0 to 10080."
   overlapMinutes: Int! = 1440
@@ -7500,6 +7511,8 @@ func (ec *executionContext) childFields_PartnerKey(ctx context.Context, field gr
 		return ec.fieldContext_PartnerKey_scopes(ctx, field)
 	case "networks":
 		return ec.fieldContext_PartnerKey_networks(ctx, field)
+	case "documentsOnly":
+		return ec.fieldContext_PartnerKey_documentsOnly(ctx, field)
 	case "state":
 		return ec.fieldContext_PartnerKey_state(ctx, field)
 	case "createdAt":
@@ -17102,6 +17115,29 @@ func (ec *executionContext) fieldContext_PartnerKey_networks(_ context.Context, 
 	return graphql.NewScalarFieldContext("PartnerKey", field, true, false, errors.New("field of type String does not have child fields"))
 }
 
+func (ec *executionContext) _PartnerKey_documentsOnly(ctx context.Context, field graphql.CollectedField, obj *chat.PartnerKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PartnerKey_documentsOnly(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DocumentsOnly, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PartnerKey_documentsOnly(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PartnerKey", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
 func (ec *executionContext) _PartnerKey_state(ctx context.Context, field graphql.CollectedField, obj *chat.PartnerKey) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -23200,8 +23236,11 @@ func (ec *executionContext) unmarshalInputCreatePartnerKeyInput(ctx context.Cont
 	if _, present := asMap["networks"]; !present {
 		asMap["networks"] = []any{}
 	}
+	if _, present := asMap["documentsOnly"]; !present {
+		asMap["documentsOnly"] = false
+	}
 
-	fieldsInOrder := [...]string{"clientKey", "serviceAccountId", "name", "scopes", "networks", "expiresAt"}
+	fieldsInOrder := [...]string{"clientKey", "serviceAccountId", "name", "scopes", "networks", "documentsOnly", "expiresAt"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -23243,6 +23282,13 @@ func (ec *executionContext) unmarshalInputCreatePartnerKeyInput(ctx context.Cont
 				return it, err
 			}
 			it.Networks = data
+		case "documentsOnly":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("documentsOnly"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.DocumentsOnly = data
 		case "expiresAt":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("expiresAt"))
 			data, err := ec.unmarshalODateTime2ᚖtimeᚐTime(ctx, v)
@@ -29174,6 +29220,11 @@ func (ec *executionContext) _PartnerKey(ctx context.Context, sel ast.SelectionSe
 			}
 		case "networks":
 			out.Values[i] = ec._PartnerKey_networks(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "documentsOnly":
+			out.Values[i] = ec._PartnerKey_documentsOnly(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}

@@ -73,6 +73,8 @@ type PartnerKey struct {
 	ExpiresAt  time.Time  `db:"expires_at"`
 	RevokedAt  *time.Time `db:"revoked_at"`
 	LastUsedAt *time.Time `db:"last_used_at"`
+	// DocumentsOnly says that it runs nothing but what is registered for its service account.
+	DocumentsOnly bool `db:"documents_only"`
 
 	ScopeNames   pq.StringArray `db:"scopes"`
 	NetworkNames pq.StringArray `db:"networks"`
@@ -107,13 +109,16 @@ func scopesOf(names []string) []Scope {
 }
 
 const keyColumns = `partner_keys.id, partner_keys.name, service_account_id, created_by, partner_keys.created_at, expires_at, revoked_at,
-	last_used_at, scopes, networks::text[] AS networks`
+	last_used_at, documents_only, scopes, networks::text[] AS networks`
 
 // Grant is what an actor with a key may do.
 type Grant struct {
 	KeyID     PartnerKeyID
 	Scopes    []Scope
 	ExpiresAt time.Time
+	// DocumentsOnly says that nothing but registered documents may be run, and DocumentRemovals grows when some are removed.
+	DocumentsOnly    bool
+	DocumentRemovals int64
 }
 
 // May tells whether the actor has what a scope opens: by their key, or without one as the person
@@ -171,10 +176,11 @@ const grantsOf = `
 	SELECT users.id AS "user.id", users.clinic_id AS "user.clinic_id", users.name AS "user.name",
 		users.email AS "user.email", users.role_label AS "user.role_label", users.kind AS "user.kind",
 		users.stream AS "user.stream", users.deactivated_at AS "user.deactivated_at", ` + clinicColumns + `,
-		partner_keys.id AS key_id, scopes, expires_at
+		partner_keys.id AS key_id, scopes, expires_at, documents_only, coalesce(removals, 0) AS document_removals
 	FROM partner_keys
 	JOIN users ON users.id = service_account_id AND users.deactivated_at IS NULL
 	JOIN clinics ON clinics.id = users.clinic_id
+	LEFT JOIN document_sets ON document_sets.service_account_id = users.id
 	WHERE revoked_at IS NULL AND expires_at > now()`
 
 // grantRow is a row of grantsOf.
@@ -183,10 +189,16 @@ type grantRow struct {
 	KeyID     PartnerKeyID   `db:"key_id"`
 	Names     pq.StringArray `db:"scopes"`
 	ExpiresAt time.Time      `db:"expires_at"`
+
+	DocumentsOnly    bool  `db:"documents_only"`
+	DocumentRemovals int64 `db:"document_removals"`
 }
 
 func (r grantRow) actor() Actor {
-	r.Grant = &Grant{KeyID: r.KeyID, Scopes: scopesOf(r.Names), ExpiresAt: r.ExpiresAt}
+	r.Grant = &Grant{
+		KeyID: r.KeyID, Scopes: scopesOf(r.Names), ExpiresAt: r.ExpiresAt,
+		DocumentsOnly: r.DocumentsOnly, DocumentRemovals: r.DocumentRemovals,
+	}
 	return r.Actor
 }
 
@@ -570,6 +582,7 @@ type CreatePartnerKeyInput struct {
 	Name             string
 	Scopes           []Scope
 	Networks         []string
+	DocumentsOnly    bool
 	ExpiresAt        *time.Time
 }
 
@@ -628,11 +641,11 @@ func makeKey(ctx context.Context, tx *transaction, in CreatePartnerKeyInput) (id
 	id = PartnerKeyID{newID()}
 	sent, hash := newSecret()
 	const insert = `
-		INSERT INTO partner_keys (id, clinic_id, service_account_id, name, secret_sha256, scopes, networks, created_by, expires_at)
-		SELECT $1, clinic_id, users.id, $4, $5, $6, $7::text[]::cidr[], $8, $9 FROM users
+		INSERT INTO partner_keys (id, clinic_id, service_account_id, name, secret_sha256, scopes, networks, created_by, expires_at, documents_only)
+		SELECT $1, clinic_id, users.id, $4, $5, $6, $7::text[]::cidr[], $8, $9, $10 FROM users
 		WHERE users.id = $3 AND clinic_id = $2 AND kind = 'SERVICE' AND deactivated_at IS NULL`
 	made, err := tx.updates(ctx, insert, id, tx.actor.Clinic.ID, in.ServiceAccountID, name, hash, array(slices.Compact(scopes)), array(networks),
-		tx.actor.byWhom(), expires)
+		tx.actor.byWhom(), expires, in.DocumentsOnly)
 	if err != nil {
 		return id, "", err
 	}
@@ -714,7 +727,8 @@ func rotateKey(ctx context.Context, tx *transaction, in RotatePartnerKeyInput) (
 		return PartnerKeyID{}, "", fmt.Errorf("end the old key: %w", err)
 	}
 	return makeKey(ctx, tx, CreatePartnerKeyInput{
-		ServiceAccountID: old.ServiceAccountID, Name: old.Name, Scopes: old.Scopes(), Networks: old.Networks(), ExpiresAt: in.ExpiresAt,
+		ServiceAccountID: old.ServiceAccountID, Name: old.Name, Scopes: old.Scopes(), Networks: old.Networks(), DocumentsOnly: old.DocumentsOnly,
+		ExpiresAt: in.ExpiresAt,
 	})
 }
 

@@ -128,7 +128,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		refuse(w, h.fault(ctx, err))
 		return
-	case !actor.May(chat.RosterWrite):
+	case !actor.May(chat.RosterWrite), actor.RunsOnlyDocuments():
 		refuse(w, scimerrors.ScimError{Status: http.StatusNotFound, Detail: "Specified endpoint does not exist."})
 		return
 	}

@@ -16,10 +16,13 @@ func TestWhoMayNotWriteTheRosterFindsNothing(t *testing.T) {
 	w := newWorld(t)
 	w.clinic("Clinic")
 	reader := w.clinic("Elsewhere", chat.ContactsRead, chat.ConversationsWrite)
+	bound := w.boundKeyFor("Clinic")
 	nobody := &directory{w, "corridor_nothing"}
 	for _, path := range []string{"/Users", "/Users/user_01h455vb4pex5vsknk084sn02q", "/Groups", "/ServiceProviderConfig", "/Schemas", "/Nowhere"} {
-		if got, want := reader.sends("GET", path, ""), reader.sends("GET", "/Nowhere", ""); got.status != http.StatusNotFound || got.text != want.text {
-			t.Errorf("%s is answered %d %s", path, got.status, got.text)
+		for who, partner := range map[string]*directory{"without the scope": reader, "bound to documents": bound} {
+			if got, want := partner.sends("GET", path, ""), partner.sends("GET", "/Nowhere", ""); got.status != http.StatusNotFound || got.text != want.text {
+				t.Errorf("%s %s is answered %d %s", who, path, got.status, got.text)
+			}
 		}
 		got := nobody.sends("GET", path, "")
 		if got.status != http.StatusUnauthorized || got.header.Get("WWW-Authenticate") == "" || got.at("schemas/0") != "urn:ietf:params:scim:api:messages:2.0:Error" {

@@ -95,6 +95,27 @@ func (w *world) clinic(name string, scopes ...chat.Scope) *directory {
 	return &directory{w, w.keyFor(operator, account.ID, scopes...)}
 }
 
+// boundKeyFor makes a key that runs registered documents only.
+func (w *world) boundKeyFor(clinic string) *directory {
+	w.t.Helper()
+	ctx := context.Background()
+	operator, err := w.chat.Operator(ctx, clinic)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	account, err := w.chat.FindServiceAccount(ctx, operator, "directory@partner.example")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_, key, err := w.chat.CreatePartnerKey(ctx, operator, chat.CreatePartnerKeyInput{
+		ServiceAccountID: account.ID, Name: "bound", Scopes: []chat.Scope{chat.RosterWrite}, DocumentsOnly: true,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return &directory{w, key}
+}
+
 func (w *world) keyFor(operator chat.Actor, account chat.UserID, scopes ...chat.Scope) string {
 	w.t.Helper()
 	if len(scopes) == 0 {

@@ -91,7 +91,7 @@ func (d *directories) admit(next func(http.ResponseWriter, *http.Request, chat.A
 		actor, ok := d.known(w, r)
 		switch {
 		case !ok:
-		case !actor.May(chat.ContactsRead):
+		case !actor.May(chat.ContactsRead), actor.RunsOnlyDocuments():
 			refuseUnknownList(w)
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			refuseMethod(w, "GET, HEAD", "Fetch the list with GET.")
