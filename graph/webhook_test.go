@@ -189,21 +189,13 @@ func (p *partner) is(webhook string) thing {
 }
 
 // until looks at a webhook until it is as it should be.
-func (p *partner) until(webhook, what string, enough func(is thing) bool) thing {
+func (p *partner) until(webhook, what string, enough func(is thing) bool) (is thing) {
 	p.world.t.Helper()
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for giveUp := time.After(patience); ; {
-		is := p.is(webhook)
-		if enough(is) {
-			return is
-		}
-		select {
-		case <-giveUp:
-			p.world.t.Fatalf("the webhook is not %s: %v", what, is.value)
-		case <-again.C:
-		}
-	}
+	p.world.eventually("the webhook is "+what, func() bool {
+		is = p.is(webhook)
+		return enough(is)
+	})
+	return is
 }
 
 // becomes waits until the webhook is in a state.
@@ -223,13 +215,13 @@ func (w *world) ages(by time.Duration) {
 	w.t.Helper()
 	db := w.database.Open()
 	defer db.Close()
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for sending := 1; sending > 0; <-again.C { // until what became of it is written down
+	w.eventually("what became of attempts is written down", func() bool {
+		var sending int
 		if err := db.Get(&sending, `SELECT count(*) FROM webhook_queues WHERE claim IS NOT NULL`); err != nil {
 			w.t.Fatal(err)
 		}
-	}
+		return sending == 0
+	})
 	for _, query := range []string{
 		`UPDATE webhook_queues SET next_at = next_at - $1 * interval '1 second', failing_since = failing_since - $1 * interval '1 second'`,
 		`UPDATE webhooks SET failing_since = failing_since - $1 * interval '1 second', hold_until = hold_until - $1 * interval '1 second'`,
@@ -438,7 +430,7 @@ func TestEveryEventArrivesInOrderWhenInstancesComeAndGo(t *testing.T) {
 func TestTwoWhoReadForAWebhookTellOfEachEventOnce(t *testing.T) {
 	t.Parallel()
 	w, _, bob, lab := clinicWithPartner(t, "CONVERSATIONS_READ")
-	w.instance()
+	second := w.instance()
 	to := receives(t)
 	lab.webhook(to, "MESSAGE_ADDED")
 	groups := []string{bob.group("One", lab.person), bob.group("Two", lab.person)}
@@ -453,6 +445,8 @@ func TestTwoWhoReadForAWebhookTellOfEachEventOnce(t *testing.T) {
 	})
 	defer thief.Wait()
 	defer cancel()
+	bob.at.streamsAre(w, 1)
+	second.streamsAre(w, 1)
 
 	want := map[string]string{}
 	for i := range 300 {
