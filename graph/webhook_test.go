@@ -188,30 +188,45 @@ func (p *partner) is(webhook string) thing {
 	return thing{}
 }
 
+// until looks at a webhook until it is as it should be.
+func (p *partner) until(webhook, what string, enough func(is thing) bool) (is thing) {
+	p.world.t.Helper()
+	p.world.eventually("the webhook is "+what, func() bool {
+		is = p.is(webhook)
+		return enough(is)
+	})
+	return is
+}
+
 // becomes waits until the webhook is in a state.
 func (p *partner) becomes(webhook, state string) thing {
 	p.world.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		is := p.is(webhook)
-		if is.text("state") == state {
-			return is
-		}
-		if time.Now().After(deadline) {
-			p.world.t.Fatalf("the webhook is %s, not %s: %s", is.text("state"), state, is.text("lastError"))
-		}
-	}
+	return p.until(webhook, state, func(is thing) bool { return is.text("state") == state })
+}
+
+// waits waits until so many deliveries of a webhook wait.
+func (p *partner) waits(webhook string, n int) thing {
+	p.world.t.Helper()
+	return p.until(webhook, fmt.Sprintf("at %d deliveries", n), func(is thing) bool { return is.number("backlog") == n })
 }
 
 // ages lets time pass for all that is written down of webhooks.
-func (w *world) ages(time time.Duration) {
+func (w *world) ages(by time.Duration) {
 	w.t.Helper()
 	db := w.database.Open()
 	defer db.Close()
+	w.eventually("what became of attempts is written down", func() bool {
+		var sending int
+		if err := db.Get(&sending, `SELECT count(*) FROM webhook_queues WHERE claim IS NOT NULL`); err != nil {
+			w.t.Fatal(err)
+		}
+		return sending == 0
+	})
 	for _, query := range []string{
 		`UPDATE webhook_queues SET next_at = next_at - $1 * interval '1 second', failing_since = failing_since - $1 * interval '1 second'`,
 		`UPDATE webhooks SET failing_since = failing_since - $1 * interval '1 second', hold_until = hold_until - $1 * interval '1 second'`,
 	} {
-		if _, err := db.Exec(query, time.Seconds()); err != nil {
+		if _, err := db.Exec(query, by.Seconds()); err != nil {
 			w.t.Fatal(err)
 		}
 	}
@@ -347,9 +362,7 @@ func TestWhatFailsHoldsUpItsConversationAndNoOther(t *testing.T) {
 			t.Errorf("%s was tried before the first had arrived", came.text("data.messageId"))
 		}
 	}
-	is := lab.is(webhook)
-	check(t, "waiting", is.number("backlog"), 2)
-	check(t, "why", is.text("lastError"), "It answered 500.")
+	check(t, "why", lab.waits(webhook, 2).text("lastError"), "It answered 500.")
 	to.answer(nil)
 	w.ages(time.Minute)
 	got = to.waits("what had failed", func(got []told) bool { return len(took(got)) == len(others)+2 })
@@ -410,6 +423,49 @@ func TestEveryEventArrivesInOrderWhenInstancesComeAndGo(t *testing.T) {
 	}
 	for _, group := range groups {
 		check(t, "in order", strings.Join(first[group], " "), strings.Join(want[group], " "))
+	}
+}
+
+// TestTwoWhoReadForAWebhookTellOfEachEventOnce takes away again and again what says whose turn it is, so that two instances read at the same time.
+func TestTwoWhoReadForAWebhookTellOfEachEventOnce(t *testing.T) {
+	t.Parallel()
+	w, _, bob, lab := clinicWithPartner(t, "CONVERSATIONS_READ")
+	second := w.instance()
+	to := receives(t)
+	lab.webhook(to, "MESSAGE_ADDED")
+	groups := []string{bob.group("One", lab.person), bob.group("Two", lab.person)}
+	db := w.database.Open()
+	defer db.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	var thief sync.WaitGroup
+	thief.Go(func() {
+		for again := time.NewTicker(10 * time.Millisecond); ctx.Err() == nil; <-again.C {
+			_, _ = db.Exec(`DELETE FROM webhook_leases`)
+		}
+	})
+	defer thief.Wait()
+	defer cancel()
+	bob.at.streamsAre(w, 1)
+	second.streamsAre(w, 1)
+
+	want := map[string]string{}
+	for i := range 300 {
+		group := groups[i%2]
+		want[group] += bob.sends(group, "x") + " "
+	}
+	last := bob.sends(groups[0], "the last")
+
+	to.waits("the last", func(got []told) bool { return strings.Contains(messages(got), last) })
+	got := to.hears(301)
+	check(t, "deliveries", len(got), 301)
+	heard := map[string]string{}
+	for _, came := range got {
+		if came.text("data.messageId") != last {
+			heard[came.text("data.conversationId")] += came.text("data.messageId") + " "
+		}
+	}
+	for _, group := range groups {
+		check(t, "in order", heard[group], want[group])
 	}
 }
 
@@ -609,9 +665,7 @@ func TestAWebhookThatAnswersGoneIsPausedAtOnceAndOneThatAsksForAPauseGetsIt(t *t
 	to.answer(failWith(http.StatusGone))
 	bob.sends(two, "b")
 	w.ages(50 * time.Minute)
-	for lab.is(webhook).number("backlog") < 2 {
-		time.Sleep(20 * time.Millisecond)
-	}
+	lab.waits(webhook, 2)
 	check(t, "held up", len(to.hears(1)), 1)
 
 	w.ages(20 * time.Minute)
@@ -755,9 +809,7 @@ func TestABacklogIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := bob.sends(group, "b")
-	for lab.is(webhook).number("backlog") < 10_001 { // what filled it was read before it was full
-		time.Sleep(20 * time.Millisecond)
-	}
+	lab.waits(webhook, 10_001) // it was read before it was known to be full
 	third := bob.sends(group, "c")
 	bob.sends(group, "d")
 	check(t, "no more is read", lab.is(webhook).number("backlog"), 10_001)

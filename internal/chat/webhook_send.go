@@ -221,7 +221,7 @@ const (
 	// WebhookRetried is tried again later.
 	WebhookRetried WebhookOutcome = "retried"
 	// WebhookGivenUp failed for a day while others arrived: it is not tried any more.
-	WebhookGivenUp WebhookOutcome = "given up"
+	WebhookGivenUp WebhookOutcome = "given_up"
 	// WebhookStopped is tried again when somebody resumes the webhook, which is paused now.
 	WebhookStopped WebhookOutcome = "stopped"
 )

@@ -62,7 +62,7 @@ type Sender struct {
 
 // New returns a sender for webhooks that may reach what the guard allows.
 func New(service *chat.Service, guard *Guard, logger *slog.Logger) *Sender {
-	return &Sender{
+	s := &Sender{
 		chat: service, logger: logger, secure: client(guard.public), plain: client(guard.allowed),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "corridor_webhook_attempts_total",
@@ -76,7 +76,14 @@ func New(service *chat.Service, guard *Guard, logger *slog.Logger) *Sender {
 		paused:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "corridor_webhooks_paused", Help: "Webhooks of the database that are paused, by somebody or because nothing got through."}),
 		complaint: rate.Sometimes{Interval: time.Minute},
 	}
+	for _, outcome := range []string{delivered, string(chat.WebhookRetried), string(chat.WebhookGivenUp), string(chat.WebhookStopped)} {
+		s.attempts.WithLabelValues(outcome) // from the beginning on
+	}
+	return s
 }
+
+// delivered is the outcome of an attempt that has got through.
+const delivered = "delivered"
 
 // Run sends until ctx ends.
 func (s *Sender) Run(ctx context.Context) error {
@@ -132,7 +139,7 @@ func (s *Sender) send(ctx context.Context, batch *chat.WebhookBatch) {
 		failure := s.post(ctx, batch, delivery)
 		switch {
 		case failure == nil:
-			s.attempts.WithLabelValues("delivered").Inc()
+			s.attempts.WithLabelValues(delivered).Inc()
 			if err := s.chat.WebhookDelivered(written, batch, delivery); err != nil {
 				s.complain(ctx, err)
 				return // it is sent again when the claim has run out
