@@ -325,7 +325,7 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	if err != nil {
 		return err
 	}
-	rosters, err := scim.NewHandler(scim.Options{Chat: service, Authenticate: signsIn(service, key, from), Logger: s.logger, AllowedOrigin: allowed})
+	rosters, err := scim.NewHandler(scim.Options{Chat: service, Authenticate: signsIn(service, verifier, from), Logger: s.logger, AllowedOrigin: allowed})
 	if err != nil {
 		return err
 	}
