@@ -4,277 +4,277 @@ package graph_test
 // that it is asked of behind the @. See access_test.go for who they are and what the words mean.
 
 const fieldsTable = `
-field                                               owner      participant left    removed readded neighbour outsider foreigner anonymous expired
-Query.viewer                                        Ann        Bob       Carl      Dana      Edna      Nell      Olga      Zoe       401 401
-Query.node@group                                    sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Query.node@direct                                   sees       sees      unknown   unknown   unknown   unknown   unknown   unknown   401 401
-Query.node@deleted                                  unknown    unknown   unknown   unknown   unknown   unknown   unknown   unknown   401 401
-Query.node@before                                   sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Query.node@going                                    sees       sees      unknown   sees      sees      unknown   unknown   unknown   401 401
-Query.node@gap                                      sees       sees      unknown   unknown   unknown   unknown   unknown   unknown   401 401
-Query.node@after                                    sees       sees      unknown   unknown   sees      unknown   unknown   unknown   401 401
-Query.node@deleted-message                          unknown    unknown   unknown   unknown   unknown   unknown   unknown   unknown   401 401
-Query.node@bob                                      sees       sees      sees      sees      sees      sees      unknown   unknown   401 401
-Query.node@max                                      sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Query.node@lena                                     sees       sees      unknown   unknown   sees      unknown   unknown   unknown   401 401
-Query.node@olga                                     unknown    unknown   unknown   unknown   unknown   unknown   own       unknown   401 401
-Query.node@bob-in-group                             sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Query.node@edna-in-group                            sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Query.node@carl-in-group                            unknown    unknown   unknown   unknown   unknown   unknown   unknown   unknown   401 401
-Query.node@lena-in-group                            sees       sees      unknown   unknown   sees      unknown   unknown   unknown   401 401
-Query.node@desk                                     sees       sees      sees      sees      sees      sees      unknown   unknown   401 401
-Query.node@ward                                     sees       unknown   unknown   unknown   unknown   unknown   unknown   unknown   401 401
-Query.node@zoe                                      unknown    unknown   unknown   unknown   unknown   unknown   unknown   own       401 401
-Query.node@zoes-group                               unknown    unknown   unknown   unknown   unknown   unknown   unknown   own       401 401
-Query.node@zoes-message                             unknown    unknown   unknown   unknown   unknown   unknown   unknown   own       401 401
-Query.node@zoe-in-group                             unknown    unknown   unknown   unknown   unknown   unknown   unknown   own       401 401
-Query.node@zoes-desk                                unknown    unknown   unknown   unknown   unknown   unknown   unknown   own       401 401
-Query.node@file                                     sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
-Query.node@gap-file                                 sees       sees       unknown    unknown    unknown    unknown   unknown   unknown   401       401
-Query.node@after-file                               sees       sees       unknown    unknown    sees       unknown   unknown   unknown   401       401
-Query.node@recalled-file                            unknown    unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
-Query.node@deleted-file                             unknown    unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
-Query.node@unsent-file                              sees       unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
-Query.node@awaited-file                             sees       unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
-Query.node@zoes-file                                unknown    unknown    unknown    unknown    unknown    unknown   unknown   own       401       401
-Query.nodes@group                                   sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Query.nodes@gap                                     sees       sees      unknown   unknown   unknown   unknown   unknown   unknown   401 401
-Query.nodes@max                                     sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Query.nodes@zoes-group                              unknown    unknown   unknown   unknown   unknown   unknown   unknown   own       401 401
-Query.rateLimit                                     sees       sees      sees      sees      sees      sees      sees      sees      401 401
-Viewer.user                                         Ann        Bob       Carl      Dana      Edna      Nell      Olga      Zoe       401 401
-Viewer.name                                         Ann        Bob       Carl      Dana      Edna      Nell      Olga      Zoe       401 401
-Viewer.email                                        own        own       own       own       own       own       own       own       401 401
-Viewer.clinic                                       Lakeside   Lakeside  Lakeside  Lakeside  Lakeside  Lakeside  Lakeside  Hillside  401 401
-Viewer.contacts                                     Bob,Carl,Dana,Edna,Lena,Max,Nell,Vera Ann,Carl,Dana,Edna,Nell Ann,Bob,Dana,Edna,Nell Ann,Bob,Carl,Edna,Nell Ann,Bob,Carl,Dana,Nell Ann,Bob,Carl,Dana,Edna Pat Zack 401 401
-Viewer.contacts@desk                                Bob,Carl,Dana,Edna,Nell Ann,Carl,Dana,Edna,Nell Ann,Bob,Dana,Edna,Nell Ann,Bob,Carl,Edna,Nell Ann,Bob,Carl,Dana,Nell Ann,Bob,Carl,Dana,Edna unknown unknown 401 401
-Viewer.contacts@lab                                 unknown    unknown   unknown   unknown   unknown   unknown   Pat       unknown   401 401
-Viewer.contacts@zoes-desk                           unknown    unknown   unknown   unknown   unknown   unknown   unknown   Zack      401 401
-Viewer.contacts@group                               Carl,Dana,Nell Carl,Dana,Nell unknown unknown Carl,Dana,Nell unknown unknown unknown 401 401
-Viewer.contacts@deleted                             unknown    unknown   unknown   unknown   unknown   unknown   unknown   unknown   401 401
-Viewer.contacts@zoes-group                          unknown    unknown   unknown   unknown   unknown   unknown   unknown   []        401 401
-Viewer.chatTargets                                  Newcase   Newcase   Oldcase   Oldcase   Newcase   []        []        Zoecase   401 401
-Viewer.conversations                                Newcase   Newcase   Oldcase   Oldcase   Newcase   []        []        Zoecase   401 401
-Viewer.waitingRooms                                 Desk,Ward  Desk      Desk      Desk      Desk      Desk      Lab       Desk      401 401
-Viewer.unreadConversationCount                      0         1         1         1         1         0         0         0         401 401
-Viewer.unreadMessageCount                           0         1         3         2         2         0         0         0         401 401
-Clinic.name                                         sees       sees      sees      sees      sees      sees      sees      Hillside  401 401
-Clinic.supportContact                               sees       sees      sees      sees      sees      sees      sees      Hillside  401 401
-Clinic.groupSizeLimit                               sees       sees      sees      sees      sees      sees      sees      11        401 401
-Clinic.manageParticipants                           sees       sees      sees      sees      sees      sees      sees      OWNER_ONLY 401 401
-Clinic.renameGroup                                  sees       sees      sees      sees      sees      sees      sees      ANY_PARTICIPANT 401 401
-Clinic.historyChoice                                sees       sees      sees      sees      sees      sees      sees      false     401 401
-Clinic.fileSizeLimit                                sees       sees       sees       sees       sees       sees      sees      sees      401       401
-Clinic.fileMediaTypes                               sees       sees       sees       sees       sees       sees      sees      sees      401       401
-User.id                                             sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-User.name                                           sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-User.roleLabel                                      sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-User.kind                                           sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-User.isActive                                       sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-User.isAvailable                                    sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-User.isViewer                                       false      false     false     false     false     unknown   unknown   unknown   401 401
-User.isViewer@bob                                   false      true      false     false     false     false     unknown   unknown   401 401
-User.contact                                        own        null      null      null      null      unknown   unknown   unknown   401 401
-User.contact@bob                                    sees       null      sees      sees      sees      sees      unknown   unknown   401 401
-Contact.user                                        sees       null      sees      sees      sees      sees      unknown   unknown   401 401
-Contact.name                                        sees       null      sees      sees      sees      sees      unknown   unknown   401 401
-Contact.email                                       sees       null      sees      sees      sees      sees      unknown   unknown   401 401
-Contact.email@max                                   sees       null      null      null      null      unknown   unknown   unknown   401 401
-Contact.sharedWaitingRooms                          Desk       null      Desk      Desk      Desk      Desk      unknown   unknown   401 401
-Contact.directConversation                          own        null      null      null      null      null      unknown   unknown   401 401
-WaitingRoom.id                                      sees       sees      sees      sees      sees      sees      unknown   unknown   401 401
-WaitingRoom.name                                    sees       sees      sees      sees      sees      sees      unknown   unknown   401 401
-WaitingRoom.name@ward                               sees       unknown   unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.id                               sees       sees      unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.createdAt                        sees       sees      unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.lastActivityAt                   sees       sees      unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.lastMessage                      sees       sees      unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.messages                         sees       sees      unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.viewerMembership                 ACTIVE     ACTIVE    unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.viewerSettings                   true       false     unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.unreadCount                      0          1         unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.viewerReadCursor                 own        own       unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.viewerCanSend                    true       true      unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.viewerCannotSendReason           null       null      unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.viewerCanAddParticipants         false      false     unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.viewerCanRemoveParticipants      false      false     unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.viewerCanRename                  false      false     unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.viewerCanTransferOwnership       false      false     unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.viewerCanMute                    true       true      unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.viewerCanArchive                 true       true      unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.viewerCanLeave                   false      false     unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.viewerCanDelete                  false      false     unknown   unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.viewerCannot                     GROUP_ONLY GROUP_ONLY unknown  unknown   unknown   unknown   unknown   unknown   401 401
-DirectConversation.peer                             Bob        Ann       unknown   unknown   unknown   unknown   unknown   unknown   401 401
-GroupConversation.id                                sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-GroupConversation.createdAt                         sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-GroupConversation.lastActivityAt                    sees       sees      frozen    frozen    sees      unknown   unknown   unknown   401 401
-GroupConversation.lastMessage                       sees       sees      frozen    frozen    sees      unknown   unknown   unknown   401 401
-GroupConversation.messages                          sees       sees      frozen    frozen    gap       unknown   unknown   unknown   401 401
-GroupConversation.viewerMembership                  ACTIVE     ACTIVE    LEFT      REMOVED   ACTIVE    unknown   unknown   unknown   401 401
-GroupConversation.viewerSettings                    true       false     false     false     false     unknown   unknown   unknown   401 401
-GroupConversation.unreadCount                       1         0         3         2         2         unknown   unknown   unknown   401 401
-GroupConversation.viewerReadCursor                  own        own       own       own       own       unknown   unknown   unknown   401 401
-GroupConversation.viewerCanSend                     true       true      false     false     true      unknown   unknown   unknown   401 401
-GroupConversation.viewerCannotSendReason            null       null      NOT_A_PARTICIPANT NOT_A_PARTICIPANT null unknown unknown unknown 401 401
-GroupConversation.viewerCanAddParticipants          true       true      false     false     true      unknown   unknown   unknown   401 401
-GroupConversation.viewerCanRemoveParticipants       true       true      false     false     true      unknown   unknown   unknown   401 401
-GroupConversation.viewerCanRename                   true       false     false     false     false     unknown   unknown   unknown   401 401
-GroupConversation.viewerCanTransferOwnership        true       false     false     false     false     unknown   unknown   unknown   401 401
-GroupConversation.viewerCanMute                     true       true      true      true      true      unknown   unknown   unknown   401 401
-GroupConversation.viewerCanArchive                  true       true      true      true      true      unknown   unknown   unknown   401 401
-GroupConversation.viewerCanLeave                    true       true      false     false     true      unknown   unknown   unknown   401 401
-GroupConversation.viewerCanDelete                   true       false     false     false     false     unknown   unknown   unknown   401 401
-GroupConversation.viewerCannot                      null       NOT_GROUP_OWNER NOT_GROUP_OWNER NOT_GROUP_OWNER NOT_GROUP_OWNER unknown unknown unknown 401 401
-GroupConversation.name                              sees       sees      frozen    frozen    sees      unknown   unknown   unknown   401 401
-GroupConversation.owner                             sees       sees      frozen    frozen    sees      unknown   unknown   unknown   401 401
-GroupConversation.participants                      sees       sees      frozen    frozen    sees      unknown   unknown   unknown   401 401
-GroupConversation.participantCount                  sees       sees      frozen    frozen    sees      unknown   unknown   unknown   401 401
-Participant.id                                      sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Participant.user                                    sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Participant.role                                    sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Participant.role@max-in-group                       sees       sees      frozen    frozen    sees      unknown   unknown   unknown   401 401
-Participant.joinedAt                                sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Participant.joinedAt@edna-in-group                  sees       sees      frozen    frozen    sees      unknown   unknown   unknown   401 401
-Participant.sharesWaitingRoom                       sees       sees      false     false     sees      unknown   unknown   unknown   401 401
-Participant.viewerCanRemove                         true       false     false     false     true      unknown   unknown   unknown   401 401
-Participant.viewerCanRemove@max-in-group            true       true      false     false     true      unknown   unknown   unknown   401 401
-Message.id                                          sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Message.cursor                                      sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Message.seq                                         sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Message.conversation                                sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Message.kind                                        sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Message.sender                                      sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Message.subject                                     null       null      null      null      null      unknown   unknown   unknown   401 401
-Message.subject@going                               sees       sees      unknown   sees      sees      unknown   unknown   unknown   401 401
-Message.text                                        sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Message.text@gap                                    sees       sees      unknown   unknown   unknown   unknown   unknown   unknown   401 401
-Message.text@after                                  sees       sees      unknown   unknown   sees      unknown   unknown   unknown   401 401
-Message.text@edited                                 sees       sees      frozen    frozen    frozen    unknown   unknown   unknown   401 401
-Message.text@recalled                               sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Message.text@zoes-message                           unknown    unknown   unknown   unknown   unknown   unknown   unknown   own       401 401
-Message.sentAt                                      sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Message.editedAt                                    null       null      null      null      null      unknown   unknown   unknown   401 401
-Message.editedAt@edited                             sees       sees      null      null      null      unknown   unknown   unknown   401 401
-Message.recalledAt                                  null       null      null      null      null      unknown   unknown   unknown   401 401
-Message.recalledAt@recalled                         sees       sees      sees      sees      sees      unknown   unknown   unknown   401 401
-Message.clientKey                                   own        null      null      null      null      unknown   unknown   unknown   401 401
-File.id                                             sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
-File.name                                           sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
-File.mediaType                                      sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
-File.size                                           sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
-File.sha256                                         sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
-File.state                                          sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
-File.width                                          sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
-File.height                                         sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
-File.download                                       sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
-File.thumbnail                                      sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
-File.refusal                                        null       null       null       null       null       unknown   unknown   unknown   401       401
-File.upload                                         null       null       null       null       null       unknown   unknown   unknown   401       401
-File.upload@awaited-file                            0          unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
-File.upload@unsent-file                              6          unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
-File.download@awaited-file                          null       unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
-File.download@unsent-file                           sees       unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
-File.download@gap-file                              sees       sees       unknown    unknown    unknown    unknown   unknown   unknown   401       401
-File.download@deleted-file                          unknown    unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
-File.download@recalled-file                         unknown    unknown    unknown    unknown    unknown    unknown   unknown   unknown   401       401
-File.scan                                           null       null       null       null       null       unknown   unknown   unknown   401       401
-File.pageCount                                      null       null       null       null       null       unknown   unknown   unknown   401       401
-Message.files                                       sees       sees       sees       sees       sees       unknown   unknown   unknown   401       401
-Message.files@gap                                   sees       sees       unknown    unknown    unknown    unknown   unknown   unknown   401       401
+field                                               owner      participant left    removed readded neighbour outsider foreigner program anonymous expired
+Query.viewer                                        Ann        Bob       Carl      Dana      Edna      Nell      Olga      Zoe Program       401 401
+Query.node@group                                    sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Query.node@direct                                   sees       sees      unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+Query.node@deleted                                  unknown    unknown   unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+Query.node@before                                   sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Query.node@going                                    sees       sees      unknown   sees      sees      unknown   unknown   unknown unknown   401 401
+Query.node@gap                                      sees       sees      unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+Query.node@after                                    sees       sees      unknown   unknown   sees      unknown   unknown   unknown unknown   401 401
+Query.node@deleted-message                          unknown    unknown   unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+Query.node@bob                                      sees       sees      sees      sees      sees      sees      unknown   unknown unknown   401 401
+Query.node@max                                      sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Query.node@lena                                     sees       sees      unknown   unknown   sees      unknown   unknown   unknown unknown   401 401
+Query.node@olga                                     unknown    unknown   unknown   unknown   unknown   unknown   own       unknown unknown   401 401
+Query.node@bob-in-group                             sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Query.node@edna-in-group                            sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Query.node@carl-in-group                            unknown    unknown   unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+Query.node@lena-in-group                            sees       sees      unknown   unknown   sees      unknown   unknown   unknown unknown   401 401
+Query.node@desk                                     sees       sees      sees      sees      sees      sees      unknown   unknown unknown   401 401
+Query.node@ward                                     sees       unknown   unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+Query.node@zoe                                      unknown    unknown   unknown   unknown   unknown   unknown   unknown   own unknown       401 401
+Query.node@zoes-group                               unknown    unknown   unknown   unknown   unknown   unknown   unknown   own unknown       401 401
+Query.node@zoes-message                             unknown    unknown   unknown   unknown   unknown   unknown   unknown   own unknown       401 401
+Query.node@zoe-in-group                             unknown    unknown   unknown   unknown   unknown   unknown   unknown   own unknown       401 401
+Query.node@zoes-desk                                unknown    unknown   unknown   unknown   unknown   unknown   unknown   own unknown       401 401
+Query.node@file                                     sees       sees       sees       sees       sees       unknown   unknown   unknown unknown   401       401
+Query.node@gap-file                                 sees       sees       unknown    unknown    unknown    unknown   unknown   unknown unknown   401       401
+Query.node@after-file                               sees       sees       unknown    unknown    sees       unknown   unknown   unknown unknown   401       401
+Query.node@recalled-file                            unknown    unknown    unknown    unknown    unknown    unknown   unknown   unknown unknown   401       401
+Query.node@deleted-file                             unknown    unknown    unknown    unknown    unknown    unknown   unknown   unknown unknown   401       401
+Query.node@unsent-file                              sees       unknown    unknown    unknown    unknown    unknown   unknown   unknown unknown   401       401
+Query.node@awaited-file                             sees       unknown    unknown    unknown    unknown    unknown   unknown   unknown unknown   401       401
+Query.node@zoes-file                                unknown    unknown    unknown    unknown    unknown    unknown   unknown   own unknown       401       401
+Query.nodes@group                                   sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Query.nodes@gap                                     sees       sees      unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+Query.nodes@max                                     sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Query.nodes@zoes-group                              unknown    unknown   unknown   unknown   unknown   unknown   unknown   own unknown       401 401
+Query.rateLimit                                     sees       sees      sees      sees      sees      sees      sees      sees sees      401 401
+Viewer.user                                         Ann        Bob       Carl      Dana      Edna      Nell      Olga      Zoe Program       401 401
+Viewer.name                                         Ann        Bob       Carl      Dana      Edna      Nell      Olga      Zoe Program       401 401
+Viewer.email                                        own        own       own       own       own       own       own       own own       401 401
+Viewer.clinic                                       Lakeside   Lakeside  Lakeside  Lakeside  Lakeside  Lakeside  Lakeside  Hillside Lakeside  401 401
+Viewer.contacts                                     Bob,Carl,Dana,Edna,Lena,Max,Nell,Vera Ann,Carl,Dana,Edna,Nell Ann,Bob,Dana,Edna,Nell Ann,Bob,Carl,Edna,Nell Ann,Bob,Carl,Dana,Nell Ann,Bob,Carl,Dana,Edna Pat Zack Root 401 401
+Viewer.contacts@desk                                Bob,Carl,Dana,Edna,Nell Ann,Carl,Dana,Edna,Nell Ann,Bob,Dana,Edna,Nell Ann,Bob,Carl,Edna,Nell Ann,Bob,Carl,Dana,Nell Ann,Bob,Carl,Dana,Edna unknown unknown unknown 401 401
+Viewer.contacts@lab                                 unknown    unknown   unknown   unknown   unknown   unknown   Pat       unknown unknown   401 401
+Viewer.contacts@zoes-desk                           unknown    unknown   unknown   unknown   unknown   unknown   unknown   Zack unknown      401 401
+Viewer.contacts@group                               Carl,Dana,Nell Carl,Dana,Nell unknown unknown Carl,Dana,Nell unknown unknown unknown unknown 401 401
+Viewer.contacts@deleted                             unknown    unknown   unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+Viewer.contacts@zoes-group                          unknown    unknown   unknown   unknown   unknown   unknown   unknown   [] unknown        401 401
+Viewer.chatTargets                                  Newcase   Newcase   Oldcase   Oldcase   Newcase   []        []        Zoecase []   401 401
+Viewer.conversations                                Newcase   Newcase   Oldcase   Oldcase   Newcase   []        []        Zoecase []   401 401
+Viewer.waitingRooms                                 Desk,Ward  Desk      Desk      Desk      Desk      Desk      Lab       Desk Office      401 401
+Viewer.unreadConversationCount                      0         1         1         1         1         0         0         0 0         401 401
+Viewer.unreadMessageCount                           0         1         3         2         2         0         0         0 0         401 401
+Clinic.name                                         sees       sees      sees      sees      sees      sees      sees      Hillside sees  401 401
+Clinic.supportContact                               sees       sees      sees      sees      sees      sees      sees      Hillside sees  401 401
+Clinic.groupSizeLimit                               sees       sees      sees      sees      sees      sees      sees      11 sees        401 401
+Clinic.manageParticipants                           sees       sees      sees      sees      sees      sees      sees      OWNER_ONLY sees 401 401
+Clinic.renameGroup                                  sees       sees      sees      sees      sees      sees      sees      ANY_PARTICIPANT sees 401 401
+Clinic.historyChoice                                sees       sees      sees      sees      sees      sees      sees      false sees     401 401
+Clinic.fileSizeLimit                                sees       sees       sees       sees       sees       sees      sees      sees sees      401       401
+Clinic.fileMediaTypes                               sees       sees       sees       sees       sees       sees      sees      sees sees      401       401
+User.id                                             sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+User.name                                           sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+User.roleLabel                                      sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+User.kind                                           sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+User.isActive                                       sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+User.isAvailable                                    sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+User.isViewer                                       false      false     false     false     false     unknown   unknown   unknown unknown   401 401
+User.isViewer@bob                                   false      true      false     false     false     false     unknown   unknown unknown   401 401
+User.contact                                        own        null      null      null      null      unknown   unknown   unknown unknown   401 401
+User.contact@bob                                    sees       null      sees      sees      sees      sees      unknown   unknown unknown   401 401
+Contact.user                                        sees       null      sees      sees      sees      sees      unknown   unknown unknown   401 401
+Contact.name                                        sees       null      sees      sees      sees      sees      unknown   unknown unknown   401 401
+Contact.email                                       sees       null      sees      sees      sees      sees      unknown   unknown unknown   401 401
+Contact.email@max                                   sees       null      null      null      null      unknown   unknown   unknown unknown   401 401
+Contact.sharedWaitingRooms                          Desk       null      Desk      Desk      Desk      Desk      unknown   unknown unknown   401 401
+Contact.directConversation                          own        null      null      null      null      null      unknown   unknown unknown   401 401
+WaitingRoom.id                                      sees       sees      sees      sees      sees      sees      unknown   unknown unknown   401 401
+WaitingRoom.name                                    sees       sees      sees      sees      sees      sees      unknown   unknown unknown   401 401
+WaitingRoom.name@ward                               sees       unknown   unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.id                               sees       sees      unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.createdAt                        sees       sees      unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.lastActivityAt                   sees       sees      unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.lastMessage                      sees       sees      unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.messages                         sees       sees      unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.viewerMembership                 ACTIVE     ACTIVE    unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.viewerSettings                   true       false     unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.unreadCount                      0          1         unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.viewerReadCursor                 own        own       unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.viewerCanSend                    true       true      unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.viewerCannotSendReason           null       null      unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.viewerCanAddParticipants         false      false     unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.viewerCanRemoveParticipants      false      false     unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.viewerCanRename                  false      false     unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.viewerCanTransferOwnership       false      false     unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.viewerCanMute                    true       true      unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.viewerCanArchive                 true       true      unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.viewerCanLeave                   false      false     unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.viewerCanDelete                  false      false     unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.viewerCannot                     GROUP_ONLY GROUP_ONLY unknown  unknown   unknown   unknown   unknown   unknown unknown   401 401
+DirectConversation.peer                             Bob        Ann       unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+GroupConversation.id                                sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+GroupConversation.createdAt                         sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+GroupConversation.lastActivityAt                    sees       sees      frozen    frozen    sees      unknown   unknown   unknown unknown   401 401
+GroupConversation.lastMessage                       sees       sees      frozen    frozen    sees      unknown   unknown   unknown unknown   401 401
+GroupConversation.messages                          sees       sees      frozen    frozen    gap       unknown   unknown   unknown unknown   401 401
+GroupConversation.viewerMembership                  ACTIVE     ACTIVE    LEFT      REMOVED   ACTIVE    unknown   unknown   unknown unknown   401 401
+GroupConversation.viewerSettings                    true       false     false     false     false     unknown   unknown   unknown unknown   401 401
+GroupConversation.unreadCount                       1         0         3         2         2         unknown   unknown   unknown unknown   401 401
+GroupConversation.viewerReadCursor                  own        own       own       own       own       unknown   unknown   unknown unknown   401 401
+GroupConversation.viewerCanSend                     true       true      false     false     true      unknown   unknown   unknown unknown   401 401
+GroupConversation.viewerCannotSendReason            null       null      NOT_A_PARTICIPANT NOT_A_PARTICIPANT null unknown unknown unknown unknown 401 401
+GroupConversation.viewerCanAddParticipants          true       true      false     false     true      unknown   unknown   unknown unknown   401 401
+GroupConversation.viewerCanRemoveParticipants       true       true      false     false     true      unknown   unknown   unknown unknown   401 401
+GroupConversation.viewerCanRename                   true       false     false     false     false     unknown   unknown   unknown unknown   401 401
+GroupConversation.viewerCanTransferOwnership        true       false     false     false     false     unknown   unknown   unknown unknown   401 401
+GroupConversation.viewerCanMute                     true       true      true      true      true      unknown   unknown   unknown unknown   401 401
+GroupConversation.viewerCanArchive                  true       true      true      true      true      unknown   unknown   unknown unknown   401 401
+GroupConversation.viewerCanLeave                    true       true      false     false     true      unknown   unknown   unknown unknown   401 401
+GroupConversation.viewerCanDelete                   true       false     false     false     false     unknown   unknown   unknown unknown   401 401
+GroupConversation.viewerCannot                      null       NOT_GROUP_OWNER NOT_GROUP_OWNER NOT_GROUP_OWNER NOT_GROUP_OWNER unknown unknown unknown unknown 401 401
+GroupConversation.name                              sees       sees      frozen    frozen    sees      unknown   unknown   unknown unknown   401 401
+GroupConversation.owner                             sees       sees      frozen    frozen    sees      unknown   unknown   unknown unknown   401 401
+GroupConversation.participants                      sees       sees      frozen    frozen    sees      unknown   unknown   unknown unknown   401 401
+GroupConversation.participantCount                  sees       sees      frozen    frozen    sees      unknown   unknown   unknown unknown   401 401
+Participant.id                                      sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Participant.user                                    sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Participant.role                                    sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Participant.role@max-in-group                       sees       sees      frozen    frozen    sees      unknown   unknown   unknown unknown   401 401
+Participant.joinedAt                                sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Participant.joinedAt@edna-in-group                  sees       sees      frozen    frozen    sees      unknown   unknown   unknown unknown   401 401
+Participant.sharesWaitingRoom                       sees       sees      false     false     sees      unknown   unknown   unknown unknown   401 401
+Participant.viewerCanRemove                         true       false     false     false     true      unknown   unknown   unknown unknown   401 401
+Participant.viewerCanRemove@max-in-group            true       true      false     false     true      unknown   unknown   unknown unknown   401 401
+Message.id                                          sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Message.cursor                                      sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Message.seq                                         sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Message.conversation                                sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Message.kind                                        sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Message.sender                                      sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Message.subject                                     null       null      null      null      null      unknown   unknown   unknown unknown   401 401
+Message.subject@going                               sees       sees      unknown   sees      sees      unknown   unknown   unknown unknown   401 401
+Message.text                                        sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Message.text@gap                                    sees       sees      unknown   unknown   unknown   unknown   unknown   unknown unknown   401 401
+Message.text@after                                  sees       sees      unknown   unknown   sees      unknown   unknown   unknown unknown   401 401
+Message.text@edited                                 sees       sees      frozen    frozen    frozen    unknown   unknown   unknown unknown   401 401
+Message.text@recalled                               sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Message.text@zoes-message                           unknown    unknown   unknown   unknown   unknown   unknown   unknown   own unknown       401 401
+Message.sentAt                                      sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Message.editedAt                                    null       null      null      null      null      unknown   unknown   unknown unknown   401 401
+Message.editedAt@edited                             sees       sees      null      null      null      unknown   unknown   unknown unknown   401 401
+Message.recalledAt                                  null       null      null      null      null      unknown   unknown   unknown unknown   401 401
+Message.recalledAt@recalled                         sees       sees      sees      sees      sees      unknown   unknown   unknown unknown   401 401
+Message.clientKey                                   own        null      null      null      null      unknown   unknown   unknown unknown   401 401
+File.id                                             sees       sees       sees       sees       sees       unknown   unknown   unknown unknown   401       401
+File.name                                           sees       sees       sees       sees       sees       unknown   unknown   unknown unknown   401       401
+File.mediaType                                      sees       sees       sees       sees       sees       unknown   unknown   unknown unknown   401       401
+File.size                                           sees       sees       sees       sees       sees       unknown   unknown   unknown unknown   401       401
+File.sha256                                         sees       sees       sees       sees       sees       unknown   unknown   unknown unknown   401       401
+File.state                                          sees       sees       sees       sees       sees       unknown   unknown   unknown unknown   401       401
+File.width                                          sees       sees       sees       sees       sees       unknown   unknown   unknown unknown   401       401
+File.height                                         sees       sees       sees       sees       sees       unknown   unknown   unknown unknown   401       401
+File.download                                       sees       sees       sees       sees       sees       unknown   unknown   unknown unknown   401       401
+File.thumbnail                                      sees       sees       sees       sees       sees       unknown   unknown   unknown unknown   401       401
+File.refusal                                        null       null       null       null       null       unknown   unknown   unknown unknown   401       401
+File.upload                                         null       null       null       null       null       unknown   unknown   unknown unknown   401       401
+File.upload@awaited-file                            0          unknown    unknown    unknown    unknown    unknown   unknown   unknown unknown   401       401
+File.upload@unsent-file                              6          unknown    unknown    unknown    unknown    unknown   unknown   unknown unknown   401       401
+File.download@awaited-file                          null       unknown    unknown    unknown    unknown    unknown   unknown   unknown unknown   401       401
+File.download@unsent-file                           sees       unknown    unknown    unknown    unknown    unknown   unknown   unknown unknown   401       401
+File.download@gap-file                              sees       sees       unknown    unknown    unknown    unknown   unknown   unknown unknown   401       401
+File.download@deleted-file                          unknown    unknown    unknown    unknown    unknown    unknown   unknown   unknown unknown   401       401
+File.download@recalled-file                         unknown    unknown    unknown    unknown    unknown    unknown   unknown   unknown unknown   401       401
+File.scan                                           null       null       null       null       null       unknown   unknown   unknown unknown   401       401
+File.pageCount                                      null       null       null       null       null       unknown   unknown   unknown unknown   401       401
+Message.files                                       sees       sees       sees       sees       sees       unknown   unknown   unknown unknown   401       401
+Message.files@gap                                   sees       sees       unknown    unknown    unknown    unknown   unknown   unknown unknown   401       401
 `
 
 const mutationsTable = `
-mutation                                  owner      participant left    removed readded neighbour outsider foreigner anonymous expired
-startDirectConversation@bob               done       NOT_IN_CONTACT_LIST done done done    done     unknown    unknown   401 401
-startDirectConversation@max               done       unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-startDirectConversation@olga              unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-startDirectConversation@zoe               unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-createGroup@nell                          done       done       done     done    done      NOT_IN_CONTACT_LIST unknown unknown 401 401
-createGroup@olga                          unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-createGroup@zoe                           unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-createUpload@group                        done       done       done       done       done       done       done       done       401        401
-sendMessage@unsent-file                   done       unknown    unknown    unknown    unknown    unknown    unknown    unknown    401        401
-sendMessage@awaited-file                  FILE_NOT_READY unknown    unknown    unknown    unknown    unknown    unknown    unknown    401        401
-sendMessage@file                          FILE_ALREADY_SENT unknown    unknown    unknown    unknown    unknown    unknown    unknown    401        401
-sendMessage@zoes-file                     unknown    unknown    unknown    unknown    unknown    unknown    unknown    unknown    401        401
-sendMessage@group                         done       done       NOT_A_PARTICIPANT NOT_A_PARTICIPANT done unknown unknown unknown 401 401
-sendMessage@direct                        done       done       unknown  unknown unknown   unknown  unknown    unknown   401 401
-sendMessage@deleted                       CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown 401 401
-sendMessage@zoes-group                    unknown    unknown    unknown  unknown unknown   unknown  unknown    done      401 401
-editMessage@before                        done       NOT_THE_SENDER NOT_THE_SENDER NOT_THE_SENDER NOT_THE_SENDER unknown unknown unknown 401 401
-editMessage@own                           done       done       NOT_A_PARTICIPANT NOT_A_PARTICIPANT done unknown unknown unknown 401 401
-editMessage@gap                           done       NOT_THE_SENDER unknown unknown unknown unknown unknown    unknown   401 401
-editMessage@deleted-message               CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown 401 401
-editMessage@zoes-message                  unknown    unknown    unknown  unknown unknown   unknown  unknown    done      401 401
-recallMessage@before                      done       NOT_THE_SENDER NOT_THE_SENDER NOT_THE_SENDER NOT_THE_SENDER unknown unknown unknown 401 401
-recallMessage@own                         done       done       done      done      done unknown unknown unknown 401 401
-recallMessage@gap                         done       NOT_THE_SENDER unknown unknown unknown unknown unknown    unknown   401 401
-recallMessage@zoes-message                unknown    unknown    unknown  unknown unknown   unknown  unknown    done      401 401
-markRead@before                           done       done       done     done    done      unknown  unknown    unknown   401 401
-markRead@gap                              done       done       unknown  unknown unknown   unknown  unknown    unknown   401 401
-markRead@after                            done       done       unknown  unknown done      unknown  unknown    unknown   401 401
-markRead@deleted-message                  unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-markRead@zoes-message                     unknown    unknown    unknown  unknown unknown   unknown  unknown    done      401 401
-renameGroup@group                         done       NOT_GROUP_OWNER NOT_A_PARTICIPANT NOT_A_PARTICIPANT NOT_GROUP_OWNER unknown unknown unknown 401 401
-renameGroup@direct                        GROUP_ONLY GROUP_ONLY unknown  unknown unknown   unknown  unknown    unknown   401 401
-renameGroup@deleted                       CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown 401 401
-renameGroup@zoes-group                    unknown    unknown    unknown  unknown unknown   unknown  unknown    done      401 401
-addParticipants@group                     ADDED      ADDED      NOT_A_PARTICIPANT NOT_A_PARTICIPANT ADDED unknown unknown unknown 401 401
-addParticipants@direct                    GROUP_ONLY GROUP_ONLY unknown  unknown unknown   unknown  unknown    unknown   401 401
-addParticipants@deleted                   CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown 401 401
-addParticipants@zoes-group                unknown    unknown    unknown  unknown unknown   unknown  unknown    NOT_IN_CONTACT_LIST 401 401
-addParticipants@carl                      READDED    READDED    unknown  unknown READDED   unknown  unknown    unknown   401 401
-addParticipants@lena                      ALREADY_IN ALREADY_IN unknown  unknown ALREADY_IN unknown unknown    unknown   401 401
-addParticipants@olga                      unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-addParticipants@zoe                       unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-addParticipants@gap                       ADDED      ADDED      unknown  unknown unknown   unknown  unknown    unknown   401 401
-addParticipants@after                     ADDED      ADDED      unknown  unknown ADDED     unknown  unknown    unknown   401 401
-addParticipants@zoes-message              unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-removeParticipant@group                   done       done       NOT_A_PARTICIPANT NOT_A_PARTICIPANT done unknown unknown unknown 401 401
-removeParticipant@direct                  GROUP_ONLY GROUP_ONLY unknown  unknown unknown   unknown  unknown    unknown   401 401
-removeParticipant@deleted                 CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown 401 401
-removeParticipant@zoes-group              unknown    unknown    unknown  unknown unknown   unknown  unknown    NOT_A_PARTICIPANT 401 401
-removeParticipant@ann                     USE_LEAVE_GROUP CANNOT_REMOVE_OWNER unknown unknown CANNOT_REMOVE_OWNER unknown unknown unknown 401 401
-removeParticipant@nell                    unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-removeParticipant@carl                    unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-removeParticipant@olga                    unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-removeParticipant@zoe                     unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-transferOwnership@group                   done       NOT_GROUP_OWNER NOT_A_PARTICIPANT NOT_A_PARTICIPANT NOT_GROUP_OWNER unknown unknown unknown 401 401
-transferOwnership@direct                  GROUP_ONLY GROUP_ONLY unknown  unknown unknown   unknown  unknown    unknown   401 401
-transferOwnership@deleted                 CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown 401 401
-transferOwnership@zoes-group              unknown    unknown    unknown  unknown unknown   unknown  unknown    NOT_A_PARTICIPANT 401 401
-transferOwnership@nell                    unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-transferOwnership@olga                    unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-transferOwnership@zoe                     unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-muteConversation@group                    done       done       done     done    done      unknown  unknown    unknown   401 401
-muteConversation@direct                   done       done       unknown  unknown unknown   unknown  unknown    unknown   401 401
-muteConversation@deleted                  CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown 401 401
-muteConversation@zoes-group               unknown    unknown    unknown  unknown unknown   unknown  unknown    done      401 401
-unmuteConversation@group                  done       done       done     done    done      unknown  unknown    unknown   401 401
-unmuteConversation@zoes-group             unknown    unknown    unknown  unknown unknown   unknown  unknown    done      401 401
-archiveConversation@group                 done       done       done     done    done      unknown  unknown    unknown   401 401
-archiveConversation@zoes-group            unknown    unknown    unknown  unknown unknown   unknown  unknown    done      401 401
-unarchiveConversation@group               done       done       done     done    done      unknown  unknown    unknown   401 401
-unarchiveConversation@zoes-group          unknown    unknown    unknown  unknown unknown   unknown  unknown    done      401 401
-leaveGroup@group                          done       done       NOT_A_PARTICIPANT NOT_A_PARTICIPANT done unknown unknown unknown 401 401
-leaveGroup@direct                         GROUP_ONLY GROUP_ONLY unknown  unknown unknown   unknown  unknown    unknown   401 401
-leaveGroup@deleted                        CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown 401 401
-leaveGroup@zoes-group                     unknown    unknown    unknown  unknown unknown   unknown  unknown    done      401 401
-leaveGroup@nell                           unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-leaveGroup@zoe                            unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-deleteGroup@group                         done       NOT_GROUP_OWNER NOT_GROUP_OWNER NOT_GROUP_OWNER NOT_GROUP_OWNER unknown unknown unknown 401 401
-deleteGroup@direct                        GROUP_ONLY GROUP_ONLY unknown  unknown unknown   unknown  unknown    unknown   401 401
-deleteGroup@deleted                       CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown 401 401
-deleteGroup@zoes-group                    unknown    unknown    unknown  unknown unknown   unknown  unknown    done      401 401
-signOut@group                             done       done       done     done    done      done     done       done      401 401
+mutation                                  owner      participant left    removed readded neighbour outsider foreigner program anonymous expired
+startDirectConversation@bob               done       NOT_IN_CONTACT_LIST done done done    done     unknown    unknown unknown   401 401
+startDirectConversation@max               done       unknown    unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+startDirectConversation@olga              unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+startDirectConversation@zoe               unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+createGroup@nell                          done       done       done     done    done      NOT_IN_CONTACT_LIST unknown unknown unknown 401 401
+createGroup@olga                          unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+createGroup@zoe                           unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+createUpload@group                        done       done       done       done       done       done       done       done done       401        401
+sendMessage@unsent-file                   done       unknown    unknown    unknown    unknown    unknown    unknown    unknown unknown    401        401
+sendMessage@awaited-file                  FILE_NOT_READY unknown    unknown    unknown    unknown    unknown    unknown    unknown unknown    401        401
+sendMessage@file                          FILE_ALREADY_SENT unknown    unknown    unknown    unknown    unknown    unknown    unknown unknown    401        401
+sendMessage@zoes-file                     unknown    unknown    unknown    unknown    unknown    unknown    unknown    unknown unknown    401        401
+sendMessage@group                         done       done       NOT_A_PARTICIPANT NOT_A_PARTICIPANT done unknown unknown unknown unknown 401 401
+sendMessage@direct                        done       done       unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+sendMessage@deleted                       CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown unknown 401 401
+sendMessage@zoes-group                    unknown    unknown    unknown  unknown unknown   unknown  unknown    done unknown      401 401
+editMessage@before                        done       NOT_THE_SENDER NOT_THE_SENDER NOT_THE_SENDER NOT_THE_SENDER unknown unknown unknown unknown 401 401
+editMessage@own                           done       done       NOT_A_PARTICIPANT NOT_A_PARTICIPANT done unknown unknown unknown unknown 401 401
+editMessage@gap                           done       NOT_THE_SENDER unknown unknown unknown unknown unknown    unknown unknown   401 401
+editMessage@deleted-message               CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown unknown 401 401
+editMessage@zoes-message                  unknown    unknown    unknown  unknown unknown   unknown  unknown    done unknown      401 401
+recallMessage@before                      done       NOT_THE_SENDER NOT_THE_SENDER NOT_THE_SENDER NOT_THE_SENDER unknown unknown unknown unknown 401 401
+recallMessage@own                         done       done       done      done      done unknown unknown unknown unknown 401 401
+recallMessage@gap                         done       NOT_THE_SENDER unknown unknown unknown unknown unknown    unknown unknown   401 401
+recallMessage@zoes-message                unknown    unknown    unknown  unknown unknown   unknown  unknown    done unknown      401 401
+markRead@before                           done       done       done     done    done      unknown  unknown    unknown unknown   401 401
+markRead@gap                              done       done       unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+markRead@after                            done       done       unknown  unknown done      unknown  unknown    unknown unknown   401 401
+markRead@deleted-message                  unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+markRead@zoes-message                     unknown    unknown    unknown  unknown unknown   unknown  unknown    done unknown      401 401
+renameGroup@group                         done       NOT_GROUP_OWNER NOT_A_PARTICIPANT NOT_A_PARTICIPANT NOT_GROUP_OWNER unknown unknown unknown unknown 401 401
+renameGroup@direct                        GROUP_ONLY GROUP_ONLY unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+renameGroup@deleted                       CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown unknown 401 401
+renameGroup@zoes-group                    unknown    unknown    unknown  unknown unknown   unknown  unknown    done unknown      401 401
+addParticipants@group                     ADDED      ADDED      NOT_A_PARTICIPANT NOT_A_PARTICIPANT ADDED unknown unknown unknown unknown 401 401
+addParticipants@direct                    GROUP_ONLY GROUP_ONLY unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+addParticipants@deleted                   CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown unknown 401 401
+addParticipants@zoes-group                unknown    unknown    unknown  unknown unknown   unknown  unknown    NOT_IN_CONTACT_LIST unknown 401 401
+addParticipants@carl                      READDED    READDED    unknown  unknown READDED   unknown  unknown    unknown unknown   401 401
+addParticipants@lena                      ALREADY_IN ALREADY_IN unknown  unknown ALREADY_IN unknown unknown    unknown unknown   401 401
+addParticipants@olga                      unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+addParticipants@zoe                       unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+addParticipants@gap                       ADDED      ADDED      unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+addParticipants@after                     ADDED      ADDED      unknown  unknown ADDED     unknown  unknown    unknown unknown   401 401
+addParticipants@zoes-message              unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+removeParticipant@group                   done       done       NOT_A_PARTICIPANT NOT_A_PARTICIPANT done unknown unknown unknown unknown 401 401
+removeParticipant@direct                  GROUP_ONLY GROUP_ONLY unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+removeParticipant@deleted                 CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown unknown 401 401
+removeParticipant@zoes-group              unknown    unknown    unknown  unknown unknown   unknown  unknown    NOT_A_PARTICIPANT unknown 401 401
+removeParticipant@ann                     USE_LEAVE_GROUP CANNOT_REMOVE_OWNER unknown unknown CANNOT_REMOVE_OWNER unknown unknown unknown unknown 401 401
+removeParticipant@nell                    unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+removeParticipant@carl                    unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+removeParticipant@olga                    unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+removeParticipant@zoe                     unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+transferOwnership@group                   done       NOT_GROUP_OWNER NOT_A_PARTICIPANT NOT_A_PARTICIPANT NOT_GROUP_OWNER unknown unknown unknown unknown 401 401
+transferOwnership@direct                  GROUP_ONLY GROUP_ONLY unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+transferOwnership@deleted                 CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown unknown 401 401
+transferOwnership@zoes-group              unknown    unknown    unknown  unknown unknown   unknown  unknown    NOT_A_PARTICIPANT unknown 401 401
+transferOwnership@nell                    unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+transferOwnership@olga                    unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+transferOwnership@zoe                     unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+muteConversation@group                    done       done       done     done    done      unknown  unknown    unknown unknown   401 401
+muteConversation@direct                   done       done       unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+muteConversation@deleted                  CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown unknown 401 401
+muteConversation@zoes-group               unknown    unknown    unknown  unknown unknown   unknown  unknown    done unknown      401 401
+unmuteConversation@group                  done       done       done     done    done      unknown  unknown    unknown unknown   401 401
+unmuteConversation@zoes-group             unknown    unknown    unknown  unknown unknown   unknown  unknown    done unknown      401 401
+archiveConversation@group                 done       done       done     done    done      unknown  unknown    unknown unknown   401 401
+archiveConversation@zoes-group            unknown    unknown    unknown  unknown unknown   unknown  unknown    done unknown      401 401
+unarchiveConversation@group               done       done       done     done    done      unknown  unknown    unknown unknown   401 401
+unarchiveConversation@zoes-group          unknown    unknown    unknown  unknown unknown   unknown  unknown    done unknown      401 401
+leaveGroup@group                          done       done       NOT_A_PARTICIPANT NOT_A_PARTICIPANT done unknown unknown unknown unknown 401 401
+leaveGroup@direct                         GROUP_ONLY GROUP_ONLY unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+leaveGroup@deleted                        CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown unknown 401 401
+leaveGroup@zoes-group                     unknown    unknown    unknown  unknown unknown   unknown  unknown    done unknown      401 401
+leaveGroup@nell                           unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+leaveGroup@zoe                            unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+deleteGroup@group                         done       NOT_GROUP_OWNER NOT_GROUP_OWNER NOT_GROUP_OWNER NOT_GROUP_OWNER unknown unknown unknown unknown 401 401
+deleteGroup@direct                        GROUP_ONLY GROUP_ONLY unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+deleteGroup@deleted                       CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED CONVERSATION_DELETED unknown unknown unknown unknown 401 401
+deleteGroup@zoes-group                    unknown    unknown    unknown  unknown unknown   unknown  unknown    done unknown      401 401
+signOut@group                             done       done       done     done    done      done     done       done GRAPHQL_VALIDATION_FAILED      401 401
 `
 
 const subscriptionsTable = `
-subscription                              owner      participant left    removed readded neighbour outsider foreigner anonymous expired
-events                                    hears      hears      silent   silent  hears     silent   silent     silent    401 401
-messageAdded@group                        hears      hears      NOT_A_PARTICIPANT NOT_A_PARTICIPANT hears unknown unknown unknown 401 401
-messageAdded@deleted                      unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown   401 401
-messageAdded@zoes-group                   unknown    unknown    unknown  unknown unknown   unknown  unknown    hears     401 401
-groupDeleted                              hears      hears      hears    hears   hears     silent   silent     silent    401 401
+subscription                              owner      participant left    removed readded neighbour outsider foreigner program anonymous expired
+events                                    hears      hears      silent   silent  hears     silent   silent     silent silent    401 401
+messageAdded@group                        hears      hears      NOT_A_PARTICIPANT NOT_A_PARTICIPANT hears unknown unknown unknown unknown 401 401
+messageAdded@deleted                      unknown    unknown    unknown  unknown unknown   unknown  unknown    unknown unknown   401 401
+messageAdded@zoes-group                   unknown    unknown    unknown  unknown unknown   unknown  unknown    hears unknown     401 401
+groupDeleted                              hears      hears      hears    hears   hears     silent   silent     silent silent    401 401
 `

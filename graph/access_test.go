@@ -41,6 +41,8 @@ const (
 	unknown = "unknown"
 	// hears and silent: what a stream brings of what the others do.
 	hears, silent = "hears", "silent"
+	// notThere: there is no such field for them.
+	notThere = "GRAPHQL_VALIDATION_FAILED"
 	// signInFirst: nobody is asked anything: 401, or the socket is closed with 4403.
 	signInFirst = "401"
 )
@@ -48,7 +50,7 @@ const (
 // accessTable is a table of expectations: row, kind of person, word.
 type accessTable map[string]map[string]string
 
-var kinds = []string{"owner", "participant", "left", "removed", "readded", "neighbour", "outsider", "foreigner", "anonymous", "expired"}
+var kinds = []string{"owner", "participant", "left", "removed", "readded", "neighbour", "outsider", "foreigner", "program", "anonymous", "expired"}
 
 func readAccess(t *testing.T, text string) accessTable {
 	t.Helper()
@@ -142,6 +144,14 @@ func newStage(t *testing.T) *stage {
 	} {
 		s.who[kind] = s.who[name]
 	}
+	// A program with a key for all that people do, in a room where only its administrator is.
+	root := s.enrol(home, "Root", "MA", "Office")
+	s.importRoster(home)
+	root.administers()
+	account := root.serviceAccount("Program")
+	root.does("setServiceAccountWaitingRooms", vars{"serviceAccountId": account, "waitingRoomIds": []string{root.room("Office")}}, "serviceAccount { id }")
+	s.who["Program"], s.who["Root"] = root.gives(account, "CONVERSATIONS_READ", "CONVERSATIONS_WRITE").person, root
+	s.who["program"] = s.who["Program"]
 	nobody := *s.who["Ann"]
 	nobody.token = ""
 	late := *s.who["Ann"]
@@ -626,6 +636,11 @@ func (d *drama) changes(kind, mutation, id, want string) error {
 	switch {
 	case want == signInFirst:
 		return refusedAtTheDoor(got)
+	case want == notThere:
+		if got.code() != notThere {
+			return fmt.Errorf("got %d %s", got.status, got.body)
+		}
+		return nil
 	case payload.text("userErrors.0.code") != "":
 		word = payload.text("userErrors.0.code")
 	case payload.text("outcomes.0.outcome") != "":
@@ -766,7 +781,7 @@ func (d *drama) until(s *heard, field string) (events []string) {
 	if field == "messageAdded" { // the next line is the one that was sent
 		return []string{plainly(s.next(field).value)}
 	}
-	friend := map[string]string{"Nell": "Bob", "Olga": "Pat", "Zoe": "Zack"}[s.person.name]
+	friend := map[string]string{"Nell": "Bob", "Olga": "Pat", "Zoe": "Zack", "Program": "Root"}[s.person.name]
 	if friend == "" {
 		friend = "Nell"
 	}
