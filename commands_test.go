@@ -418,3 +418,48 @@ func TestADatabaseOfOnesOwnGetsADemoClinicOnlyWhenAskedFor(t *testing.T) {
 		t.Errorf("there is none: %s", got)
 	}
 }
+
+func TestAKeyIsMadeListedRotatedAndRevokedOnTheCommandLine(t *testing.T) {
+	t.Parallel()
+	server := starts(t, demoDir(t))
+	made := runs(t, in(server.dir), "key", "create", "Lab", "--service-account", "lab@partner.example", "--scopes", "contacts:read,conversations:read", "--networks", "127.0.0.0/8", "--expires", "24h")
+	if made.code != 0 || strings.Count(made.stdout, "\n") != 1 || !strings.HasPrefix(made.stdout, "corridor_") {
+		t.Fatalf("the key was not made: %+v", made)
+	}
+	whoAmI := func(key string) (name string) {
+		var seen struct{ Viewer struct{ Name string } }
+		server.asks(key, `{ viewer { name } }`, nil, &seen)
+		return seen.Viewer.Name
+	}
+	first := strings.TrimSpace(made.stdout)
+	if got := whoAmI(first); got != "Lab" {
+		t.Errorf("the key acts as %q", got)
+	}
+	listed := runs(t, in(server.dir), "key", "list").stdout
+	if !strings.Contains(listed, "contacts:read,conversations:read") || !strings.Contains(listed, "ACTIVE") || strings.Contains(listed, first[20:]) {
+		t.Errorf("the list is\n%s", listed)
+	}
+	id := strings.Fields(strings.Split(listed, "\n")[1])[0]
+
+	rotated := runs(t, in(server.dir), "key", "rotate", id, "--overlap", "1h")
+	for _, key := range []string{first, strings.TrimSpace(rotated.stdout)} {
+		if got := whoAmI(key); got != "Lab" {
+			t.Errorf("after the rotation a key acts as %q", got)
+		}
+	}
+	revoked := runs(t, in(server.dir), "key", "revoke", id)
+	if revoked.code != 0 || !strings.Contains(runs(t, in(server.dir), "key", "list").stdout, "REVOKED") {
+		t.Errorf("the key was not revoked: %+v", revoked)
+	}
+	for what, got := range map[string]said{
+		"an unknown scope":   runs(t, in(server.dir), "key", "create", "Lab", "--service-account", "lab@partner.example", "--scopes", "everything"),
+		"no id":              runs(t, in(server.dir), "key", "revoke", "lab"),
+		"a key that ended":   runs(t, in(server.dir), "key", "rotate", id),
+		"an unknown clinic":  runs(t, in(server.dir), "key", "list", "--clinic", "Hillside"),
+		"a person's address": runs(t, in(server.dir), "key", "create", "Lab", "--service-account", "ann.lee@lakeside.example", "--scopes", "contacts:read"),
+	} {
+		if got.code == 0 || got.stderr == "" || strings.Contains(got.stdout, "corridor_") {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+}

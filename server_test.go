@@ -396,6 +396,7 @@ func TestWrongSettingsAreRefusedWithWhatToDo(t *testing.T) {
 		"a file as directory":           {settings: []string{"CORRIDOR_DATA_DIR=" + file}, says: []string{"CORRIDOR_DATA_DIR", "directory"}},
 		"a short key":                   {settings: []string{"CORRIDOR_TOKEN_KEY=mellon-mellon"}, says: []string{"CORRIDOR_TOKEN_KEY", "openssl rand -base64 48"}},
 		"no NATS address":               {settings: []string{"CORRIDOR_NATS_URL=nats://a:mellon-mellon@h:4222,b"}, says: []string{"CORRIDOR_NATS_URL", "nats://two.example:4222"}},
+		"a proxy":                       {settings: []string{"CORRIDOR_TRUSTED_PROXIES=10.0.0.0/8,proxy.example"}, says: []string{"CORRIDOR_TRUSTED_PROXIES", `"proxy.example"`, "10.0.0.0/8"}},
 		"a webhook network":             {settings: []string{"CORRIDOR_WEBHOOK_NETWORKS=10.0.0.0/8, office"}, says: []string{"CORRIDOR_WEBHOOK_NETWORKS", `"office"`, "10.0.0.0/8"}},
 		"a replica URL that is none": {
 			settings: []string{"DATABASE_URL=postgres://localhost/x", "CORRIDOR_TOKEN_KEY=" + someKey, "CORRIDOR_REPLICA_URL=mysql://user:mellon-mellon@host/x"},
@@ -491,8 +492,8 @@ func TestHelpTellsOfEveryFlag(t *testing.T) {
 	t.Parallel()
 	database := []string{"--database-url", "$DATABASE_URL", "--data-dir", "$CORRIDOR_DATA_DIR"}
 	for command, words := range map[string][]string{
-		"": {"serve", "token", "roster import", "clinic show", "clinic set", "session end", "schema", "migrate", "follow"},
-		"serve": append(database, "--listen", "$CORRIDOR_LISTEN", "--token-key", "$CORRIDOR_TOKEN_KEY", "--origins", "$CORRIDOR_ORIGINS",
+		"": {"serve", "token", "roster import", "clinic show", "clinic set", "clinic administrator", "key create", "key list", "key rotate", "key revoke", "documents upload", "session end", "schema", "migrate", "follow"},
+		"serve": append(database, "--listen", "$CORRIDOR_LISTEN", "--token-key", "$CORRIDOR_TOKEN_KEY", "--origins", "$CORRIDOR_ORIGINS", "--trusted-proxies", "$CORRIDOR_TRUSTED_PROXIES",
 			"--files", "$CORRIDOR_FILES", "--file-size", "$CORRIDOR_FILE_SIZE", "--file-types", "$CORRIDOR_FILE_TYPES", "--clamav", "$CORRIDOR_CLAMAV",
 			"--new-files", "$CORRIDOR_NEW_FILES", "--person-budget", "$CORRIDOR_PERSON_BUDGET", "--key-budget", "$CORRIDOR_KEY_BUDGET", "--log-level", "$CORRIDOR_LOG_LEVEL", "--drain-time", "$CORRIDOR_DRAIN_TIME", "demo", "$CORRIDOR_DEMO",
 			"--oidc-issuer", "$CORRIDOR_OIDC_ISSUER", "--oidc-audience", "$CORRIDOR_OIDC_AUDIENCE", "--oidc-person-claim", "$CORRIDOR_OIDC_PERSON_CLAIM",
@@ -502,10 +503,13 @@ func TestHelpTellsOfEveryFlag(t *testing.T) {
 		"clinic show":   database,
 		"clinic set": append(database, "--manage-participants", "--rename-group", "history-choice", "strict-direct", "remove-on-room-exit",
 			"keep-archived", "--group-size-limit", "--retention-days", "legal-hold", "--file-quota", "--support-contact"),
-		"session end": append(database, "--email", "--clinic"),
-		"migrate":     database,
-		"schema":      {"--json"},
-		"follow":      {"--token", "$CORRIDOR_TOKEN", "--url", "--after"},
+		"clinic administrator": append(database, "--clinic", "--remove"),
+		"key create":           append(database, "--service-account", "--account-name", "--scopes", "contacts:read", "--networks", "--expires", "--clinic"),
+		"key rotate":           append(database, "--overlap", "--expires", "--clinic"),
+		"session end":          append(database, "--email", "--clinic"),
+		"migrate":              database,
+		"schema":               {"--json"},
+		"follow":               {"--token", "$CORRIDOR_TOKEN", "--url", "--after"},
 	} {
 		got := runs(t, nil, append(strings.Fields(command), "--help")...)
 
