@@ -12,24 +12,28 @@ import (
 )
 
 // courtesy keeps programs that read a lot from making people wait. A large query of a key takes turns with the others: half of the
-// processors are never at them. And its fields are worked off one by one, because a page of 500 people would else put
-// hundreds of goroutines before the one that delivers a message.
+// processors are never at them. And its fields are worked off one by one, in short slices with pauses between them, because a page of
+// 500 people would else put hundreds of goroutines before the one that delivers a message.
 type courtesy struct {
 	turns chan struct{}
-	step  sync.Mutex
+
+	step sync.Mutex
+	// begun is when the present slice began, and done when a field was done last.
+	begun, done time.Time
 }
 
 func newCourtesy() *courtesy {
 	return &courtesy{turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 }
 
-// largeComplexity is from where on a query is large.
-const largeComplexity = 500
-
-// Behind each turn there is a rest, longer the busier the server is. Whoever is alone still reads 50,000 people in half a minute.
 const (
-	restsPerTurn = 3
+	// largeComplexity is from where on a query is large.
+	largeComplexity = 500
+	// Behind each turn there is a rest, longer the busier the server is. Whoever is alone still reads 50,000 people in half a minute.
+	restsPerTurn = 2
 	longestRest  = 2 * time.Second
+	// slice is as long as nobody notices, and pause long enough for all who wait.
+	slice, pause = 300 * time.Microsecond, time.Millisecond
 )
 
 type courteousKey struct{}
@@ -48,7 +52,7 @@ func (c *courtesy) InterceptOperation(ctx context.Context, next graphql.Operatio
 	if !sessionOf(ctx).isOfKey() || !does(ctx, ast.Query) || extension.GetComplexityStats(ctx).Complexity < largeComplexity {
 		return next(ctx)
 	}
-	respond := next(context.WithValue(ctx, courteousKey{}, true))
+	respond := next(context.WithValue(ctx, courteousKey{}, c))
 	return func(ctx context.Context) *graphql.Response {
 		select {
 		case c.turns <- struct{}{}:
@@ -64,10 +68,31 @@ func (c *courtesy) InterceptOperation(ctx context.Context, next graphql.Operatio
 
 // InterceptField lets one field at a time through of those that need nothing but the processor.
 func (c *courtesy) InterceptField(ctx context.Context, next graphql.Resolver) (any, error) {
-	if graphql.GetFieldContext(ctx).IsResolver || ctx.Value(courteousKey{}) == nil {
+	if graphql.GetFieldContext(ctx).IsResolver {
 		return next(ctx)
 	}
-	c.step.Lock()
-	defer c.step.Unlock()
+	defer politely(ctx)()
 	return next(ctx)
+}
+
+// politely waits until it is the turn of this piece of a large query, of which there are many, and returns what ends it. For all others
+// it does nothing. What waits for something must not do so between the two.
+func politely(ctx context.Context) (end func()) {
+	c, _ := ctx.Value(courteousKey{}).(*courtesy)
+	if c == nil {
+		return func() {}
+	}
+	c.step.Lock()
+	now := time.Now()
+	switch {
+	case now.Sub(c.done) > pause:
+		c.begun = now
+	case now.Sub(c.begun) > slice:
+		time.Sleep(pause)
+		c.begun = time.Now()
+	}
+	return func() {
+		c.done = time.Now()
+		c.step.Unlock()
+	}
 }

@@ -44,6 +44,7 @@ func (r *resolver) staff(ctx context.Context, list chat.StaffList, first int, af
 	if err != nil {
 		return nil, err
 	}
+	defer politely(ctx)()
 	edges, info := edgesOf(found, chat.User.ByID, r.seal.of(&viewer), func(cursor string, node chat.User) *generated.StaffEdge {
 		return &generated.StaffEdge{Cursor: cursor, Node: &node}
 	})
@@ -173,5 +174,6 @@ func (r *userResolver) WaitingRooms(ctx context.Context, user *chat.User, first 
 	if err != nil {
 		return nil, err
 	}
+	defer politely(ctx)()
 	return waitingRooms(rooms, first, after)
 }
