@@ -2,13 +2,19 @@ package graph
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"runtime"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler/extension"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"corridor/internal/chat"
 )
 
 // courtesy keeps programs that read a lot from making people wait. A large query of a key takes turns with the others: half of the
@@ -36,6 +42,27 @@ const (
 	slice, pause = 300 * time.Microsecond, time.Millisecond
 )
 
+// turnTime is how long a large query waits for its turn, and busySeconds when to ask again without one.
+const (
+	turnTime    = 8 * time.Second
+	busySeconds = 5
+)
+
+// busy refuses a large query that has not got its turn. Nothing was done, so it is paid back.
+func busy(ctx context.Context) *graphql.Response {
+	session := sessionOf(ctx)
+	if bill, ok := graphql.GetOperationContext(ctx).Stats.GetExtension(billExtension).(*bill); ok {
+		session.account.Take(1 - bill.cost)
+	}
+	refused := refusal(string(chat.CodeRateLimited), fmt.Sprintf("Others are reading a lot at the moment. Try again in %d seconds.", busySeconds))
+	refused.Extensions["retryAfter"] = busySeconds
+	if plain, _ := ctx.Value(plainRequestKey{}).(*plainRequest); plain != nil {
+		plain.status = http.StatusTooManyRequests
+		plain.header.Set("Retry-After", strconv.Itoa(busySeconds))
+	}
+	return &graphql.Response{Errors: gqlerror.List{refused}, Data: []byte("null")}
+}
+
 type courteousKey struct{}
 
 var _ interface {
@@ -60,6 +87,8 @@ func (c *courtesy) InterceptOperation(ctx context.Context, next graphql.Operatio
 			defer func() {
 				time.AfterFunc(min(restsPerTurn*time.Since(begun), longestRest), func() { <-c.turns })
 			}()
+		case <-time.After(turnTime):
+			return busy(ctx)
 		case <-ctx.Done(): // it is answered at once
 		}
 		return respond(ctx)

@@ -161,8 +161,8 @@ func (r *subscriptionResolver) StaffChanged(ctx context.Context, after *string) 
 }
 
 // Email is the user's address.
-func (r *userResolver) Email(_ context.Context, user *chat.User) (*string, error) {
-	if user.Kind == chat.Patient {
+func (r *userResolver) Email(ctx context.Context, user *chat.User) (*string, error) {
+	if user.Kind == chat.Patient || !actor(ctx).May(chat.ContactsRead) {
 		return nil, nil
 	}
 	return &user.Email, nil

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -339,4 +340,59 @@ func TestADownloadComesInPiecesWithoutGaps(t *testing.T) {
 		seen[id] = true
 	}
 	check(t, "lines", len(seen), people+3)
+}
+
+// TestAPageThatHasVanishedIsFollowedByWhatCameBefore has somebody go who was to come on the second page, and somebody come back who was on the first.
+func TestAPageThatHasVanishedIsFollowedByWhatCameBefore(t *testing.T) {
+	t.Parallel()
+	w, grace, partner := directory(t)
+	ann := w.person("Ann Lee", "Desk")
+	copied := partner.readsList(list{"room", grace.room("Desk")}, 500)
+	later := w.person("Zed Fox", "Desk")
+	ann.moves("Lab")
+	read := func(first int) thing {
+		t.Helper()
+		found := partner.sees(`query ($after: Cursor!, $first: Int!) { directory { changes(after: $after, first: $first) { nodes { kind user { name } } pageInfo { endCursor } } } }`, vars{"after": copied.cursor, "first": first}).at("directory.changes")
+		if end := found.text("pageInfo.endCursor"); end != "" {
+			copied.cursor = end
+		}
+		return found
+	}
+	check(t, "the first page", read(1).text("nodes.0.kind"), "REMOVED")
+
+	later.moves("Lab")
+	read(1)
+	ann.moves("Desk")
+
+	check(t, "she is back", read(10).texts("nodes", "user.name"), "Ann Lee")
+}
+
+func TestDownloadsThatBeginTogetherStayWithinTheBudget(t *testing.T) {
+	t.Parallel()
+	w := newThriftyWorld(t, 300)
+	grace := w.person("Grace Hall", "Desk").administers()
+	key := grace.gives(grace.serviceAccount("Directory"), "CONTACTS_READ")
+	for i := range 4000 {
+		w.clinics[home][fmt.Sprint("p", i)] = &person{email: fmt.Sprintf("p%d@lakeside.example", i), name: fmt.Sprint("P", i), role: "MA", rooms: []string{"Desk"}, id: "known"}
+	}
+	w.importRoster(home)
+	const together = 12
+	statuses := make(chan int, together)
+
+	for range together {
+		go func() {
+			status, _, _ := key.exports("staff.csv")
+			statuses <- status
+		}()
+	}
+
+	whole := 0
+	for range together {
+		if <-statuses == http.StatusOK {
+			whole++
+		}
+	}
+	if most := max(1, runtime.GOMAXPROCS(0)/2); whole > most {
+		t.Errorf("%d downloads of 400 points were let through with 300, not %d", whole, most)
+	}
 }

@@ -30,8 +30,8 @@ import (
 // its fields once for each item that it may have.
 const complexityLimit = 25_000
 
-// cachedDocuments is how many validated documents are kept.
-const cachedDocuments = 1000
+// cachedDocuments is how many validated documents are kept for people, and for each set of scopes: programs have few.
+const cachedDocuments, cachedDocumentsOfKeys = 1000, 50
 
 // Options are what the API needs.
 type Options struct {
@@ -149,7 +149,11 @@ func newExecutor(options Options, resolvers *resolver, courtesy *courtesy, docum
 	exec.Use(entrance{})
 	exec.Use(fetching{documents, name}) // the limits judge what is fetched, too
 	options.Limits.Use(exec)
-	exec.SetQueryCache(newCache[*ast.QueryDocument](cachedDocuments))
+	kept := cachedDocuments
+	if !strings.HasPrefix(name, people) {
+		kept = cachedDocumentsOfKeys
+	}
+	exec.SetQueryCache(newCache[*ast.QueryDocument](kept))
 	exec.SetErrorPresenter(presenter(options.Logger))
 	exec.SetRecoverFunc(func(ctx context.Context, panicked any) error {
 		// Over a socket it is sent as it is returned here. The value of a panic may hold anything.
@@ -164,7 +168,9 @@ func newExecutor(options Options, resolvers *resolver, courtesy *courtesy, docum
 		if does(ctx, ast.Query) {
 			ctx = chat.OnlyReads(ctx)
 		}
-		return next(scoped(ctx))
+		ctx = scoped(ctx)
+		actor(ctx) // now, for introspection asks nobody who they are
+		return next(ctx)
 	})
 	exec.AroundRootFields(func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler {
 		if does(ctx, ast.Mutation) {

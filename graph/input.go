@@ -166,7 +166,16 @@ func (w statusWriter) WriteHeader(status int) {
 	if w.plain.status != 0 {
 		status = w.plain.status
 	}
+	w.plain.answered = true
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write answers with the status that was chosen also where gqlgen names none.
+func (w statusWriter) Write(b []byte) (int, error) {
+	if w.plain.status != 0 && !w.plain.answered {
+		w.WriteHeader(w.plain.status)
+	}
+	return w.ResponseWriter.Write(b)
 }
 
 func (w statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -174,10 +183,11 @@ func (w statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 type (
 	plainRequestKey struct{}
 	plainRequest    struct {
-		method string
-		header http.Header // of the answer
-		status int         // to answer with instead, once set
-		broken bool        // the answer is not whole, and must not look so
+		method   string
+		header   http.Header // of the answer
+		status   int         // to answer with instead, once set
+		answered bool        // the status has been sent
+		broken   bool        // the answer is not whole, and must not look so
 	}
 )
 

@@ -327,3 +327,51 @@ func TestAWriteOnlyKeyReadsNothing(t *testing.T) {
 	<-socket.ended
 	check(t, "a subscription over a socket", socket.failed.text("extensions.code"), "GRAPHQL_VALIDATION_FAILED")
 }
+
+func TestWhoAdministersNoLongerLosesTheirSurfaceOnOpenSockets(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Grace Hall", "Bob Roy")
+	grace := people[0].administers()
+	stream := grace.follows()
+
+	if err := w.instances[0].chat.SetAdministrator(context.Background(), chat.User{ID: grace.userID}, false); err != nil {
+		t.Fatal(err)
+	}
+
+	stream.ends()
+	check(t, "closed with", int(stream.closed.Code), 1013)
+	check(t, "and then", grace.asks(`{ viewer { user { email } } }`, nil).code(), "GRAPHQL_VALIDATION_FAILED")
+}
+
+// TestAKeySignsInWhileItsRotationWaits has the clinic locked, as a whole roster locks it for seconds.
+func TestAKeySignsInWhileItsRotationWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	grace := w.person("Grace Hall", "Front desk").administers()
+	partner := grace.gives(grace.serviceAccount("Lab results"), "CONTACTS_READ")
+	db := w.database.Open()
+	defer db.Close()
+	roster := db.MustBegin()
+	roster.MustExec(`SELECT FROM clinics WHERE name = $1 FOR NO KEY UPDATE`, home)
+	rotated := make(chan answer, 1)
+	go func() {
+		rotated <- grace.asks(`mutation { rotatePartnerKey(input: {clientKey: "r", keyId: "`+partner.key+`"}) { secret } }`, nil)
+	}()
+	w.eventually("the rotation waits", func() bool {
+		var waiting int
+		if err := db.Get(&waiting, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`); err != nil {
+			t.Error(err)
+		}
+		return waiting > 0
+	})
+
+	check(t, "it signs in", partner.sees(whoAmI, nil).text("viewer.name"), "Lab results")
+
+	if err := roster.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-rotated; got.thing().text("rotatePartnerKey.secret") == "" {
+		t.Errorf("the rotation failed: %s", got.body)
+	}
+}

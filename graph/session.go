@@ -209,6 +209,8 @@ func (all *sessions) look() (more bool) {
 		switch {
 		case ok && actor.RunsOnlyDocuments() && actor.Grant.DocumentRemovals != s.removals:
 			endSession(ctx, closeTryAgain, "Documents were removed") // those that are running may be among them
+		case ok && !s.surface.isFor(actor):
+			endSession(ctx, closeTryAgain, "Connect again: you may use another part of the schema now")
 		case ok:
 			s.is(actor, asked)
 		case s.isOfKey() || looked[s.credential]:
@@ -270,6 +272,8 @@ func scoped(ctx context.Context) context.Context {
 			endSession(ctx, closeForbidden, "Forbidden")
 		case err != nil:
 			endSession(ctx, closeTryAgain, "Try again later")
+		case !s.surface.isFor(actor):
+			endSession(ctx, closeTryAgain, "Connect again: you may use another part of the schema now")
 		}
 		return actor
 	})}

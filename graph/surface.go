@@ -16,12 +16,16 @@ import (
 // introspection shows it: what is outside does not exist, by the same answers as what nobody ever
 // heard of. schema.graphqls says by @access whom a field is for.
 type surface struct {
-	schema *ast.Schema
-	exec   graphql.GraphExecutor
+	audience string
+	schema   *ast.Schema
+	exec     graphql.GraphExecutor
 }
 
 // has tells whether there is a type of that name.
 func (s *surface) has(kind string) bool { return s.schema.Types[kind] != nil }
+
+// isFor tells whether it is still what there is for an actor: somebody may not administer their clinic any more.
+func (s *surface) isFor(actor chat.Actor) bool { return s.audience == audienceOf(actor).String() }
 
 // surfaces makes each surface when somebody comes for whom it is: there are as many as there are
 // sets of scopes, and two for people.
@@ -41,6 +45,9 @@ const (
 	administrators = "administrators"
 )
 
+// String names the audience.
+func (a audience) String() string { return strings.Join(a, " ") }
+
 func audienceOf(actor chat.Actor) audience {
 	switch {
 	case actor.Grant != nil:
@@ -59,13 +66,13 @@ func audienceOf(actor chat.Actor) audience {
 // of is the surface for an actor.
 func (all *surfaces) of(actor chat.Actor) *surface {
 	audience := audienceOf(actor)
-	name := strings.Join(audience, " ")
+	name := audience.String()
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	made := all.made[name]
 	if made == nil {
 		schema := audience.part(all.whole)
-		made = &surface{schema: schema, exec: all.execute(name, schema)}
+		made = &surface{audience: name, schema: schema, exec: all.execute(name, schema)}
 		all.made[name] = made
 	}
 	return made

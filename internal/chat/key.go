@@ -212,10 +212,13 @@ func (s *Service) SignedInByKey(ctx context.Context, token string, from netip.Ad
 	const here = `AND partner_keys.id = $1 AND secret_sha256 = $2
 		AND (networks = '{}' OR EXISTS (SELECT FROM unnest(networks) AS network WHERE $3::inet <<= network))`
 	const query = `
-		WITH used AS (
-			UPDATE partner_keys SET last_used_at = now()
+		WITH due AS (
+			SELECT id FROM partner_keys
 			WHERE revoked_at IS NULL AND expires_at > now() ` + here + `
 				AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+			FOR NO KEY UPDATE SKIP LOCKED -- who administers the key does not hold up who uses it
+		), used AS (
+			UPDATE partner_keys SET last_used_at = now() FROM due WHERE partner_keys.id = due.id
 		)` + grantsOf + here
 	var row grantRow
 	err := s.db.GetContext(ctx, &row, query, id, hash, from.Unmap().String())
@@ -714,6 +717,10 @@ func rotateKey(ctx context.Context, tx *transaction, in RotatePartnerKeyInput) (
 	overlap := time.Duration(in.OverlapMinutes) * time.Minute
 	if overlap < 0 || overlap > maxKeyOverlap {
 		return PartnerKeyID{}, "", invalid("overlapMinutes", "The old key stays good for 0 to %d minutes.", maxKeyOverlap/time.Minute)
+	}
+	// First the clinic, which may be locked for long: programs that use the key must not wait for it.
+	if _, err := lockClinic(ctx, tx.Tx, tx.actor.Clinic.Name); err != nil {
+		return PartnerKeyID{}, "", err
 	}
 	old, err := lockKey(ctx, tx, in.KeyID)
 	if err != nil {

@@ -401,6 +401,10 @@ func (s *Service) listChanges(ctx context.Context, actor Actor, at changesCursor
 	if err := s.find(ctx, &changes, query, actor.Clinic.ID, at.last, room, person, at.since, page.First+1); err != nil {
 		return Page[StaffChange]{}, fmt.Errorf("changes of a list: %w", err)
 	}
+	if len(changes) == 0 && at.last != uuid.Nil && page.First > 0 {
+		// Who was to come is not different any more. What became of those before them is told from here on.
+		return s.listChanges(ctx, actor, changesCursor{list: at.list, since: at.next}, page)
+	}
 	found := forward(changes, page)
 	for i := range found.Items {
 		found.Items[i].Cursor = changesCursor{at.list, at.since, at.next, found.Items[i].UserID.UUID}.write()

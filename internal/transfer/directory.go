@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -41,7 +42,7 @@ func NewDirectoryHandler(options Options) http.Handler {
 	if options.Budgets == nil {
 		options.Budgets = budget.New(budget.Options{})
 	}
-	d := &directories{transfers{Options: options}}
+	d := &directories{transfers{Options: options}, make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	mux := http.NewServeMux()
 	mux.HandleFunc(DirectoryPath+"{file}", d.admit(func(w http.ResponseWriter, r *http.Request, actor chat.Actor) {
 		d.export(w, r, actor, "staff", r.PathValue("file"), chat.StaffList{})
@@ -78,7 +79,15 @@ func NewDirectoryHandler(options Options) http.Handler {
 }
 
 // directories is what all downloads of directories share.
-type directories struct{ transfers }
+type directories struct {
+	transfers
+	// turns are those of downloads, which take their time and are paid for when they have been read: more than a few at a time would
+	// pass any budget, and hold up others.
+	turns chan struct{}
+}
+
+// turnTime is how long a download waits for its turn.
+const turnTime = 20 * time.Second
 
 // refuseUnknownList is the one answer for lists that there are not and for those that are not for whoever asks.
 func refuseUnknownList(w http.ResponseWriter) {
@@ -174,6 +183,16 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 	form, ok := forms[strings.TrimPrefix(file, name)]
 	if !ok || !strings.HasPrefix(file, name) {
 		refuseUnknownList(w)
+		return
+	}
+	select {
+	case d.turns <- struct{}{}:
+		defer func() { <-d.turns }()
+	case <-time.After(turnTime):
+		w.Header().Set("Retry-After", "10")
+		Refuse(w, http.StatusTooManyRequests, string(chat.CodeRateLimited), "Others are downloading lists. Try again later.")
+		return
+	case <-r.Context().Done():
 		return
 	}
 	account := AccountOf(actor, d.Budgets)
