@@ -178,6 +178,9 @@ func idOf(kind string, id [16]byte) string {
 	return typeid.Must(typeid.FromUUIDBytesWithPrefix(kind, id[:])).String()
 }
 
+// errHead ends a download of which nobody wants more than the header.
+var errHead = errors.New("only the header")
+
 // export writes a list, as it is read: nothing is gathered. What breaks off is cut off, so that nobody takes it for the whole.
 func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.Actor, name, file string, list chat.StaffList) {
 	form, ok := forms[strings.TrimPrefix(file, name)]
@@ -222,6 +225,9 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 			if err := start(); err != nil {
 				return err
 			}
+			if r.Method == http.MethodHead {
+				return errHead
+			}
 		}
 		if time.Since(asked) > d.Patience.Sight {
 			if err := d.again(r); err != nil {
@@ -234,6 +240,9 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 		}
 		return write(member)
 	})
+	if errors.Is(err, errHead) {
+		return
+	}
 	if err == nil && !begun {
 		err = start()
 	}
