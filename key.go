@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -86,22 +87,41 @@ func (c *keyCreate) Run(streams streams) error {
 			account, err = service.CreateServiceAccount(ctx, operator, chat.CreateServiceAccountInput{Name: name, Email: c.ServiceAccount})
 		}
 		if err != nil {
-			return flagged(err)
+			return keyFlagged(err)
 		}
 		expires := time.Now().Add(c.Expires)
 		key, secret, err := service.CreatePartnerKey(ctx, operator, chat.CreatePartnerKeyInput{
 			ServiceAccountID: account.ID, Name: c.Name, Scopes: scopes, Networks: c.Networks, DocumentsOnly: c.DocumentsOnly, ExpiresAt: &expires,
 		})
 		if err != nil {
-			return flagged(err)
+			return keyFlagged(err)
 		}
 		return printKey(streams, key, secret)
 	})
 }
 
+// keyFlagged puts before an error of chat the flag or argument of these commands that it is about.
+func keyFlagged(err error) error {
+	refused := new(chat.Error)
+	if !errors.As(err, &refused) || len(refused.Field) == 0 {
+		return err
+	}
+	if refused.Code == chat.CodeEmailTaken {
+		return errors.New("--service-account: a person of the clinic, or an account that was deactivated, has this e-mail address: choose another")
+	}
+	flag, ok := map[string]string{
+		"email": "--service-account", "name": "the name", "keyId": "the id", "overlapMinutes": "--overlap", "expiresAt": "--expires",
+		"scopes": "--scopes", "networks": "--networks", "serviceAccountId": "--service-account",
+	}[refused.Field[0]]
+	if !ok {
+		return flagged(err)
+	}
+	return fmt.Errorf("%s: %s", flag, refused.Message)
+}
+
 // printKey prints a secret to standard output, and what to know of it beside.
 func printKey(streams streams, key *chat.PartnerKey, secret string) error {
-	fmt.Fprintf(streams.stderr, "Key %s is good until %s. This is the only time that it is shown:\n", keyID(key.ID), key.ExpiresAt.UTC().Format(time.DateOnly))
+	fmt.Fprintf(streams.stderr, "Key %s is good until %s UTC. This is the only time that it is shown:\n", keyID(key.ID), key.ExpiresAt.UTC().Format("2006-01-02 15:04"))
 	_, err := fmt.Fprintln(streams.stdout, secret)
 	return err
 }
@@ -130,14 +150,22 @@ func (c *keyList) Run(streams streams) error {
 	return c.operate(&c.databaseSettings, streams, func(ctx context.Context, service *chat.Service, operator chat.Actor) error {
 		table := tabwriter.NewWriter(streams.stdout, 0, 0, 2, ' ', 0)
 		defer table.Flush()
-		fmt.Fprintln(table, "ID\tNAME\tSTATE\tSCOPES\tDOCUMENTS\tNETWORKS\tEXPIRES\tLAST USED")
+		fmt.Fprintln(table, "ID\tNAME\tSERVICE ACCOUNT\tSTATE\tSCOPES\tDOCUMENTS\tNETWORKS\tEXPIRES\tLAST USED")
 		for page := (chat.Forward{First: chat.MaxPage}); ; {
 			keys, err := service.PartnerKeys(ctx, operator, page)
 			if err != nil {
 				return err
 			}
+			accounts := make([]chat.UserID, len(keys.Items))
+			for i, key := range keys.Items {
+				accounts[i] = key.ServiceAccountID
+			}
+			who, err := service.Users(ctx, operator, accounts)
+			if err != nil {
+				return err
+			}
 			for _, key := range keys.Items {
-				showKey(table, key)
+				showKey(table, key, who[key.ServiceAccountID].Email)
 			}
 			if !keys.HasNext {
 				return nil
@@ -147,7 +175,7 @@ func (c *keyList) Run(streams streams) error {
 	})
 }
 
-func showKey(to io.Writer, key chat.PartnerKey) {
+func showKey(to io.Writer, key chat.PartnerKey, account string) {
 	scopes := make([]string, len(key.Scopes()))
 	for i, scope := range key.Scopes() {
 		scopes[i] = scope.String()
@@ -162,8 +190,8 @@ func showKey(to io.Writer, key chat.PartnerKey) {
 	if key.LastUsedAt != nil {
 		used = key.LastUsedAt.UTC().Format("2006-01-02 15:04")
 	}
-	fmt.Fprintf(to, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", keyID(key.ID), key.Name, key.State(), strings.Join(scopes, ","), documents, networks,
-		key.ExpiresAt.UTC().Format(time.DateOnly), used)
+	fmt.Fprintf(to, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", keyID(key.ID), key.Name, account, key.State(), strings.Join(scopes, ","), documents, networks,
+		key.ExpiresAt.UTC().Format("2006-01-02 15:04"), used)
 }
 
 type keyRotate struct {
@@ -185,7 +213,7 @@ func (c *keyRotate) Run(streams streams) error {
 		expires := time.Now().Add(c.Expires)
 		key, secret, err := service.RotatePartnerKey(ctx, operator, chat.RotatePartnerKeyInput{KeyID: id, OverlapMinutes: int(c.Overlap.Minutes()), ExpiresAt: &expires})
 		if err != nil {
-			return flagged(err)
+			return keyFlagged(err)
 		}
 		return printKey(streams, key, secret)
 	})
@@ -209,6 +237,6 @@ func (c *keyRevoke) Run(streams streams) error {
 		if err == nil {
 			fmt.Fprintf(streams.stdout, "%s (%s) is revoked.\n", keyID(key.ID), key.Name)
 		}
-		return flagged(err)
+		return keyFlagged(err)
 	})
 }

@@ -405,7 +405,7 @@ func makeServiceAccount(ctx context.Context, tx *transaction, in CreateServiceAc
 		return UserID{}, err
 	}
 	if !made {
-		return UserID{}, refuse(CodeEmailTaken, "Somebody at the clinic has this e-mail address already.").of("email")
+		return UserID{}, refuse(CodeEmailTaken, "Somebody at the clinic has this e-mail address, or had it: who is deactivated keeps theirs.").of("email")
 	}
 	return id, directory.write(ctx, tx, nil)
 }
@@ -628,7 +628,7 @@ func makeKey(ctx context.Context, tx *transaction, in CreatePartnerKeyInput) (id
 		expires = *in.ExpiresAt
 	}
 	if left := time.Until(expires); left <= 0 || left > maxKeyAge {
-		return id, "", invalid("expiresAt", "A key ends within two years.")
+		return id, "", invalid("expiresAt", "A key ends in the future, within two years.")
 	}
 	// The clinic's row keeps two who make keys from passing the limit together.
 	const count = `
@@ -716,7 +716,7 @@ func (s *Service) RotatePartnerKey(ctx context.Context, actor Actor, in RotatePa
 func rotateKey(ctx context.Context, tx *transaction, in RotatePartnerKeyInput) (PartnerKeyID, string, error) {
 	overlap := time.Duration(in.OverlapMinutes) * time.Minute
 	if overlap < 0 || overlap > maxKeyOverlap {
-		return PartnerKeyID{}, "", invalid("overlapMinutes", "The old key stays good for 0 to %d minutes.", maxKeyOverlap/time.Minute)
+		return PartnerKeyID{}, "", invalid("overlapMinutes", "The old key stays good for 0 to %d minutes, which is a week.", maxKeyOverlap/time.Minute)
 	}
 	// First the clinic, which may be locked for long: programs that use the key must not wait for it.
 	if _, err := lockClinic(ctx, tx.Tx, tx.actor.Clinic.Name); err != nil {
