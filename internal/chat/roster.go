@@ -100,7 +100,7 @@ func (s *Service) ImportRoster(ctx context.Context, in ImportRosterInput) (Roste
 		return RosterChange{}, invalid("clinic", "A clinic needs a name.")
 	}
 	var change RosterChange
-	applied := s.transactWithin(ctx, rosterTime, Actor{}, func(ctx context.Context, tx *transaction) (err error) {
+	applied := s.transactIn(ctx, lane{clinic: name, limit: rosterTime}, Actor{}, func(ctx context.Context, tx *transaction) (err error) {
 		state := fullState{rows: in.Rows, allowDeactivations: in.AllowDeactivations || in.DryRun}
 		if change, err = importRoster(ctx, tx, name, state, in); err != nil {
 			return err

@@ -247,7 +247,7 @@ func (s *Service) changeRoster(ctx context.Context, actor Actor, scope rosterSco
 	if err := mayWriteRoster(actor); err != nil {
 		return err
 	}
-	return s.transact(ctx, actor, func(ctx context.Context, tx *transaction) error {
+	return s.transactIn(ctx, lane{clinic: actor.Clinic.Name}, actor, func(ctx context.Context, tx *transaction) error {
 		w, err := readScope(ctx, tx, scope)
 		if err != nil {
 			return fmt.Errorf("read who is concerned: %w", err)
