@@ -5496,8 +5496,8 @@ type Mutation {
   ): AddRosterRowsPayload! @access(administrators: true, scopes: [ROSTER_WRITE])
   """
   Makes the clinic what the rows of a whole roster say, in one step: who is in none is deactivated, and
-  rooms that none names are closed. Service accounts stay. People whose rows were refused stay as they
-  are; if a row was refused whose address can't be read, nobody is deactivated for being in none. With
+  rooms that none names are closed. Service accounts stay, but for rooms that are closed. People whose
+  rows were refused stay as they are; if a row was refused whose address can't be read, nobody is deactivated for being in none. With
   50,000 people it takes some ten seconds; if the answer is ` + "`" + `TIMEOUT` + "`" + `, repeat the call under the same
   client key to hear what came of it: it is ` + "`" + `BUSY` + "`" + ` as long as the roster is written. Errors: ` + "`" + `NOT_FOUND` + "`" + `,
   ` + "`" + `MASS_DEACTIVATION` + "`" + `, ` + "`" + `BUSY` + "`" + `.

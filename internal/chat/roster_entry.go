@@ -410,7 +410,7 @@ func (s *Service) ChangeRosterRoom(ctx context.Context, actor Actor, id WaitingR
 	})
 }
 
-// CloseRosterRoom closes a room: everybody goes out of it.
+// CloseRosterRoom closes a room: everybody goes out of it, service accounts too.
 func (s *Service) CloseRosterRoom(ctx context.Context, actor Actor, id WaitingRoomID) error {
 	return s.changeRoster(ctx, actor, rosterScope{Rooms: []WaitingRoomID{id}}, func(w *rosterWrite) *Error {
 		room := w.rooms[id]
