@@ -117,7 +117,7 @@ func keepsOne(t *testing.T, s *Service, partner Actor, random *rand.Rand) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rooms, _, err := s.RosterRooms(t.Context(), partner, RosterFilter{}, RosterWindow{Count: 100}, false)
+	rooms, _, err := s.RosterRooms(t.Context(), partner, RosterFilter{}, RosterWindow{Count: 100}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
