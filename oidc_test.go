@@ -57,6 +57,8 @@ func TestAServerGoesOnWithoutTheIssuerOfItsTokens(t *testing.T) {
 		t.Errorf("one proof was enough: %d", status)
 	}
 
+	provider.Rotate()
+	unknown := provider.SignIn(maria, person).Access
 	provider.Leave()
 	if code := server.ends(syscall.SIGTERM); code != 0 {
 		t.Fatalf("the server ended with %d", code)
@@ -70,8 +72,7 @@ func TestAServerGoesOnWithoutTheIssuerOfItsTokens(t *testing.T) {
 	if status := server.status(server.token(maria)); status != http.StatusOK {
 		t.Errorf("a token of the server's own: %d", status)
 	}
-	provider.Rotate()
-	if got := server.directory(provider.SignIn(maria, person).Access); got.StatusCode != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" {
+	if got := server.directory(unknown); got.StatusCode != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" {
 		t.Errorf("with a key that can't be had a directory is answered %s", got.Status)
 	}
 	provider.Return()
