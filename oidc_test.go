@@ -27,6 +27,22 @@ func (p *process) status(token string) int {
 	return response.StatusCode
 }
 
+// directory is how SCIM is answered with a token.
+func (p *process) directory(token string) *http.Response {
+	p.t.Helper()
+	request, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, p.url+"/scim/v2/Users", nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	return response
+}
+
 func TestAServerGoesOnWithoutTheIssuerOfItsTokens(t *testing.T) {
 	t.Parallel()
 	provider := oidctest.Start(t)
@@ -41,6 +57,8 @@ func TestAServerGoesOnWithoutTheIssuerOfItsTokens(t *testing.T) {
 		t.Errorf("one proof was enough: %d", status)
 	}
 
+	provider.Rotate()
+	unknown := provider.SignIn(maria, person).Access
 	provider.Leave()
 	if code := server.ends(syscall.SIGTERM); code != 0 {
 		t.Fatalf("the server ended with %d", code)
@@ -53,6 +71,9 @@ func TestAServerGoesOnWithoutTheIssuerOfItsTokens(t *testing.T) {
 	}
 	if status := server.status(server.token(maria)); status != http.StatusOK {
 		t.Errorf("a token of the server's own: %d", status)
+	}
+	if got := server.directory(unknown); got.StatusCode != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" {
+		t.Errorf("with a key that can't be had a directory is answered %s", got.Status)
 	}
 	provider.Return()
 	provider.Rotate()

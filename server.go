@@ -378,8 +378,11 @@ func signsIn(service *chat.Service, verifier auth.Verifier, from func(*http.Requ
 			return service.SignedInByKey(ctx, token, from(r))
 		}
 		claims, err := verifier.Verify(ctx, token)
-		if err != nil {
+		switch {
+		case errors.Is(err, auth.ErrInvalid), errors.Is(err, auth.ErrExpired):
 			return chat.Actor{}, err
+		case err != nil: // the keys of an issuer are away, as is logged where they are fetched
+			return chat.Actor{}, scim.ErrUnavailable
 		}
 		return service.SignedIn(ctx, chat.Credential(claims))
 	}

@@ -121,7 +121,7 @@ func TestWhoIsInARoomHearsThatItIsCalledOtherwise(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rooms, _, err := w.instances[0].chat.RosterRooms(context.Background(), operator, chat.RosterFilter{By: chat.RosterName, Value: "Desk"}, chat.RosterWindow{Count: 1}, false)
+	rooms, _, err := w.instances[0].chat.RosterRooms(context.Background(), operator, chat.RosterFilter{By: chat.RosterName, Value: "Desk"}, chat.RosterWindow{Count: 1}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

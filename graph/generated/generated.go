@@ -5412,7 +5412,7 @@ type Mutation {
 
   # Partners
   """
-  Makes an account that a partner's program acts as. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `EMAIL_TAKEN` + "`" + `.
+  Makes an account that a partner's program acts as. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `EMAIL_TAKEN` + "`" + `, ` + "`" + `BUSY` + "`" + `.
   """
   createServiceAccount(
     "What to do, under a client key."
@@ -5420,7 +5420,7 @@ type Mutation {
   ): CreateServiceAccountPayload! @access(administrators: true)
   """
   Puts a service account into waiting rooms, and takes it out of all others: who is there has it in their contact list, and can
-  add it to chats. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + `.
+  add it to chats. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `BUSY` + "`" + `.
   """
   setServiceAccountWaitingRooms(
     "What to do, under a client key."
@@ -5428,21 +5428,21 @@ type Mutation {
   ): SetServiceAccountWaitingRoomsPayload! @access(administrators: true)
   """
   Ends a service account, its keys and what is open by them, within 5 seconds on all servers (E35). Its messages stay.
-  Errors: ` + "`" + `NOT_FOUND` + "`" + `.
+  Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `BUSY` + "`" + `.
   """
   deactivateServiceAccount(
     "What to do, under a client key."
     input: DeactivateServiceAccountInput!
   ): DeactivateServiceAccountPayload! @access(administrators: true)
   """
-  Makes a key for a service account. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `TOO_MANY_KEYS` + "`" + `.
+  Makes a key for a service account. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `TOO_MANY_KEYS` + "`" + `, ` + "`" + `BUSY` + "`" + `.
   """
   createPartnerKey(
     "What to do, under a client key."
     input: CreatePartnerKeyInput!
   ): CreatePartnerKeyPayload! @access(administrators: true)
   """
-  Makes a key like another one, which then ends after an overlap. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `KEY_ENDED` + "`" + `, ` + "`" + `TOO_MANY_KEYS` + "`" + `.
+  Makes a key like another one, which then ends after an overlap. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `KEY_ENDED` + "`" + `, ` + "`" + `TOO_MANY_KEYS` + "`" + `, ` + "`" + `BUSY` + "`" + `.
   """
   rotatePartnerKey(
     "What to do, under a client key."
@@ -5471,7 +5471,7 @@ type Mutation {
   """
   Adds, changes, reactivates and deactivates the people of the rows, and nobody else. Rows that can't be
   done are refused one by one, the others are done; what is so already is ` + "`" + `UNCHANGED` + "`" + `, so it can be
-  repeated. Errors: ` + "`" + `INVALID` + "`" + `.
+  repeated. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `BUSY` + "`" + `.
   """
   syncRoster(
     "What to do, under a client key."
@@ -5480,6 +5480,7 @@ type Mutation {
   """
   Begins a whole roster, which comes by ` + "`" + `addRosterRows` + "`" + ` and is applied by ` + "`" + `finishRosterSync` + "`" + `, within a
   day. A clinic has one at a time: it takes the place of one that was not finished.
+  Errors: ` + "`" + `BUSY` + "`" + `.
   """
   startRosterSync(
     "What to do, under a client key."
@@ -5487,7 +5488,7 @@ type Mutation {
   ): StartRosterSyncPayload! @access(administrators: true, scopes: [ROSTER_WRITE])
   """
   Adds rows to a whole roster, 250,000 in all. Nothing is applied yet. A row of somebody who is in the
-  roster already takes the place of the earlier one. Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `INVALID` + "`" + `.
+  roster already takes the place of the earlier one. Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `INVALID` + "`" + `, ` + "`" + `BUSY` + "`" + `.
   """
   addRosterRows(
     "What to do, under a client key."
@@ -5495,17 +5496,19 @@ type Mutation {
   ): AddRosterRowsPayload! @access(administrators: true, scopes: [ROSTER_WRITE])
   """
   Makes the clinic what the rows of a whole roster say, in one step: who is in none is deactivated, and
-  rooms that none names are closed. Service accounts stay. People whose rows were refused stay as they
-  are; if a row was refused whose address can't be read, nobody is deactivated for being in none. With
+  rooms that none names are closed. Service accounts stay, but for rooms that are closed. People whose
+  rows were refused stay as they are; if a row was refused whose address can't be read, nobody is deactivated for being in none. With
   50,000 people it takes some ten seconds; if the answer is ` + "`" + `TIMEOUT` + "`" + `, repeat the call under the same
-  client key to hear what came of it. Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `MASS_DEACTIVATION` + "`" + `.
+  client key to hear what came of it: it is ` + "`" + `BUSY` + "`" + ` as long as the roster is written. Errors: ` + "`" + `NOT_FOUND` + "`" + `,
+  ` + "`" + `MASS_DEACTIVATION` + "`" + `, ` + "`" + `BUSY` + "`" + `.
   """
   finishRosterSync(
     "What to do, under a client key."
     input: FinishRosterSyncInput!
   ): FinishRosterSyncPayload! @access(administrators: true, scopes: [ROSTER_WRITE])
   """
-  Makes a webhook of a service account: a key for its own, an administrator for any of the clinic. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `TOO_MANY_WEBHOOKS` + "`" + `.
+  Makes a webhook of a service account: a key for its own, an administrator for any of the clinic. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `TOO_MANY_WEBHOOKS` + "`" + `,
+  ` + "`" + `BUSY` + "`" + `.
   """
   createWebhook(
     "What to do, under a client key."
@@ -5651,6 +5654,8 @@ enum ErrorCode {
   MASS_DEACTIVATION
   "The clinic has as many webhooks as it may have: 100."
   TOO_MANY_WEBHOOKS
+  "The roster of the clinic is being written. Nothing was done: make the same call again in a moment, with the same client key."
+  BUSY
 }
 
 "How much of what was said before an added person sees (E6, E7)."

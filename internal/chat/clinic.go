@@ -141,7 +141,7 @@ func (s *Service) FindUser(ctx context.Context, email, clinic string) (User, err
 // operators: it has no actor.
 func (s *Service) SetPolicy(ctx context.Context, clinic string, change func(*Policy)) (Clinic, error) {
 	var changed Clinic
-	err := s.transact(ctx, Actor{}, func(ctx context.Context, tx *transaction) error {
+	err := s.transactIn(ctx, lane{clinic: clinic}, Actor{}, func(ctx context.Context, tx *transaction) error {
 		found, err := lockClinic(ctx, tx.Tx, clinic)
 		if err != nil {
 			return err

@@ -110,14 +110,14 @@ func pieceOf(rows []RosterRow, random *rand.Rand) (piece []*RosterRowInput) {
 	return piece
 }
 
-// keepsOne changes one person or one room, as a directory does by SCIM.
+// keepsOne changes one person or one room, as a directory does by SCIM, or puts the service account into a room.
 func keepsOne(t *testing.T, s *Service, partner Actor, random *rand.Rand) {
 	t.Helper()
 	people, _, err := s.RosterPeople(t.Context(), partner, RosterFilter{}, RosterWindow{Count: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
-	rooms, _, err := s.RosterRooms(t.Context(), partner, RosterFilter{}, RosterWindow{Count: 100}, false)
+	rooms, _, err := s.RosterRooms(t.Context(), partner, RosterFilter{}, RosterWindow{Count: 100}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func keepsOne(t *testing.T, s *Service, partner Actor, random *rand.Rand) {
 	}
 	person, other, room := people[random.IntN(len(people))].ID, people[random.IntN(len(people))].ID, rooms[random.IntN(len(rooms))].ID
 	active, role := random.IntN(2) == 0, []string{"MA", "Patient"}[random.IntN(2)]
-	switch random.IntN(5) {
+	switch random.IntN(6) {
 	case 0:
 		_, err = s.ChangeRosterPerson(t.Context(), partner, person, RosterPersonChange{Active: &active, Role: &role})
 	case 1:
@@ -137,9 +137,73 @@ func keepsOne(t *testing.T, s *Service, partner Actor, random *rand.Rand) {
 		err = s.ChangeRosterRoom(t.Context(), partner, room, RosterRoomChange{Members: []MembersChange{{Add: []UserID{person}, Remove: []UserID{other}}}})
 	case 4:
 		err = s.ChangeRosterRoom(t.Context(), partner, room, RosterRoomChange{Members: []MembersChange{{Set: true, Add: []UserID{person, other}}}})
+	case 5:
+		puts(t, s, partner, "program@x.example", room)
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// puts puts the service account of an address, which is made if there is none, into rooms and nowhere else.
+func puts(t *testing.T, s *Service, at Actor, email string, rooms ...WaitingRoomID) UserID {
+	t.Helper()
+	operator := Actor{Clinic: at.Clinic, IsAdministrator: true}
+	account, err := s.FindServiceAccount(t.Context(), operator, email)
+	if codeOf(err) == CodeNotFound {
+		account, err = s.CreateServiceAccount(t.Context(), operator, CreateServiceAccountInput{Name: "Program", Email: email})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.SetServiceAccountWaitingRooms(t.Context(), operator, SetServiceAccountWaitingRoomsInput{ServiceAccountID: account.ID, WaitingRoomIDs: rooms}); err != nil {
+		t.Fatal(err)
+	}
+	return account.ID
+}
+
+// A room that is closed has nobody in it, whoever closes it.
+func TestAServiceAccountGoesOutOfARoomThatIsClosed(t *testing.T) {
+	t.Parallel()
+	for how, closes := range map[string]func(*Service, Actor, WaitingRoomID) error{
+		"by itself": func(s *Service, partner Actor, room WaitingRoomID) error {
+			return s.CloseRosterRoom(t.Context(), partner, room)
+		},
+		"by a roster": func(s *Service, partner Actor, _ WaitingRoomID) error {
+			id, _ := sends(t, s, partner, "roster", persons("Ann: Desk", "Bob: Desk")...)
+			_, err := s.FinishRosterSync(t.Context(), partner, FinishRosterSyncInput{ClientKey: "end", SyncID: id})
+			return err
+		},
+	} {
+		s, database := newService(t)
+		db := database.Open()
+		partner := clinicOf(t, s, "Clinic", "Ann: Lab", "Bob: Desk")
+		var lab struct {
+			ID     WaitingRoomID
+			Stream int64
+		}
+		if err := db.Get(&lab, `SELECT id, stream FROM waiting_rooms WHERE name = 'Lab'`); err != nil {
+			t.Fatal(err)
+		}
+		program := puts(t, s, partner, "program@x.example", lab.ID)
+		before := stateOf(t, db)
+
+		err := closes(s, partner, lab.ID)
+
+		if err != nil || strings.Contains(stateOf(t, db).people["program@x.example"], "Lab") {
+			t.Errorf("closed %s, the program is %s, %v", how, stateOf(t, db).people["program@x.example"], err)
+		}
+		wantConcerned(t, db, before, stateOf(t, db))
+		const query = `
+			SELECT (SELECT count(*) FROM former_waiting_room_members JOIN users ON users.id = user_id WHERE user_id = $1 AND left_seq = changed_seq),
+				(SELECT count(*) FROM events WHERE stream = $2 AND subject = $1 AND kind = 'room_left')`
+		var former, told int
+		if err := db.QueryRow(query, program, lab.Stream).Scan(&former, &told); err != nil {
+			t.Fatal(err)
+		}
+		if former != 1 || told != 1 {
+			t.Errorf("closed %s, it is kept %d times that the program was there, and told %d times", how, former, told)
+		}
 	}
 }
 
@@ -165,6 +229,7 @@ func TestTheHistoryOfADirectoryIsExact(t *testing.T) {
 				t.Fatal(err)
 			}
 			partner = partnerOf(t, s, "Clinic")
+			puts(t, s, partner, "program@x.example")
 		} else if random.IntN(2) == 0 {
 			keepsOne(t, s, partner, random)
 		} else {

@@ -46,6 +46,7 @@ const (
 	CodeKeyEnded               ErrorCode = "KEY_ENDED"
 	CodeMassDeactivation       ErrorCode = "MASS_DEACTIVATION"
 	CodeTooManyWebhooks        ErrorCode = "TOO_MANY_WEBHOOKS"
+	CodeBusy                   ErrorCode = "BUSY"
 )
 
 // CodeNameTaken is what SCIM can run into besides.

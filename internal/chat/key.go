@@ -330,7 +330,7 @@ func (s *Service) CreateServiceAccount(ctx context.Context, actor Actor, in Crea
 	if err := administers(actor, "clinic", "clientKey"); err != nil {
 		return nil, err
 	}
-	id, err := change(ctx, s, actor, "createServiceAccount", in.ClientKey, in, func(ctx context.Context, tx *transaction) (UserID, error) {
+	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "createServiceAccount", in.ClientKey, in, func(ctx context.Context, tx *transaction) (UserID, error) {
 		return makeServiceAccount(ctx, tx, in)
 	})
 	if err != nil {
@@ -421,7 +421,7 @@ func (s *Service) DeactivateServiceAccount(ctx context.Context, actor Actor, in 
 	if err := administers(actor, "service account", "serviceAccountId"); err != nil {
 		return nil, err
 	}
-	id, err := change(ctx, s, actor, "deactivateServiceAccount", in.ClientKey, in, func(ctx context.Context, tx *transaction) (UserID, error) {
+	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "deactivateServiceAccount", in.ClientKey, in, func(ctx context.Context, tx *transaction) (UserID, error) {
 		clinic, err := lockClinic(ctx, tx.Tx, actor.Clinic.Name)
 		if err != nil {
 			return UserID{}, err
@@ -476,7 +476,7 @@ func (s *Service) SetServiceAccountWaitingRooms(ctx context.Context, actor Actor
 	if err := administers(actor, "service account", "serviceAccountId"); err != nil {
 		return nil, err
 	}
-	id, err := change(ctx, s, actor, "setServiceAccountWaitingRooms", in.ClientKey, in, func(ctx context.Context, tx *transaction) (UserID, error) {
+	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "setServiceAccountWaitingRooms", in.ClientKey, in, func(ctx context.Context, tx *transaction) (UserID, error) {
 		if len(in.WaitingRoomIDs) > maxServiceRooms {
 			return UserID{}, invalid("waitingRoomIds", "A service account is in at most %d waiting rooms.", maxServiceRooms)
 		}
@@ -595,7 +595,7 @@ func (s *Service) CreatePartnerKey(ctx context.Context, actor Actor, in CreatePa
 	if err := administers(actor, "service account", "serviceAccountId"); err != nil {
 		return nil, "", err
 	}
-	id, err := change(ctx, s, actor, "createPartnerKey", in.ClientKey, in, func(ctx context.Context, tx *transaction) (id PartnerKeyID, err error) {
+	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "createPartnerKey", in.ClientKey, in, func(ctx context.Context, tx *transaction) (id PartnerKeyID, err error) {
 		id, secret, err = makeKey(ctx, tx, in)
 		return id, err
 	})
@@ -702,7 +702,7 @@ func (s *Service) RotatePartnerKey(ctx context.Context, actor Actor, in RotatePa
 	if err := administers(actor, "key", "keyId"); err != nil {
 		return nil, "", err
 	}
-	id, err := change(ctx, s, actor, "rotatePartnerKey", in.ClientKey, in, func(ctx context.Context, tx *transaction) (id PartnerKeyID, err error) {
+	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "rotatePartnerKey", in.ClientKey, in, func(ctx context.Context, tx *transaction) (id PartnerKeyID, err error) {
 		id, secret, err = rotateKey(ctx, tx, in)
 		return id, err
 	})

@@ -327,11 +327,11 @@ func TestPlansUseTheirIndexes(t *testing.T) {
 			return err
 		}},
 		{"a page of waiting rooms without who is in them", func(ctx context.Context) error {
-			_, _, err := s.RosterRooms(ctx, rosterKeeper(ann), RosterFilter{}, RosterWindow{Count: 20}, false)
+			_, _, err := s.RosterRooms(ctx, rosterKeeper(ann), RosterFilter{}, RosterWindow{Count: 20}, nil)
 			return err
 		}},
 		{"a waiting room that nobody joins", func(ctx context.Context) error {
-			rooms, _, err := s.RosterRooms(ctx, rosterKeeper(ann), RosterFilter{RosterName, "Room 0"}, RosterWindow{Count: 1}, false)
+			rooms, _, err := s.RosterRooms(ctx, rosterKeeper(ann), RosterFilter{RosterName, "Room 0"}, RosterWindow{Count: 1}, nil)
 			if err != nil {
 				return err
 			}

@@ -100,7 +100,7 @@ func (s *Service) ImportRoster(ctx context.Context, in ImportRosterInput) (Roste
 		return RosterChange{}, invalid("clinic", "A clinic needs a name.")
 	}
 	var change RosterChange
-	applied := s.transactWithin(ctx, rosterTime, Actor{}, func(ctx context.Context, tx *transaction) (err error) {
+	applied := s.transactIn(ctx, lane{clinic: name, limit: rosterTime}, Actor{}, func(ctx context.Context, tx *transaction) (err error) {
 		state := fullState{rows: in.Rows, allowDeactivations: in.AllowDeactivations || in.DryRun}
 		if change, err = importRoster(ctx, tx, name, state, in); err != nil {
 			return err
@@ -175,7 +175,7 @@ type fullState struct {
 func (s fullState) spares(user *rosterUser) bool { return s.spareMissing || s.spared[user.Email] }
 
 // become plans that the clinic is what the rows say: who is in none of them is deactivated, rooms that they do not
-// name are closed (E40). Service accounts stay as they are.
+// name are closed (E40). Service accounts stay as they are, but for rooms that are closed.
 func (w *rosterWrite) become(state fullState) error {
 	rows := byKey(state.rows, func(row RosterRow) string { return row.Email })
 	if err := w.checkAddresses(state.rows); err != nil {

@@ -247,7 +247,7 @@ func (s *Service) changeRoster(ctx context.Context, actor Actor, scope rosterSco
 	if err := mayWriteRoster(actor); err != nil {
 		return err
 	}
-	return s.transact(ctx, actor, func(ctx context.Context, tx *transaction) error {
+	return s.transactIn(ctx, lane{clinic: actor.Clinic.Name}, actor, func(ctx context.Context, tx *transaction) error {
 		w, err := readScope(ctx, tx, scope)
 		if err != nil {
 			return fmt.Errorf("read who is concerned: %w", err)
@@ -259,8 +259,9 @@ func (s *Service) changeRoster(ctx context.Context, actor Actor, scope rosterSco
 	})
 }
 
-// RosterRooms returns the open waiting rooms of the actor's clinic, by name, and how many there are in all.
-func (s *Service) RosterRooms(ctx context.Context, actor Actor, filter RosterFilter, window RosterWindow, withMembers bool) (rooms []RosterRoom, total int, err error) {
+// RosterRooms returns the open waiting rooms of the actor's clinic, by name, and how many there are in all. With may
+// they have their members; it is told how many these are before they are read, and its error is returned.
+func (s *Service) RosterRooms(ctx context.Context, actor Actor, filter RosterFilter, window RosterWindow, may func(members int) error) (rooms []RosterRoom, total int, err error) {
 	if err := mayWriteRoster(actor); err != nil {
 		return nil, 0, err
 	}
@@ -275,12 +276,22 @@ func (s *Service) RosterRooms(ctx context.Context, actor Actor, filter RosterFil
 	if err := s.db.SelectContext(ctx, &rooms, page, actor.Clinic.ID, filter.Value, window.Skip, min(window.Count, MaxRosterPage)); err != nil {
 		return nil, 0, fmt.Errorf("read the rooms: %w", err)
 	}
-	if !withMembers {
+	if may == nil {
 		return rooms, total, nil
 	}
 	ids, places := make([]WaitingRoomID, len(rooms)), make(map[WaitingRoomID]int, len(rooms))
 	for n, room := range rooms {
 		ids[n], places[room.ID] = room.ID, n
+	}
+	const countQuery = `
+		SELECT count(*) FROM waiting_room_members JOIN users ON users.id = user_id
+		WHERE waiting_room_id = ANY ($1) AND kind <> 'SERVICE'`
+	var count int
+	if err := s.db.GetContext(ctx, &count, countQuery, array(ids)); err != nil {
+		return nil, 0, fmt.Errorf("count who is in the rooms: %w", err)
+	}
+	if err := may(count); err != nil {
+		return nil, 0, err
 	}
 	const memberQuery = `
 		SELECT waiting_room_id, ` + userColumns + ` FROM waiting_room_members JOIN users ON users.id = user_id
@@ -299,9 +310,9 @@ func (s *Service) RosterRooms(ctx context.Context, actor Actor, filter RosterFil
 	return rooms, total, nil
 }
 
-// RosterRoom returns one waiting room, with who is in it.
-func (s *Service) RosterRoom(ctx context.Context, actor Actor, id WaitingRoomID) (RosterRoom, error) {
-	rooms, _, err := s.RosterRooms(ctx, actor, RosterFilter{RosterID, id.String()}, RosterWindow{Count: 1}, true)
+// RosterRoom returns one waiting room, with may as RosterRooms.
+func (s *Service) RosterRoom(ctx context.Context, actor Actor, id WaitingRoomID, may func(members int) error) (RosterRoom, error) {
+	rooms, _, err := s.RosterRooms(ctx, actor, RosterFilter{RosterID, id.String()}, RosterWindow{Count: 1}, may)
 	if err == nil && len(rooms) == 0 {
 		err = notFound("waiting room", "id")
 	}
@@ -365,16 +376,15 @@ func (c RosterRoomChange) scope(room *WaitingRoomID) (scope rosterScope) {
 
 // AddRosterRoom makes a waiting room with a name, or opens one that was closed. An open one of that name is
 // NAME_TAKEN.
-func (s *Service) AddRosterRoom(ctx context.Context, actor Actor, in RosterRoomChange) (RosterRoom, error) {
+func (s *Service) AddRosterRoom(ctx context.Context, actor Actor, in RosterRoomChange) (id WaitingRoomID, err error) {
 	clean, refused := in.cleaned()
 	switch {
 	case refused != nil:
-		return RosterRoom{}, refused
+		return id, refused
 	case clean.Name == nil:
-		return RosterRoom{}, invalid("name", "A waiting room needs a name.")
+		return id, invalid("name", "A waiting room needs a name.")
 	}
-	var id WaitingRoomID
-	err := s.changeRoster(ctx, actor, clean.scope(nil), func(w *rosterWrite) *Error {
+	err = s.changeRoster(ctx, actor, clean.scope(nil), func(w *rosterWrite) *Error {
 		if room := w.roomNames[*clean.Name]; room != nil && !room.Closed {
 			return roomNameTaken()
 		}
@@ -382,10 +392,7 @@ func (s *Service) AddRosterRoom(ctx context.Context, actor Actor, in RosterRoomC
 		w.rooms[id].ExternalID = or(clean.ExternalID, "")
 		return w.step(id, clean.Members)
 	})
-	if err != nil {
-		return RosterRoom{}, err
-	}
-	return s.RosterRoom(ctx, actor, id)
+	return id, err
 }
 
 // ChangeRosterRoom changes the name of a room, and who is in it.
@@ -410,7 +417,7 @@ func (s *Service) ChangeRosterRoom(ctx context.Context, actor Actor, id WaitingR
 	})
 }
 
-// CloseRosterRoom closes a room: everybody goes out of it.
+// CloseRosterRoom closes a room: everybody goes out of it, service accounts too.
 func (s *Service) CloseRosterRoom(ctx context.Context, actor Actor, id WaitingRoomID) error {
 	return s.changeRoster(ctx, actor, rosterScope{Rooms: []WaitingRoomID{id}}, func(w *rosterWrite) *Error {
 		room := w.rooms[id]

@@ -52,7 +52,7 @@ type rosterUser struct {
 }
 
 // isService tells whether it is no person but a partner's program. A roster leaves those alone: it knows them only
-// for their addresses, and not in which rooms they are.
+// for their addresses, and takes them only out of rooms that it closes.
 func (u *rosterUser) isService() bool { return u.Kind == ServiceAccount }
 
 // isOther tells whether others see something else of the person than before.

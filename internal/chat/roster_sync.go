@@ -85,7 +85,7 @@ func (s *Service) SyncRoster(ctx context.Context, actor Actor, in SyncRosterInpu
 	for n, row := range in.Rows {
 		rows[n], wrong[n] = row.cleaned()
 	}
-	return change(ctx, s, actor, "syncRoster", in.ClientKey, in, func(ctx context.Context, tx *transaction) ([]RosterOutcome, error) {
+	return changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "syncRoster", in.ClientKey, in, func(ctx context.Context, tx *transaction) ([]RosterOutcome, error) {
 		w, err := readScope(ctx, tx, scopeOf(rows))
 		if err != nil {
 			return nil, fmt.Errorf("read who is concerned: %w", err)
@@ -276,18 +276,18 @@ func (s *Service) StartRosterSync(ctx context.Context, actor Actor, in StartRost
 	if err := mayWriteRoster(actor); err != nil {
 		return nil, err
 	}
-	id := RosterSyncID{newID()}
-	return changeTo(ctx, s, actor, "startRosterSync", in.ClientKey, in, &id, func(ctx context.Context, tx *transaction) error {
+	return changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "startRosterSync", in.ClientKey, in, func(ctx context.Context, tx *transaction) (*RosterSyncID, error) {
 		if _, err := lockClinic(ctx, tx.Tx, actor.Clinic.Name); err != nil {
-			return err
+			return nil, err
 		}
+		id := RosterSyncID{newID()}
 		if _, err := tx.ExecContext(ctx, `DELETE FROM roster_syncs WHERE clinic_id = $1`, actor.Clinic.ID); err != nil {
-			return fmt.Errorf("forget the roster that was not finished: %w", err)
+			return nil, fmt.Errorf("forget the roster that was not finished: %w", err)
 		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO roster_syncs (id, clinic_id) VALUES ($1, $2)`, id, actor.Clinic.ID); err != nil {
-			return fmt.Errorf("begin a roster: %w", err)
+			return nil, fmt.Errorf("begin a roster: %w", err)
 		}
-		return nil
+		return &id, nil
 	})
 }
 
@@ -331,7 +331,7 @@ func (s *Service) AddRosterRows(ctx context.Context, actor Actor, in AddRosterRo
 	if err := fewRows(len(in.Rows)); err != nil {
 		return nil, err
 	}
-	return change(ctx, s, actor, "addRosterRows", in.ClientKey, in, func(ctx context.Context, tx *transaction) ([]RosterOutcome, error) {
+	return changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "addRosterRows", in.ClientKey, in, func(ctx context.Context, tx *transaction) ([]RosterOutcome, error) {
 		taken, err := serviceAddresses(ctx, tx, in.Rows)
 		if err != nil {
 			return nil, err
@@ -448,7 +448,8 @@ func (s *Service) FinishRosterSync(ctx context.Context, actor Actor, in FinishRo
 		return nil, err
 	}
 	var change RosterChange
-	summary, err := changeWithin(ctx, rosterTime, s, actor, "finishRosterSync", in.ClientKey, in, func(ctx context.Context, tx *transaction) (*RosterSummary, error) {
+	whole := lane{clinic: actor.Clinic.Name, whole: true, limit: rosterTime}
+	summary, err := changeIn(ctx, whole, s, actor, "finishRosterSync", in.ClientKey, in, func(ctx context.Context, tx *transaction) (*RosterSummary, error) {
 		clinic, err := lockClinic(ctx, tx.Tx, actor.Clinic.Name)
 		if err != nil {
 			return nil, err

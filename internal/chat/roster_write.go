@@ -261,14 +261,25 @@ func (w *rosterWrite) setMembers(ctx context.Context, tx *transaction) error {
 		search []*string
 		seqs   []int64
 	}
+	leaves := func(at membership) {
+		out.rooms, out.users = append(out.rooms, at.Room), append(out.users, at.User)
+		out.seqs = append(out.seqs, w.directory.changed(at.User))
+	}
+	programs, err := w.programsShutOut(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for _, at := range programs {
+		leaves(at)
+		w.hear(kindRoomLeft, at)
+	}
 	for at := range w.members {
 		user := w.users[at.User]
 		if wanted[at] && !user.changedKind() {
 			delete(wanted, at)
 			continue
 		}
-		out.rooms, out.users = append(out.rooms, at.Room), append(out.users, at.User)
-		out.seqs = append(out.seqs, w.directory.changed(at.User))
+		leaves(at)
 		w.change.Left++
 		w.noteMove("leaves", at)
 		w.left = append(w.left, at.User)
@@ -301,8 +312,23 @@ func (w *rosterWrite) setMembers(ctx context.Context, tx *transaction) error {
 	const insert = `
 		INSERT INTO waiting_room_members (waiting_room_id, user_id, search, joined_seq)
 		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[])`
-	_, err := tx.ExecContext(ctx, insert, array(in.rooms), array(in.users), array(in.search), array(in.seqs))
+	_, err = tx.ExecContext(ctx, insert, array(in.rooms), array(in.users), array(in.search), array(in.seqs))
 	return err
+}
+
+// programsShutOut are the service accounts that are in rooms that are closed.
+func (w *rosterWrite) programsShutOut(ctx context.Context, tx *transaction) (programs []membership, err error) {
+	var closed []WaitingRoomID
+	for id, room := range w.rooms {
+		if room.Closed {
+			closed = append(closed, id)
+		}
+	}
+	const query = `
+		SELECT waiting_room_id, user_id FROM waiting_room_members JOIN users ON users.id = user_id AND kind = 'SERVICE'
+		WHERE waiting_room_id = ANY ($1) ORDER BY waiting_room_id, user_id`
+	err = tx.SelectContext(ctx, &programs, query, array(closed))
+	return programs, err
 }
 
 // noteMove notes a coming or going for a dry run.

@@ -12,6 +12,7 @@ package chat
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -45,7 +46,10 @@ type Service struct {
 	logger   *slog.Logger
 	// writers bounds how many changes run at once: more only wait for each other in Postgres, and
 	// must leave connections for those who read.
-	writers   chan struct{}
+	writers chan struct{}
+	// clinics has the turns of what is done under the lock of a clinic, rosters those of whole rosters.
+	clinics, rosters turns
+
 	present   presence
 	searchers searchers
 	seen      *seen
@@ -203,15 +207,15 @@ func (tx *transaction) tell(ctx context.Context, kind string, about Conversation
 func change[T any](ctx context.Context, s *Service, actor Actor, operation, key string, input any,
 	act func(ctx context.Context, tx *transaction) (T, error),
 ) (result T, err error) {
-	return changeWithin(ctx, mutationTime, s, actor, operation, key, input, act)
+	return changeIn(ctx, lane{}, s, actor, operation, key, input, act)
 }
 
-// changeWithin is change that may take longer.
-func changeWithin[T any](ctx context.Context, limit time.Duration, s *Service, actor Actor, operation, key string, input any,
+// changeIn is change that waits for its turn first.
+func changeIn[T any](ctx context.Context, lane lane, s *Service, actor Actor, operation, key string, input any,
 	act func(ctx context.Context, tx *transaction) (T, error),
 ) (result T, err error) {
 	if actor.isOperator() {
-		err = s.transactWithin(ctx, limit, actor, func(ctx context.Context, tx *transaction) (err error) {
+		err = s.transactIn(ctx, lane, actor, func(ctx context.Context, tx *transaction) (err error) {
 			result, err = act(ctx, tx)
 			return err
 		})
@@ -220,7 +224,7 @@ func changeWithin[T any](ctx context.Context, limit time.Duration, s *Service, a
 	if key, err = validClientKey(key); err != nil {
 		return result, err
 	}
-	err = once(ctx, limit, s, actor, operation, key, input, []byte("null"), &result, func(ctx context.Context, tx *transaction) (err error) {
+	err = once(ctx, lane, s, actor, operation, key, input, []byte("null"), &result, func(ctx context.Context, tx *transaction) (err error) {
 		if result, err = act(ctx, tx); err != nil {
 			return err
 		}
@@ -249,13 +253,13 @@ func changeTo[T any](ctx context.Context, s *Service, actor Actor, operation, ke
 	if err != nil {
 		return result, fmt.Errorf("%s: write down the result: %w", operation, err)
 	}
-	err = once(ctx, mutationTime, s, actor, operation, key, input, stored, &result, act)
+	err = once(ctx, lane{}, s, actor, operation, key, input, stored, &result, act)
 	return result, err
 }
 
 // once runs act in a transaction with the client key, unless it was used: then result becomes that of the
 // earlier call.
-func once(ctx context.Context, limit time.Duration, s *Service, actor Actor, operation, key string, input any, stored []byte, result any,
+func once(ctx context.Context, lane lane, s *Service, actor Actor, operation, key string, input any, stored []byte, result any,
 	act func(ctx context.Context, tx *transaction) error,
 ) error {
 	fingerprint, err := fingerprintOf(input)
@@ -263,7 +267,7 @@ func once(ctx context.Context, limit time.Duration, s *Service, actor Actor, ope
 		return fmt.Errorf("%s: write down the input: %w", operation, err)
 	}
 	attempt := func() error {
-		return s.transactWithin(ctx, limit, actor, func(ctx context.Context, tx *transaction) error {
+		return s.transactIn(ctx, lane, actor, func(ctx context.Context, tx *transaction) error {
 			const first = `
 				INSERT INTO client_keys (user_id, key, operation, fingerprint, result) VALUES ($1, $2, $3, $4, $5)
 				ON CONFLICT ON CONSTRAINT client_keys_pkey DO NOTHING`
@@ -336,25 +340,30 @@ func repeated(ctx context.Context, tx *transaction, key, operation string, finge
 // transact runs act in a transaction that outlives the caller, and rings the doorbell of the log
 // when it is committed.
 func (s *Service) transact(ctx context.Context, actor Actor, act func(ctx context.Context, tx *transaction) error) error {
-	return s.transactWithin(ctx, mutationTime, actor, act)
+	return s.transactIn(ctx, lane{}, actor, act)
 }
 
-func (s *Service) transactWithin(ctx context.Context, limit time.Duration, actor Actor, act func(ctx context.Context, tx *transaction) error) error {
+// transactIn is transact that waits for its turn first.
+func (s *Service) transactIn(ctx context.Context, lane lane, actor Actor, act func(ctx context.Context, tx *transaction) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	select {
-	case s.writers <- struct{}{}:
-		defer func() { <-s.writers }()
-	case <-ctx.Done():
-		return ctx.Err()
+	leave, err := s.enter(ctx, lane)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	// Cancelled in the middle of a commit, nobody would know whether it happened.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(lane.limit, mutationTime))
 	defer cancel()
 	tx := &transaction{actor: actor}
-	err := postgres.InTx(ctx, s.db, func(sqlTx *sqlx.Tx) error {
+	err = postgres.InTx(ctx, s.db, func(sqlTx *sqlx.Tx) error {
 		tx.Tx = sqlTx
+		if lane.whole {
+			if err := alone(ctx, tx); err != nil {
+				return err
+			}
+		}
 		return act(ctx, tx)
 	})
 	if err != nil {

@@ -282,7 +282,7 @@ func (s *Service) CreateWebhook(ctx context.Context, actor Actor, in CreateWebho
 	case own != nil && *account != *own:
 		return nil, "", notFound("service account", "serviceAccountId")
 	}
-	id, err := change(ctx, s, actor, "createWebhook", in.ClientKey, in, func(ctx context.Context, tx *transaction) (id WebhookID, err error) {
+	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "createWebhook", in.ClientKey, in, func(ctx context.Context, tx *transaction) (id WebhookID, err error) {
 		id, secret, err = s.makeWebhook(ctx, tx, *account, in)
 		return id, err
 	})

@@ -46,27 +46,55 @@ func (g groups) resource(r *http.Request, room chat.RosterRoom) scim.Resource {
 	return shown(r, resource)
 }
 
-func (g groups) answered(r *http.Request, room chat.RosterRoom, err error) (scim.Resource, error) {
-	if err != nil {
-		return scim.Resource{}, g.answer(r, err)
-	}
-	return g.resource(r, room), nil
-}
-
 // Create makes a room, or opens one that was closed.
 func (g groups) Create(r *http.Request, attributes scim.ResourceAttributes) (scim.Resource, error) {
 	var change chat.RosterRoomChange
 	if err := setRoom(&change, attributes); err != nil {
 		return scim.Resource{}, err
 	}
-	room, err := g.Chat.AddRosterRoom(r.Context(), actorOf(r), change)
-	return g.answered(r, room, err)
+	id, err := g.Chat.AddRosterRoom(r.Context(), actorOf(r), change)
+	if err != nil {
+		return scim.Resource{}, g.answer(r, err)
+	}
+	return g.room(r, id)
 }
 
 // Get returns a room.
 func (g groups) Get(r *http.Request, id string) (scim.Resource, error) {
-	room, err := g.Chat.RosterRoom(r.Context(), actorOf(r), roomID(id))
-	return g.answered(r, room, err)
+	return g.room(r, roomID(id))
+}
+
+func (g groups) room(r *http.Request, id chat.WaitingRoomID) (scim.Resource, error) {
+	room, err := g.Chat.RosterRoom(r.Context(), actorOf(r), id, payMembers(r))
+	if err != nil {
+		return scim.Resource{}, g.answer(r, err)
+	}
+	return g.resource(r, room), nil
+}
+
+// payMembers is nil if no members are wanted. Otherwise it lets them be read, and takes of the budget what they cost.
+func payMembers(r *http.Request) func(members int) error {
+	if !wants(r, "members") {
+		return nil
+	}
+	return visitOf(r).pay
+}
+
+// payList is payMembers for a list, which shows only so many.
+func payList(r *http.Request, params scim.ListRequestParams) func(members int) error {
+	pay := payMembers(r)
+	if pay == nil || params.FilterValidator != nil || params.Count == 1 {
+		return pay
+	}
+	return func(members int) error {
+		if members > maxMembers {
+			return scimerrors.ScimError{
+				Status: http.StatusBadRequest, ScimType: scimerrors.ScimTypeTooMany,
+				Detail: "These rooms have too many members: ask for fewer rooms by count, or leave the members out by excludedAttributes=members.",
+			}
+		}
+		return pay(members)
+	}
 }
 
 // GetAll lists rooms.
@@ -75,7 +103,7 @@ func (g groups) GetAll(r *http.Request, params scim.ListRequestParams) (scim.Pag
 	if err != nil {
 		return scim.Page{}, err
 	}
-	rooms, total, err := g.Chat.RosterRooms(r.Context(), actorOf(r), filter, windowOf(params), wants(r, "members"))
+	rooms, total, err := g.Chat.RosterRooms(r.Context(), actorOf(r), filter, windowOf(params), payList(r, params))
 	if err != nil {
 		return scim.Page{}, g.answer(r, err)
 	}
@@ -126,7 +154,8 @@ func setRoom(change *chat.RosterRoomChange, attributes map[string]any) error {
 }
 
 func setRoomAttribute(change *chat.RosterRoomChange, name string, value any, replaces bool) error {
-	switch strings.TrimPrefix(name, coreSchemas+"group:") {
+	name = strings.TrimPrefix(name, coreSchemas+"group:")
+	switch name {
 	case "displayname", "externalid":
 		text, ok := value.(string)
 		if !ok {
@@ -200,6 +229,9 @@ func patchRoom(change *chat.RosterRoomChange, operation scim.PatchOperation) err
 
 // removeMembers takes out those whom the path names by members[value eq "…"], or the value, or all.
 func removeMembers(change *chat.RosterRoomChange, operation scim.PatchOperation) error {
+	if operation.Path.SubAttribute != nil {
+		return scimerrors.ScimErrorInvalidPath // nothing of a member can be changed
+	}
 	step := chat.MembersChange{Set: true}
 	switch expression := operation.Path.ValueExpression.(type) {
 	case nil:

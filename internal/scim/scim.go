@@ -42,13 +42,17 @@ const (
 	maxTime = 15 * time.Second
 )
 
-// ErrUnauthenticated says that a request bears no credential that is good.
-var ErrUnauthenticated = errors.New("the credential is not good")
+var (
+	// ErrUnauthenticated says that a request bears no credential that is good.
+	ErrUnauthenticated = errors.New("the credential is not good")
+	// ErrUnavailable says that it can't be found out at the moment whether the credential is good.
+	ErrUnavailable = errors.New("nobody can tell whether the credential is good")
+)
 
 // Options are what SCIM needs.
 type Options struct {
 	Chat *chat.Service
-	// Authenticate says who is asking. The error is ErrUnauthenticated, or a fault of ours.
+	// Authenticate says who is asking. The error is ErrUnauthenticated, ErrUnavailable, or a fault of ours.
 	Authenticate func(ctx context.Context, r *http.Request) (chat.Actor, error)
 	Logger       *slog.Logger
 	// AllowedOrigin tells which pages may ask. Directories are no pages.
@@ -125,6 +129,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		refuse(w, scimerrors.ScimError{Status: http.StatusUnauthorized, Detail: "Send a valid key as Authorization: Bearer."})
 		return
+	case errors.Is(err, ErrUnavailable):
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+		refuse(w, scimerrors.ScimError{Status: http.StatusServiceUnavailable, Detail: "The service is not available at the moment. Please try again."})
+		return
 	case err != nil:
 		refuse(w, h.fault(ctx, err))
 		return
@@ -132,7 +140,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, scimerrors.ScimError{Status: http.StatusNotFound, Detail: "Specified endpoint does not exist."})
 		return
 	}
-	if !h.pays(w, r, actor) {
+	v := &visit{ResponseWriter: w, actor: actor, account: h.account(actor), begun: r.Method != http.MethodGet}
+	if err := v.spend(cost(r)); err != nil {
+		refuse(w, *v.refused)
 		return
 	}
 	if refused := admit(w, r); refused != nil {
@@ -149,59 +159,140 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, h.fault(ctx, err))
 		return
 	}
-	asked := r.Clone(context.WithValue(ctx, actorKey{}, actor))
-	asked.URL.Path = strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, Path), "/")
-	server.ServeHTTP(w, asked)
+	asked := r.Clone(context.WithValue(ctx, visitKey{}, v))
+	asked.URL.Path = listed(r)
+	if asked.URL.Path == "/Groups" && r.Method == http.MethodGet {
+		query := asked.URL.Query()
+		query.Set("count", strconv.Itoa(counted(r)))
+		asked.URL.RawQuery = query.Encode()
+	}
+	server.ServeHTTP(v, asked)
 }
 
-// pays takes of the actor's budget what a request costs. Who has too little left has been told.
-func (h *handler) pays(w http.ResponseWriter, r *http.Request, actor chat.Actor) bool {
-	account := h.Budgets.Person(actor.User.ID.UUID)
+// listed is the path of a request below ours.
+func listed(r *http.Request) string {
+	return strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, Path), "/")
+}
+
+// counted is how many entries of a list are asked for. The library tells the client of as many.
+func counted(r *http.Request) int {
+	most := chat.MaxRosterPage
+	if listed(r) == "/Groups" && wants(r, "members") {
+		most = maxRoomsWithMembers
+	}
+	count, err := strconv.Atoi(r.URL.Query().Get("count"))
+	if err != nil {
+		return most
+	}
+	return max(0, min(count, most))
+}
+
+// account is what the actor's requests are paid from.
+func (h *handler) account(actor chat.Actor) budget.Account {
 	if actor.Grant != nil {
-		account = h.Budgets.Key(actor.Grant.KeyID.UUID)
+		return h.Budgets.Key(actor.Grant.KeyID.UUID)
 	}
-	standing, ok := account.Spend(cost(r))
-	standing.Show(w.Header())
-	if !ok {
-		w.Header().Set("Retry-After", strconv.Itoa(standing.Wait))
-		refuse(w, scimerrors.ScimError{
-			Status: http.StatusTooManyRequests,
-			Detail: fmt.Sprintf("This is more than what is left to ask for in this minute. Try again in %d seconds.", standing.Wait),
-		})
-	}
-	return ok
+	return h.Budgets.Person(actor.User.ID.UUID)
 }
 
 const (
-	// perPoint is how many people or rooms of a list a point of a budget buys, and withMembers how much more rooms cost
-	// with who is in them. The largest list costs as much as the largest operation of GraphQL.
-	perPoint, withMembers = 10, 5
+	// perPoint is how many people or rooms a point of a budget buys.
+	perPoint = 10
+	// maxRoomsWithMembers is how many rooms are listed at once with who is in them, and maxMembers how many these may be. One
+	// room may have more.
+	maxRoomsWithMembers, maxMembers = 50, 25_000
+	// retryAfter is how many seconds whoever finds us busy waits.
+	retryAfter = 5
 )
 
-// cost is what a request costs, in points.
+// cost is what a request costs, in points, but for the members of rooms.
 func cost(r *http.Request) int {
-	list := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, Path), "/")
-	query := r.URL.Query()
-	if r.Method != http.MethodGet || list != "/Users" && list != "/Groups" || query.Get("filter") != "" {
+	list := listed(r)
+	if r.Method != http.MethodGet || list != "/Users" && list != "/Groups" || r.URL.Query().Get("filter") != "" {
 		return 1
 	}
-	count, err := strconv.Atoi(query.Get("count"))
-	if err != nil || count > chat.MaxRosterPage {
-		count = chat.MaxRosterPage
-	}
-	points := max(1, count/perPoint)
-	if list == "/Groups" && wants(r, "members") {
-		points *= withMembers
-	}
-	return points
+	return max(1, counted(r)/perPoint)
 }
 
-type actorKey struct{}
-
-func actorOf(r *http.Request) chat.Actor {
-	actor, _ := r.Context().Value(actorKey{}).(chat.Actor)
-	return actor
+// visit is a request that was let in, and its answer.
+type visit struct {
+	http.ResponseWriter
+	actor   chat.Actor
+	account budget.Account
+	// whole is what else of a minute's budget there can be at most, below 0 if there is no limit.
+	whole int
+	// begun says that something is changed: what that shows is paid for, whatever is left.
+	begun bool
+	// refused is what is answered in the end, if it is not nil: the library knows few statuses.
+	refused *scimerrors.ScimError
 }
+
+// refuses keeps what is answered in the end.
+func (v *visit) refuses(refused scimerrors.ScimError) error {
+	v.refused = &refused
+	return refused
+}
+
+// spend takes so many points of the budget, or refuses the request.
+func (v *visit) spend(points int) error {
+	standing, ok := v.account.Spend(points)
+	standing.Show(v.Header())
+	v.whole = standing.Limit - points
+	if ok {
+		return nil
+	}
+	v.Header().Set("Retry-After", strconv.Itoa(standing.Wait))
+	return v.refuses(scimerrors.ScimError{
+		Status: http.StatusTooManyRequests,
+		Detail: fmt.Sprintf("This is more than what is left to ask for in this minute. Try again in %d seconds.", standing.Wait),
+	})
+}
+
+// pay takes of the budget what it costs to show so many members, or refuses the request. More than a whole minute buys
+// cost the whole minute.
+func (v *visit) pay(members int) error {
+	points := members / perPoint
+	switch {
+	case v.begun:
+		v.account.Take(points)
+		return nil
+	case v.whole >= 0:
+		points = min(points, v.whole)
+	}
+	return v.spend(points)
+}
+
+// busy refuses what can be done a little later.
+func (v *visit) busy(detail string) error {
+	v.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+	return v.refuses(scimerrors.ScimError{Status: http.StatusServiceUnavailable, Detail: detail})
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (v *visit) WriteHeader(status int) {
+	if v.refused != nil {
+		refuse(v.ResponseWriter, *v.refused)
+		return
+	}
+	v.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (v *visit) Write(body []byte) (int, error) {
+	if v.refused != nil {
+		return len(body), nil // it is answered
+	}
+	return v.ResponseWriter.Write(body)
+}
+
+type visitKey struct{}
+
+func visitOf(r *http.Request) *visit {
+	v, _ := r.Context().Value(visitKey{}).(*visit)
+	return v
+}
+
+func actorOf(r *http.Request) chat.Actor { return visitOf(r).actor }
 
 // admit refuses what is too large, or no SCIM, before it is parsed.
 func admit(w http.ResponseWriter, r *http.Request) *scimerrors.ScimError {
@@ -266,14 +357,18 @@ func refuse(w http.ResponseWriter, refused scimerrors.ScimError) {
 
 // answer is an error of chat as SCIM has them.
 func (h *handler) answer(r *http.Request, err error) error {
-	failure := new(chat.Error)
+	failure, refused := new(chat.Error), scimerrors.ScimError{}
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &refused):
+		return refused
 	case !errors.As(err, &failure):
 		return h.fault(r.Context(), err)
 	case failure.Code == chat.CodeNotFound:
 		return scimerrors.ScimError{Status: http.StatusNotFound, Detail: failure.Message}
+	case failure.Code == chat.CodeBusy:
+		return visitOf(r).busy(failure.Message)
 	case failure.Code == chat.CodeEmailTaken, failure.Code == chat.CodeNameTaken:
 		return scimerrors.ScimError{Status: http.StatusConflict, ScimType: scimerrors.ScimTypeUniqueness, Detail: failure.Message}
 	}

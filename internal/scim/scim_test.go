@@ -1,7 +1,9 @@
 package scim
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -137,7 +139,7 @@ func TestAListCostsMoreThanOneAndTheBudgetEnds(t *testing.T) {
 	d := newWorld(t).clinic("Clinic")
 	for path, want := range map[string]int{
 		"/Users": 50, "/Users/": 50, "/Users?count=20": 2, "/Users?count=0": 1, "/Users?count=100000": 50, `/Users?filter=userName eq "ann@x.example"`: 1,
-		"/Groups": 250, "/Groups?excludedAttributes=members": 50, "/Groups?attributes=displayName&count=10": 1, "/Users/user_01h455vb4pex5vsknk084sn02q": 1, "/Schemas": 1,
+		"/Groups": 5, "/Groups?count=500": 5, "/Groups?excludedAttributes=members": 50, "/Groups?attributes=displayName&count=10": 1, "/Users/user_01h455vb4pex5vsknk084sn02q": 1, "/Schemas": 1,
 	} {
 		path, query, _ := strings.Cut(path, "?")
 		if got := cost(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: Path + path, RawQuery: strings.ReplaceAll(query, " ", "+")}}); got != want {
@@ -145,11 +147,155 @@ func TestAListCostsMoreThanOneAndTheBudgetEnds(t *testing.T) {
 		}
 	}
 	var got reply
-	for range keyBudget/250 + 1 {
-		got = d.sends("GET", "/Groups", "")
+	for range keyBudget/50 + 1 {
+		got = d.sends("GET", "/Users", "")
 	}
 	if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") == "" || got.header.Get("RateLimit") == "" || got.at("status") != "429" {
 		t.Errorf("at the end it is answered %d %s", got.status, got.text)
+	}
+}
+
+// crowd puts so many more people into the rooms of a clinic, each into all.
+func (w *world) crowd(clinic string, people int, rooms ...string) {
+	w.t.Helper()
+	rows := []chat.RosterRow{{Email: "ann@x.example", Name: "Ann Lee", Role: "MA", WaitingRooms: rooms}, {Email: "bob@x.example", Name: "Bob Roy", Role: "CSR", WaitingRooms: rooms}}
+	for n := range people {
+		rows = append(rows, chat.RosterRow{Email: fmt.Sprintf("p%d@x.example", n), Name: fmt.Sprint("Person ", n), Role: "MA", WaitingRooms: rooms})
+	}
+	in := chat.ImportRosterInput{Clinic: clinic, Rows: rows, AllowDeactivations: true, Progress: func(string, int, int) {}}
+	if _, err := w.chat.ImportRoster(context.Background(), in); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// left is what is left of the key's budget after an answer.
+func (r reply) left(t *testing.T) (left int) {
+	t.Helper()
+	if _, err := fmt.Sscanf(r.header.Get("RateLimit"), `"key";r=%d;`, &left); err != nil {
+		t.Fatalf("RateLimit is %q", r.header.Get("RateLimit"))
+	}
+	return left
+}
+
+func TestWhoIsInARoomCostsAsManyAsTheyAre(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.clinic("Clinic")
+	w.crowd("Clinic", 998, "Desk", "Lab")
+	desk := d.finds("Groups", `displayName eq "Desk"`) // for 1 point and 100
+	left := keyBudget - 101
+	for _, c := range []struct {
+		path         string
+		cost, shown  int
+		list, absent bool
+	}{
+		{path: "/Groups/" + desk, cost: 101, shown: 1000},
+		{path: "/Groups/" + desk + "?excludedAttributes=members", cost: 1, absent: true},
+		{path: "/Groups", cost: 205, list: true, shown: 1000},
+		{path: `/Groups?filter=displayName eq "Lab"`, cost: 101, list: true, shown: 1000},
+		{path: "/Groups?excludedAttributes=members", cost: 50, list: true, absent: true},
+	} {
+		got := d.sends("GET", c.path, "")
+
+		members, want := "members", fmt.Sprintf("%d of them", c.shown)
+		if c.list {
+			members = "Resources/0/members"
+		}
+		if c.absent {
+			want = "nothing"
+		}
+		if cost := left - got.left(t); got.status != http.StatusOK || got.at(members) != want || cost != c.cost {
+			t.Errorf("%s is %d, shows %s and costs %d, want %s and %d", c.path, got.status, got.at(members), cost, want, c.cost)
+		}
+		left = got.left(t)
+	}
+
+	for left > 100 {
+		left = d.sends("GET", "/Groups/"+desk, "").left(t)
+	}
+	got := d.sends("GET", "/Groups/"+desk, "")
+
+	if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") == "" || got.at("status") != "429" || got.at("members") != "nothing" {
+		t.Errorf("with %d points left the room is answered %d %.200s", left, got.status, got.text)
+	}
+	if got := d.sends("PATCH", "/Groups/"+desk, patchOp+`{"op":"replace","path":"displayName","value":"Front"}]}`); got.status != http.StatusNoContent {
+		t.Errorf("what is left is enough for a change, which is answered %d %s", got.status, got.text)
+	}
+}
+
+func TestAListShowsOnlySoManyMembers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.clinic("Clinic")
+	var rooms []string
+	for n := range maxRoomsWithMembers + 1 {
+		rooms = append(rooms, fmt.Sprintf("Room %02d", n))
+	}
+	w.crowd("Clinic", 0, rooms...)
+	few := d.sends("GET", "/Groups?count=500", "")
+	rest := d.sends("GET", fmt.Sprintf("/Groups?startIndex=%d", maxRoomsWithMembers+1), "")
+	w.crowd("Clinic", maxMembers/maxRoomsWithMembers, rooms...)
+
+	many := d.sends("GET", "/Groups", "")
+	less := d.sends("GET", "/Groups?count=2", "")
+
+	if few.at("itemsPerPage") != fmt.Sprint(maxRoomsWithMembers) || few.at("Resources") != fmt.Sprintf("%d of them", maxRoomsWithMembers) || few.at("totalResults") != fmt.Sprint(len(rooms)) || rest.at("Resources") != "1 of them" {
+		t.Errorf("of %s rooms %s are listed, by %s, and then %s", few.at("totalResults"), few.at("Resources"), few.at("itemsPerPage"), rest.at("Resources"))
+	}
+	if many.status != http.StatusBadRequest || many.at("scimType") != "tooMany" || less.status != http.StatusOK {
+		t.Errorf("too many are answered %d %.200s, two rooms %d", many.status, many.text, less.status)
+	}
+}
+
+func TestWhoCanNotBeKnownComesAgainLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.clinic("Clinic")
+	w.broken = fmt.Errorf("away: %w", ErrUnavailable)
+
+	got := d.sends("GET", "/Users", "")
+
+	if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || got.at("status") != "503" || w.logged.Len() > 0 {
+		t.Errorf("it is answered %d %s, and logged %q", got.status, got.text, w.logged.String())
+	}
+}
+
+func TestWhoFindsTheRosterBusyComesAgainLater(t *testing.T) {
+	t.Parallel()
+	recorder := httptest.NewRecorder()
+	v := &visit{ResponseWriter: recorder}
+	request := httptest.NewRequestWithContext(context.WithValue(t.Context(), visitKey{}, v), http.MethodPatch, host, http.NoBody)
+
+	_ = new(handler).answer(request, &chat.Error{Code: chat.CodeBusy, Message: "Again."})
+	v.WriteHeader(http.StatusInternalServerError) // as the library has it
+	_, _ = v.Write([]byte("{}"))
+
+	if recorder.Code != http.StatusServiceUnavailable || recorder.Header().Get("Retry-After") == "" || !strings.Contains(recorder.Body.String(), `"detail":"Again."`) || strings.Contains(recorder.Body.String(), "{}") {
+		t.Errorf("it is answered %d %s", recorder.Code, recorder.Body)
+	}
+}
+
+func TestAttributesMayBearTheNameOfTheirSchema(t *testing.T) {
+	t.Parallel()
+	d := newWorld(t).clinic("Clinic")
+	desk := d.finds("Groups", `displayName eq "Desk"`)
+
+	given := d.sends("PATCH", "/Groups/"+desk, patchOp+`{"op":"add","value":{"urn:ietf:params:scim:schemas:core:2.0:Group:externalId":"ext-42"}}]}`)
+
+	if got := d.sends("GET", "/Groups/"+desk, ""); given.status != http.StatusNoContent || got.at("displayName") != "Desk" || got.at("externalId") != "ext-42" {
+		t.Errorf("after %d %s it is %s", given.status, given.text, got.text)
+	}
+}
+
+func TestAPartOfAMemberCanNotBeTakenOut(t *testing.T) {
+	t.Parallel()
+	d := newWorld(t).clinic("Clinic")
+	desk, ann := d.finds("Groups", `displayName eq "Desk"`), d.finds("Users", `userName eq "ann@x.example"`)
+
+	refused := d.sends("PATCH", "/Groups/"+desk, patchOp+`{"op":"remove","path":"members[value eq \"`+ann+`\"].display"}]}`)
+
+	if got := d.sends("GET", "/Groups/"+desk, ""); refused.status != http.StatusBadRequest || refused.at("scimType") != "invalidPath" || got.at("members") != "2 of them" {
+		t.Errorf("after %d %s it is %s", refused.status, refused.text, got.text)
 	}
 }
 

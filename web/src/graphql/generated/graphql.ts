@@ -127,6 +127,8 @@ export type DeleteGroupInput = {
 
 /** What went wrong. More values may come: show the message of those you do not know. */
 export type ErrorCode =
+  /** The roster of the clinic is being written. Nothing was done: make the same call again in a moment, with the same client key. */
+  | 'BUSY'
   /** The owner can't be removed (E4). */
   | 'CANNOT_REMOVE_OWNER'
   /** The client key was used for something else (E36). */
