@@ -335,6 +335,25 @@ func TestAWebhookTellsOnlyOfWhatItWasMadeForAndItsAccountMayHear(t *testing.T) {
 	check(t, "all that the fax heard", len(toFax.hears(1)), 1)
 }
 
+func TestAWebhookTellsNothingOfPatients(t *testing.T) {
+	t.Parallel()
+	w, _, bob, lab := clinicWithPartner(t, "CONTACTS_READ")
+	to := receives(t)
+	lab.webhook(to, "CONTACT_CHANGED")
+
+	pat := w.personOf(home, "Pat Ient", "Patient", "Front desk")
+	pat.moves("Front desk", "Ward")
+	bob.moves("Ward")
+	first := to.hears(1)
+	pat.role = "MA"
+	w.importRoster(home)
+
+	check(t, "while they are a patient", first[0].text("data.userId"), bob.id)
+	got := to.hears(2)
+	check(t, "when they are not any more", got[1].text("data.userId"), pat.id)
+	check(t, "all", describe(got), "contact.changed contact.changed")
+}
+
 func TestWhatFailsHoldsUpItsConversationAndNoOther(t *testing.T) {
 	t.Parallel()
 	w, _, bob, lab := clinicWithPartner(t, "CONVERSATIONS_READ")
