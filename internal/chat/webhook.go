@@ -285,8 +285,9 @@ func (s *Service) CreateWebhook(ctx context.Context, actor Actor, in CreateWebho
 	case own != nil && *account != *own:
 		return nil, "", notFound("service account", "serviceAccountId")
 	}
-	id, err := change(ctx, s, actor, "createWebhook", in.ClientKey, in, func(ctx context.Context, tx *transaction) (id WebhookID, err error) {
-		id, secret, err = s.makeWebhook(ctx, tx, *account, in)
+	id, err := change(ctx, s, actor, "createWebhook", in.ClientKey, in, func(ctx context.Context, tx *transaction) (WebhookID, error) {
+		id, made, err := s.makeWebhook(ctx, tx, *account, in)
+		tx.committed = func() { secret = made }
 		return id, err
 	})
 	if err != nil {
@@ -518,8 +519,8 @@ func (s *Service) RotateWebhookSecret(ctx context.Context, actor Actor, in Rotat
 		if overlap < 0 || overlap > maxSecretOverlap {
 			return invalid("overlapMinutes", "The old secret signs for 0 to %d minutes more.", maxSecretOverlap/time.Minute)
 		}
-		var sealed []byte
-		secret, sealed = s.webhooks.newSecret(webhook.ID)
+		made, sealed := s.webhooks.newSecret(webhook.ID)
+		tx.committed = func() { secret = made }
 		const rotate = `
 			UPDATE webhooks SET secret = $2, old_secret = CASE WHEN $3 > 0 THEN secret END, old_secret_until = now() + $3 * interval '1 second'
 			WHERE id = $1`
