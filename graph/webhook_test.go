@@ -335,6 +335,25 @@ func TestAWebhookTellsOnlyOfWhatItWasMadeForAndItsAccountMayHear(t *testing.T) {
 	check(t, "all that the fax heard", len(toFax.hears(1)), 1)
 }
 
+func TestAWebhookTellsNothingOfPatients(t *testing.T) {
+	t.Parallel()
+	w, _, bob, lab := clinicWithPartner(t, "CONTACTS_READ")
+	to := receives(t)
+	lab.webhook(to, "CONTACT_CHANGED")
+
+	pat := w.personOf(home, "Pat Ient", "Patient", "Front desk")
+	pat.moves("Front desk", "Ward")
+	bob.moves("Ward")
+	first := to.hears(1)
+	pat.role = "MA"
+	w.importRoster(home)
+
+	check(t, "while they are a patient", first[0].text("data.userId"), bob.id)
+	got := to.hears(2)
+	check(t, "when they are not any more", got[1].text("data.userId"), pat.id)
+	check(t, "all", describe(got), "contact.changed contact.changed")
+}
+
 func TestWhatFailsHoldsUpItsConversationAndNoOther(t *testing.T) {
 	t.Parallel()
 	w, _, bob, lab := clinicWithPartner(t, "CONVERSATIONS_READ")
@@ -646,6 +665,67 @@ func TestAWebhookStopsWithTheKeysThatMayReadWhatItTells(t *testing.T) {
 			got := to.waits("the rest", func(got []told) bool { return len(took(got)) == 2 })
 			check(t, "it goes on with a new key", messages(took(got)), first+" "+second)
 		})
+	}
+}
+
+func TestWhatWaitsIsNotToldOnceItIsNotChosenAnyMore(t *testing.T) {
+	t.Parallel()
+	w, grace, bob, lab := clinicWithPartner(t, "CONVERSATIONS_READ", "CONTACTS_READ")
+	to := receives(t)
+	webhook, _ := lab.webhook(to, "MESSAGE_ADDED", "CONVERSATION_LEFT", "CONTACT_CHANGED")
+	group := bob.group("Case", lab.person)
+	to.answer(failWith(http.StatusInternalServerError))
+	bob.sends(group, "a")
+	to.hears(1)
+	bob.sends(group, "b")
+	bob.moves("Ward")
+	lab.did("testWebhook", vars{"webhookId": webhook}, "")
+	lab.waits(webhook, 4)
+	less := grace.gives(lab.id, "CONTACTS_READ", "WEBHOOKS_WRITE")
+	grace.did("revokePartnerKey", vars{"keyId": lab.key}, "")
+	less.becomes(webhook, "SUSPENDED")
+	w.ages(time.Second)
+	to.answer(nil)
+
+	less.did("updateWebhook", vars{"webhookId": webhook, "eventTypes": []string{"CONTACT_CHANGED"}}, "")
+	check(t, "what waits", less.is(webhook).number("backlog") <= 2, true)
+	w.ages(time.Minute)
+
+	less.waits(webhook, 0)
+	to.mu.Lock()
+	arrived := took(to.got)
+	to.mu.Unlock()
+	check(t, "arrived", describe(arrived), "contact.changed webhook.test")
+	check(t, "of", arrived[0].text("data.userId"), bob.id)
+}
+
+// TestWhatIsNotChosenIsDroppedWhenItIsTaken puts into a queue what no reader writes any more.
+func TestWhatIsNotChosenIsDroppedWhenItIsTaken(t *testing.T) {
+	t.Parallel()
+	w, _, bob, lab := clinicWithPartner(t, "CONVERSATIONS_READ")
+	to := receives(t)
+	webhook, _ := lab.webhook(to, "MESSAGE_ADDED")
+	group := bob.group("Case", lab.person)
+	lab.did("pauseWebhook", vars{"webhookId": webhook}, "")
+	for range 3 {
+		lab.did("testWebhook", vars{"webhookId": webhook}, "")
+	}
+	db := w.database.Open()
+	defer db.Close()
+	const fill = `
+		INSERT INTO webhook_deliveries (webhook_id, id, queue, place, kind, occurred_at)
+		SELECT webhook_id, gen_random_uuid(), queue, -n, 'CONTACT_CHANGED', now() FROM webhook_queues, generate_series(1, 50) AS n`
+	if _, err := db.Exec(fill); err != nil {
+		t.Fatal(err)
+	}
+
+	lab.did("resumeWebhook", vars{"webhookId": webhook}, "")
+	message := bob.sends(group, "a")
+
+	got := to.waits("the message", func(got []told) bool { return messages(got) == message && len(got) == 4 })
+	lab.waits(webhook, 0)
+	for _, came := range got {
+		check(t, "chosen", came.kind != "contact.changed", true)
 	}
 }
 

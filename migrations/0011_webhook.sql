@@ -53,7 +53,7 @@ CREATE TABLE webhook_queues (
     claimed_until timestamptz,
     CONSTRAINT webhook_queues_pkey PRIMARY KEY (webhook_id, queue)
 ) WITH (fillfactor = 50);
-CREATE INDEX webhook_queues_next ON webhook_queues (next_at);
+CREATE INDEX webhook_queues_next ON webhook_queues (webhook_id, next_at, queue);
 CREATE INDEX webhook_queues_claimed ON webhook_queues (webhook_id) WHERE claim IS NOT NULL;
 
 -- What is not delivered yet: ids, never text. The id is made of the webhook and the event, so a replay makes the same.

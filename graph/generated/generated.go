@@ -5515,7 +5515,7 @@ type Mutation {
     input: CreateWebhookInput!
   ): CreateWebhookPayload! @access(administrators: true, scopes: [WEBHOOKS_WRITE])
   """
-  Changes a webhook. What waits goes to the new address. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + `.
+  Changes a webhook. What waits goes to the new address; what is of a type that is not chosen any more is dropped. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + `.
   """
   updateWebhook(
     "What to do, under a client key."

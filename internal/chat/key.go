@@ -595,8 +595,9 @@ func (s *Service) CreatePartnerKey(ctx context.Context, actor Actor, in CreatePa
 	if err := administers(actor, "service account", "serviceAccountId"); err != nil {
 		return nil, "", err
 	}
-	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "createPartnerKey", in.ClientKey, in, func(ctx context.Context, tx *transaction) (id PartnerKeyID, err error) {
-		id, secret, err = makeKey(ctx, tx, in)
+	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "createPartnerKey", in.ClientKey, in, func(ctx context.Context, tx *transaction) (PartnerKeyID, error) {
+		id, made, err := makeKey(ctx, tx, in)
+		tx.committed = func() { secret = made }
 		return id, err
 	})
 	if err != nil {
@@ -702,8 +703,9 @@ func (s *Service) RotatePartnerKey(ctx context.Context, actor Actor, in RotatePa
 	if err := administers(actor, "key", "keyId"); err != nil {
 		return nil, "", err
 	}
-	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "rotatePartnerKey", in.ClientKey, in, func(ctx context.Context, tx *transaction) (id PartnerKeyID, err error) {
-		id, secret, err = rotateKey(ctx, tx, in)
+	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "rotatePartnerKey", in.ClientKey, in, func(ctx context.Context, tx *transaction) (PartnerKeyID, error) {
+		id, made, err := rotateKey(ctx, tx, in)
+		tx.committed = func() { secret = made }
 		return id, err
 	})
 	if err != nil {

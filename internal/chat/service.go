@@ -169,6 +169,9 @@ type transaction struct {
 	appended []eventlog.Event
 	// sent is what it wrote that will be read at once.
 	sent []addedLine
+	// committed, if there is one, is called when the transaction has come to its end: for what is answered by this attempt alone, and kept
+	// nowhere.
+	committed func()
 }
 
 // append writes an event to the log, done by the actor.
@@ -368,6 +371,9 @@ func (s *Service) transactIn(ctx context.Context, lane lane, actor Actor, act fu
 	})
 	if err != nil {
 		return err
+	}
+	if tx.committed != nil {
+		tx.committed()
 	}
 	s.seen.fresh.put(tx.sent)
 	s.seen.fresh.forget(tx.appended)

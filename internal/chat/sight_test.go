@@ -56,6 +56,81 @@ func TestAMessageOfAnAttemptThatFailedIsNotReturned(t *testing.T) {
 	}
 }
 
+// A secret of an attempt that was rolled back opens nothing: who repeats a call that another attempt did gets none.
+func TestASecretOfAnAttemptThatFailedIsNotReturned(t *testing.T) {
+	t.Parallel()
+	s := telling(t)
+	ann := clinicOf(t, s, "Clinic", "Ann: Lab")
+	ann.Grant, ann.IsAdministrator = nil, true
+	operator, err := s.Operator(t.Context(), "Clinic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	account := accountOf(t, s, operator)
+	calls := map[string]func(clientKey string) (secret string, err error){
+		"createPartnerKey": func(clientKey string) (string, error) {
+			_, secret, err := s.CreatePartnerKey(t.Context(), ann, CreatePartnerKeyInput{ClientKey: clientKey, ServiceAccountID: account, Name: "Key", Scopes: Scopes})
+			return secret, err
+		},
+		"createWebhook": func(clientKey string) (string, error) {
+			_, secret, err := s.CreateWebhook(t.Context(), ann, CreateWebhookInput{
+				ClientKey: clientKey, ServiceAccountID: &account, Name: "Lab", URL: "https://partner.example", EventTypes: []WebhookEventType{WebhookMessageAdded},
+			})
+			return secret, err
+		},
+	}
+	key, _, err := s.CreatePartnerKey(t.Context(), ann, CreatePartnerKeyInput{ClientKey: "a key", ServiceAccountID: account, Name: "Key", Scopes: Scopes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls["rotatePartnerKey"] = func(clientKey string) (string, error) {
+		_, secret, err := s.RotatePartnerKey(t.Context(), ann, RotatePartnerKeyInput{ClientKey: clientKey, KeyID: key.ID, OverlapMinutes: 1})
+		return secret, err
+	}
+	webhook := webhookWith(t, s, "Clinic", 1)
+	calls["rotateWebhookSecret"] = func(clientKey string) (string, error) {
+		_, secret, err := s.RotateWebhookSecret(t.Context(), ann, RotateWebhookSecretInput{ClientKey: clientKey, WebhookID: webhook})
+		return secret, err
+	}
+	for operation, call := range calls {
+		if secret, err := call("earlier " + operation); err != nil || secret == "" {
+			t.Fatalf("%s: %v", operation, err)
+		}
+	}
+	for _, statement := range []string{
+		`CREATE SEQUENCE attempts`,
+		// Each first attempt runs into a deadlock at its end,
+		`CREATE FUNCTION deadlock() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF nextval('attempts') % 2 = 1 THEN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END IF;
+			RETURN NEW;
+		END $$`,
+		`CREATE TRIGGER deadlock BEFORE UPDATE OF result ON client_keys FOR EACH ROW EXECUTE FUNCTION deadlock()`,
+		// and the second finds what the other side of it did under the same key.
+		`CREATE FUNCTION repeat() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF (SELECT is_called AND last_value % 2 = 1 FROM attempts) THEN
+				PERFORM nextval('attempts');
+				SELECT result INTO NEW.result FROM client_keys WHERE key = 'earlier ' || NEW.operation;
+				INSERT INTO client_keys SELECT NEW.*;
+			END IF;
+			RETURN NEW;
+		END $$`,
+		`CREATE TRIGGER repeat BEFORE INSERT ON client_keys FOR EACH ROW EXECUTE FUNCTION repeat()`,
+	} {
+		s.db.MustExec(statement)
+	}
+
+	for operation, call := range calls {
+		if secret, err := call(operation); err != nil || secret != "" {
+			t.Errorf("%s returns a secret: %t, %v", operation, secret != "", err)
+		}
+	}
+
+	var attempts int
+	if err := s.db.Get(&attempts, `SELECT last_value FROM attempts`); err != nil || attempts != 2*len(calls) {
+		t.Errorf("%d attempts, %v", attempts, err)
+	}
+}
+
 // What was recalled here is not shown as it was, not even a moment ago.
 func TestE11AFreshLineThatWasRecalledIsBlank(t *testing.T) {
 	t.Parallel()

@@ -41,6 +41,9 @@ const (
 	webhookTest WebhookEventType = "WEBHOOK_TEST"
 )
 
+// webhookAlways is what every webhook tells of.
+var webhookAlways = []WebhookEventType{webhookReset, webhookTest}
+
 var webhookEventTypes = []WebhookEventType{
 	WebhookMessageAdded, WebhookMessageChanged, WebhookConversationAdded, WebhookConversationLeft, WebhookGroupDeleted, WebhookContactChanged,
 }
@@ -282,8 +285,9 @@ func (s *Service) CreateWebhook(ctx context.Context, actor Actor, in CreateWebho
 	case own != nil && *account != *own:
 		return nil, "", notFound("service account", "serviceAccountId")
 	}
-	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "createWebhook", in.ClientKey, in, func(ctx context.Context, tx *transaction) (id WebhookID, err error) {
-		id, secret, err = s.makeWebhook(ctx, tx, *account, in)
+	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "createWebhook", in.ClientKey, in, func(ctx context.Context, tx *transaction) (WebhookID, error) {
+		id, made, err := s.makeWebhook(ctx, tx, *account, in)
+		tx.committed = func() { secret = made }
 		return id, err
 	})
 	if err != nil {
@@ -445,7 +449,7 @@ type UpdateWebhookInput struct {
 	EventTypes []WebhookEventType
 }
 
-// UpdateWebhook changes a webhook. What waits for delivery goes to the new address.
+// UpdateWebhook changes a webhook. What waits for delivery goes to the new address, unless it is of a type that is not chosen any more.
 func (s *Service) UpdateWebhook(ctx context.Context, actor Actor, in UpdateWebhookInput) (*Webhook, error) {
 	return s.changeWebhook(ctx, actor, "updateWebhook", in.ClientKey, in, in.WebhookID, func(ctx context.Context, tx *transaction, webhook Webhook) (err error) {
 		name, address, types := webhook.Name, webhook.URL, webhook.EventTypes()
@@ -478,8 +482,27 @@ func (s *Service) UpdateWebhook(ctx context.Context, actor Actor, in UpdateWebho
 		if _, err := tx.ExecContext(ctx, update, webhook.ID, name, address, array(types), array(scopes), directory); err != nil {
 			return fmt.Errorf("update the webhook: %w", err)
 		}
-		return nil
+		if in.EventTypes == nil {
+			return nil
+		}
+		return dropOthers(ctx, tx, webhook.ID, types)
 	})
+}
+
+// dropOthers takes away what waits and is not chosen any more: the keys of the account may not open it by now. The caller holds the lock of
+// the webhook's row.
+func dropOthers(ctx context.Context, tx *transaction, webhook WebhookID, types []WebhookEventType) error {
+	// What waited behind a delivery that failed need not wait any longer.
+	const drop = `
+		WITH dropped AS (
+			DELETE FROM webhook_deliveries WHERE webhook_id = $1 AND kind <> ALL ($2) RETURNING queue
+		)
+		UPDATE webhook_queues SET next_at = now(), attempts = 0, failing_since = NULL
+		WHERE webhook_id = $1 AND queue IN (SELECT queue FROM dropped)`
+	if _, err := tx.ExecContext(ctx, drop, webhook, array(slices.Concat(types, webhookAlways))); err != nil {
+		return fmt.Errorf("drop what is not chosen: %w", err)
+	}
+	return nil
 }
 
 // RotateWebhookSecretInput says which webhook gets a new secret, and for how long the old one signs, too.
@@ -496,8 +519,8 @@ func (s *Service) RotateWebhookSecret(ctx context.Context, actor Actor, in Rotat
 		if overlap < 0 || overlap > maxSecretOverlap {
 			return invalid("overlapMinutes", "The old secret signs for 0 to %d minutes more.", maxSecretOverlap/time.Minute)
 		}
-		var sealed []byte
-		secret, sealed = s.webhooks.newSecret(webhook.ID)
+		made, sealed := s.webhooks.newSecret(webhook.ID)
+		tx.committed = func() { secret = made }
 		const rotate = `
 			UPDATE webhooks SET secret = $2, old_secret = CASE WHEN $3 > 0 THEN secret END, old_secret_until = now() + $3 * interval '1 second'
 			WHERE id = $1`

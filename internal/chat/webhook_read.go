@@ -266,6 +266,9 @@ func (r *webhookReading) step(ctx context.Context) (again time.Duration, err err
 	if err != nil {
 		return 0, err
 	}
+	if found, err = r.withoutPatients(ctx, found); err != nil {
+		return 0, err
+	}
 	if len(found) == 0 && time.Since(r.written) < keepCursor {
 		return again, nil
 	}
@@ -304,6 +307,27 @@ func (r *webhookReading) collect(ctx context.Context) (found []WebhookDelivery, 
 		}
 	}
 	return found, again, nil
+}
+
+// withoutPatients leaves out changes of people who never were in the directory that partners read.
+func (r *webhookReading) withoutPatients(ctx context.Context, found []WebhookDelivery) ([]WebhookDelivery, error) {
+	var changed []UserID
+	for _, told := range found {
+		if told.UserID != nil {
+			changed = append(changed, *told.UserID)
+		}
+	}
+	if len(changed) == 0 {
+		return found, nil
+	}
+	const query = `SELECT id FROM users WHERE id = ANY ($1) AND entered_seq IS NULL`
+	var patients []UserID
+	if err := r.service.db.SelectContext(ctx, &patients, query, array(changed)); err != nil {
+		return nil, fmt.Errorf("find who is in the directory: %w", err)
+	}
+	return slices.DeleteFunc(found, func(told WebhookDelivery) bool {
+		return told.UserID != nil && slices.Contains(patients, *told.UserID)
+	}), nil
 }
 
 // translate says what the webhook tells of a delivery of the log; nil is nothing.

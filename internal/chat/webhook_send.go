@@ -24,6 +24,8 @@ const (
 	// claimAtOnce bounds the queues of one webhook that are sent of at a time, and batchAtOnce the deliveries taken of each.
 	claimAtOnce = 4
 	batchAtOnce = 20
+	// clinicAtOnce bounds those of all webhooks of a clinic. Of the ones that fail it is half as many, and one of each.
+	clinicAtOnce = 16
 	// webhookTries is how long a delivery is tried.
 	webhookTries = 24 * time.Hour
 	// wakeAfter is how long a webhook must have been failing so that all its queues are tried when it answers again.
@@ -48,6 +50,8 @@ type WebhookBatch struct {
 	Deliveries []WebhookDelivery
 	// Secrets are what each is signed with. There is none if they were kept under another key.
 	Secrets [][]byte
+	// Fails says that nothing has arrived since the last failure, so this may take long.
+	Fails bool
 
 	queue, claim uuid.UUID
 	attempts     int
@@ -58,48 +62,76 @@ type WebhookBatch struct {
 // WebhookNews rings when there may be something to send.
 func (s *Service) WebhookNews() <-chan struct{} { return s.webhooks.toSend }
 
-// TakeWebhooks takes what is due, up to so many batches. Each must be given back by FinishWebhook, or by WebhookFailed.
-func (s *Service) TakeWebhooks(ctx context.Context, most int) ([]*WebhookBatch, error) {
-	// About: two processes that look at the same time may take more of one webhook.
+// TakeWebhooks takes what is due, up to so many batches, of which so many may be of webhooks that fail. Each must be given back by
+// FinishWebhook, or by WebhookFailed. What works comes before what fails, and clinics that have little under way before others; within a clinic
+// its webhooks take turns, and of those that fail who was not tried for long comes first.
+func (s *Service) TakeWebhooks(ctx context.Context, most, mostFailing int) ([]*WebhookBatch, error) {
+	// About: two processes that look at the same time may take more of one webhook or clinic.
+	// First comes which webhooks have anything, from one to the next in the index: what waits of those that are
+	// paused is not read, however much it is.
 	const take = `
-		WITH runs AS MATERIALIZED (
-			SELECT id FROM webhooks WHERE (hold_until IS NULL OR hold_until <= now()) AND ` + webhookRuns + `
+		WITH RECURSIVE waiting AS (
+			(SELECT webhook_id FROM webhook_queues ORDER BY webhook_id LIMIT 1)
+			UNION ALL
+			SELECT (SELECT webhook_id FROM webhook_queues WHERE webhook_id > waiting.webhook_id ORDER BY webhook_id LIMIT 1)
+			FROM waiting WHERE webhook_id IS NOT NULL
+		), runs AS MATERIALIZED (
+			SELECT id, clinic_id, failing_since IS NOT NULL AS fails, last_error_at
+			FROM waiting JOIN webhooks ON id = webhook_id
+			WHERE (hold_until IS NULL OR hold_until <= now()) AND ` + webhookRuns + `
 		), busy AS MATERIALIZED (
-			SELECT webhook_id, count(*) AS number FROM webhook_queues WHERE claim IS NOT NULL AND claimed_until > now() GROUP BY webhook_id
+			SELECT webhook_id, clinic_id, webhooks.failing_since IS NOT NULL AS fails, count(*) AS number
+			FROM webhook_queues JOIN webhooks ON id = webhook_id
+			WHERE claim IS NOT NULL AND claimed_until > now() GROUP BY webhook_id, clinic_id, fails
+		), clinic_busy AS (
+			SELECT clinic_id, sum(number) AS number, coalesce(sum(number) FILTER (WHERE fails), 0) AS failing FROM busy GROUP BY clinic_id
 		), due AS (
-			SELECT webhook_id, queue, next_at,
-				row_number() OVER (PARTITION BY webhook_id ORDER BY next_at, queue) + coalesce(busy.number, 0) AS number
-			FROM webhook_queues JOIN runs ON runs.id = webhook_id LEFT JOIN busy USING (webhook_id)
-			WHERE next_at <= now() AND (claimed_until IS NULL OR claimed_until <= now())
+			SELECT id AS webhook_id, queue, clinic_id, fails, CASE WHEN fails THEN last_error_at ELSE next_at END AS since,
+				row_number() OVER (PARTITION BY id ORDER BY next_at, queue) AS nth
+			FROM runs CROSS JOIN LATERAL (
+				SELECT queue, next_at FROM webhook_queues
+				WHERE webhook_id = runs.id AND next_at <= now() AND (claimed_until IS NULL OR claimed_until <= now())
+				ORDER BY next_at, queue
+				LIMIT greatest(0, CASE WHEN fails THEN 1 ELSE $1 END - coalesce((SELECT number FROM busy WHERE busy.webhook_id = runs.id), 0))
+			) AS heads
+		), ranked AS (
+			SELECT *, row_number() OVER (PARTITION BY clinic_id ORDER BY fails, nth, since, queue) + coalesce(number, 0) AS of_clinic,
+				row_number() OVER (PARTITION BY clinic_id, fails ORDER BY since, queue) + coalesce(failing, 0) AS of_kind
+			FROM due LEFT JOIN clinic_busy USING (clinic_id)
+		), allowed AS (
+			SELECT *, row_number() OVER (PARTITION BY fails ORDER BY of_clinic, since, queue) AS place
+			FROM ranked WHERE of_clinic <= $5 AND (NOT fails OR of_kind <= $5 / 2)
 		), free AS (
-			SELECT webhook_id, queue FROM webhook_queues JOIN due USING (webhook_id, queue)
-			WHERE number <= $1 AND webhook_queues.next_at <= now() AND (claimed_until IS NULL OR claimed_until <= now())
-			ORDER BY due.next_at LIMIT $2
+			SELECT webhook_id, queue FROM webhook_queues JOIN allowed USING (webhook_id, queue)
+			WHERE (NOT fails OR place <= $6) AND webhook_queues.next_at <= now() AND (claimed_until IS NULL OR claimed_until <= now())
+			ORDER BY fails, place LIMIT $2
 			FOR NO KEY UPDATE OF webhook_queues SKIP LOCKED
 		), taken AS (
 			UPDATE webhook_queues SET claim = $3, claimed_until = now() + $4 * interval '1 second'
 			FROM free WHERE webhook_queues.webhook_id = free.webhook_id AND webhook_queues.queue = free.queue
 			RETURNING webhook_queues.webhook_id, webhook_queues.queue, attempts
 		)
-		SELECT webhook_id, queue, attempts, url, secret, CASE WHEN old_secret_until > now() THEN old_secret END AS old_secret
+		SELECT webhook_id, queue, attempts, url, webhooks.failing_since IS NOT NULL AS fails, secret,
+			CASE WHEN old_secret_until > now() THEN old_secret END AS old_secret
 		FROM taken JOIN webhooks ON webhooks.id = webhook_id`
 	var rows []struct {
 		WebhookID WebhookID `db:"webhook_id"`
 		Queue     uuid.UUID `db:"queue"`
 		Attempts  int       `db:"attempts"`
 		URL       string    `db:"url"`
+		Fails     bool      `db:"fails"`
 		Secret    []byte    `db:"secret"`
 		OldSecret []byte    `db:"old_secret"`
 	}
 	claim := newID()
-	if err := s.db.SelectContext(ctx, &rows, take, claimAtOnce, most, claim, claimTime.Seconds()); err != nil {
+	if err := s.db.SelectContext(ctx, &rows, take, claimAtOnce, most, claim, claimTime.Seconds(), clinicAtOnce, mostFailing); err != nil {
 		return nil, fmt.Errorf("take what is to be sent: %w", err)
 	}
 	batches := make([]*WebhookBatch, 0, len(rows))
 	webhooks, queues := make([]WebhookID, len(rows)), make([]uuid.UUID, len(rows))
 	for i, row := range rows {
 		webhooks[i], queues[i] = row.WebhookID, row.Queue
-		batch := &WebhookBatch{WebhookID: row.WebhookID, URL: row.URL, queue: row.Queue, claim: claim, attempts: row.Attempts}
+		batch := &WebhookBatch{WebhookID: row.WebhookID, URL: row.URL, Fails: row.Fails, queue: row.Queue, claim: claim, attempts: row.Attempts}
 		for _, sealed := range [][]byte{row.Secret, row.OldSecret} {
 			if sealed == nil {
 				continue
@@ -113,18 +145,27 @@ func (s *Service) TakeWebhooks(ctx context.Context, most int) ([]*WebhookBatch, 
 	if len(rows) == 0 {
 		return nil, nil
 	}
+	// What is not chosen, or what no key may open since a moment ago, is not told of, whoever wrote it down.
 	const heads = `
-		SELECT head.* FROM unnest($1::uuid[], $2::uuid[]) AS taken (webhook, queue)
-		CROSS JOIN LATERAL (
-			SELECT webhook_id, queue, id, place, kind, conversation_id, message_id, user_id, reason, cursor, occurred_at
-			FROM webhook_deliveries WHERE webhook_id = taken.webhook AND queue = taken.queue ORDER BY place LIMIT $3
-		) AS head ORDER BY webhook_id, queue, place`
+		WITH heads AS (
+			SELECT head.*, kind = ANY (event_types) OR kind = ANY ($4) AS chosen
+			FROM unnest($1::uuid[], $2::uuid[]) AS taken (webhook, of)
+			JOIN webhooks ON webhooks.id = webhook AND ` + webhookRuns + `
+			CROSS JOIN LATERAL (
+				SELECT * FROM webhook_deliveries WHERE webhook_id = webhook AND queue = of ORDER BY place LIMIT $3
+			) AS head
+		), dropped AS (
+			DELETE FROM webhook_deliveries USING heads
+			WHERE NOT chosen AND webhook_deliveries.webhook_id = heads.webhook_id AND webhook_deliveries.id = heads.id
+		)
+		SELECT webhook_id, queue, id, place, kind, conversation_id, message_id, user_id, reason, cursor, occurred_at
+		FROM heads WHERE chosen ORDER BY webhook_id, queue, place`
 	var deliveries []struct {
 		WebhookID WebhookID `db:"webhook_id"`
 		Queue     uuid.UUID `db:"queue"`
 		WebhookDelivery
 	}
-	if err := s.db.SelectContext(ctx, &deliveries, heads, array(webhooks), array(queues), batchAtOnce); err != nil {
+	if err := s.db.SelectContext(ctx, &deliveries, heads, array(webhooks), array(queues), batchAtOnce, array(webhookAlways)); err != nil {
 		return nil, fmt.Errorf("read what is to be sent: %w", err)
 	}
 	for _, batch := range batches {

@@ -37,6 +37,8 @@ import (
 const (
 	// sendAtOnce bounds the batches that a process has under way.
 	sendAtOnce = 32
+	// failAtOnce bounds those of webhooks that fail, so that there is room for others, whoever does not answer.
+	failAtOnce = sendAtOnce / 2
 	// lookEvery is how often a process looks for what is due without having been told to.
 	lookEvery = 500 * time.Millisecond
 	// writeTime bounds what is written down of an attempt.
@@ -89,20 +91,26 @@ const delivered = "delivered"
 func (s *Sender) Run(ctx context.Context) error {
 	var under sync.WaitGroup
 	defer under.Wait()
-	free := make(chan struct{}, sendAtOnce)
+	taken, failing := make(chan struct{}, sendAtOnce), make(chan struct{}, failAtOnce)
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
-		if room := sendAtOnce - len(free); room > 0 {
-			batches, err := s.chat.TakeWebhooks(ctx, room)
+		if room := sendAtOnce - len(taken); room > 0 {
+			batches, err := s.chat.TakeWebhooks(ctx, room, failAtOnce-len(failing))
 			if err != nil {
 				s.complain(ctx, err)
 			}
 			for _, batch := range batches {
-				free <- struct{}{}
+				taken <- struct{}{}
+				if batch.Fails {
+					failing <- struct{}{}
+				}
 				under.Go(func() {
-					defer func() { <-free }()
 					s.send(ctx, batch)
+					if batch.Fails {
+						<-failing
+					}
+					<-taken
 				})
 			}
 		}
