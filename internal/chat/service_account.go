@@ -1,0 +1,287 @@
+package chat
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/mail"
+	"strings"
+
+	"corridor/internal/eventlog"
+)
+
+// ServiceAccounts returns a page of the service accounts of the actor's clinic that are in use, by name. It is for
+// administrators.
+func (s *Service) ServiceAccounts(ctx context.Context, actor Actor, page Forward) (Page[User], error) {
+	if err := administers(actor, "clinic", "clinic"); err != nil {
+		return Page[User]{}, err
+	}
+	after, err := page.afterText(2)
+	if err != nil {
+		return Page[User]{}, err
+	}
+	const query = `
+		SELECT ` + userColumns + `, presence.seen_at FROM users LEFT JOIN presence ON presence.user_id = users.id
+		WHERE clinic_id = $1 AND kind = 'SERVICE' AND deactivated_at IS NULL
+			AND ($2::text IS NULL OR (users.name COLLATE "C", users.id) > ($2 COLLATE "C", $3::uuid))
+		ORDER BY users.name COLLATE "C", users.id LIMIT $4`
+	var accounts []User
+	if err := s.find(ctx, &accounts, query, actor.Clinic.ID, after.at(0), after.at(1), page.First+1); err != nil {
+		return Page[User]{}, fmt.Errorf("service accounts: %w", err)
+	}
+	return forward(accounts, page), nil
+}
+
+// CreateServiceAccountInput says what a service account is called.
+type CreateServiceAccountInput struct {
+	ClientKey string
+	Name      string
+	Email     string
+}
+
+// serviceRole is what is shown beside the name of a service account.
+const serviceRole = "Service account"
+
+// CreateServiceAccount makes an account that programs act as. It is for administrators.
+func (s *Service) CreateServiceAccount(ctx context.Context, actor Actor, in CreateServiceAccountInput) (*User, error) {
+	if err := administers(actor, "clinic", "clientKey"); err != nil {
+		return nil, err
+	}
+	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "createServiceAccount", in.ClientKey, in, func(ctx context.Context, tx *transaction) (UserID, error) {
+		return makeServiceAccount(ctx, tx, in)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.serviceAccount(ctx, actor, id)
+}
+
+func (s *Service) serviceAccount(ctx context.Context, actor Actor, id UserID) (*User, error) {
+	found, err := s.Users(ctx, actor, []UserID{id})
+	account, ok := found[id]
+	if err != nil || !ok || account.Kind != ServiceAccount {
+		return nil, err
+	}
+	return &account, nil
+}
+
+// FindServiceAccount returns the service account of the actor's clinic that has an e-mail address. It is for administrators.
+func (s *Service) FindServiceAccount(ctx context.Context, actor Actor, email string) (*User, error) {
+	if err := administers(actor, "service account", "serviceAccount"); err != nil {
+		return nil, err
+	}
+	const query = `
+		SELECT ` + userColumns + ` FROM users
+		WHERE clinic_id = $1 AND email = $2 AND kind = 'SERVICE' AND deactivated_at IS NULL`
+	var account User
+	err := s.db.GetContext(ctx, &account, query, actor.Clinic.ID, strings.ToLower(strings.TrimSpace(email)))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, notFound("service account", "serviceAccount")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find the service account: %w", err)
+	}
+	return &account, nil
+}
+
+// makeServiceAccount makes an account of the actor's clinic.
+func makeServiceAccount(ctx context.Context, tx *transaction, in CreateServiceAccountInput) (UserID, error) {
+	name, refused := clean("name", strings.TrimSpace(in.Name), MaxName, "")
+	switch {
+	case refused != nil:
+		return UserID{}, refused
+	case blank(name):
+		return UserID{}, invalid("name", "A service account needs a name.")
+	}
+	email, refused := clean("email", strings.ToLower(strings.TrimSpace(in.Email)), MaxEmail, "")
+	if refused != nil {
+		return UserID{}, refused
+	}
+	if address, err := mail.ParseAddress(email); err != nil || address.Address != email {
+		return UserID{}, invalid("email", "This is no e-mail address.")
+	}
+	clinic, err := lockClinic(ctx, tx.Tx, tx.actor.Clinic.Name)
+	if err != nil {
+		return UserID{}, err
+	}
+	directory, err := openDirectory(ctx, tx, clinic)
+	if err != nil {
+		return UserID{}, err
+	}
+	id := UserID{newID()}
+	streams, err := eventlog.NewPrivateStreams(ctx, tx.Tx, plain([]UserID{id}))
+	if err != nil {
+		return UserID{}, err
+	}
+	const insert = `
+		INSERT INTO users (id, clinic_id, email, name, role_label, kind, stream, changed_seq, entered_seq)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
+		ON CONFLICT ON CONSTRAINT users_email_key DO NOTHING`
+	made, err := tx.updates(ctx, insert, id, tx.actor.Clinic.ID, email, name, serviceRole, ServiceAccount, streams[0], directory.changed(id))
+	if err != nil {
+		return UserID{}, err
+	}
+	if !made {
+		return UserID{}, refuse(CodeEmailTaken, "Somebody at the clinic has this e-mail address, or had it: who is deactivated keeps theirs.").of("email")
+	}
+	return id, directory.write(ctx, tx, nil)
+}
+
+// DeactivateServiceAccountInput says which account ends.
+type DeactivateServiceAccountInput struct {
+	ClientKey        string
+	ServiceAccountID UserID
+}
+
+// DeactivateServiceAccount ends an account, its keys and its open streams. It is for administrators.
+func (s *Service) DeactivateServiceAccount(ctx context.Context, actor Actor, in DeactivateServiceAccountInput) (*User, error) {
+	if err := administers(actor, "service account", "serviceAccountId"); err != nil {
+		return nil, err
+	}
+	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "deactivateServiceAccount", in.ClientKey, in, func(ctx context.Context, tx *transaction) (UserID, error) {
+		clinic, err := lockClinic(ctx, tx.Tx, actor.Clinic.Name)
+		if err != nil {
+			return UserID{}, err
+		}
+		directory, err := openDirectory(ctx, tx, clinic)
+		if err != nil {
+			return UserID{}, err
+		}
+		const deactivate = `
+			UPDATE users SET deactivated_at = coalesce(deactivated_at, now())
+			WHERE id = $1 AND clinic_id = $2 AND kind = 'SERVICE' RETURNING ` + userColumns
+		var account User
+		err = tx.GetContext(ctx, &account, deactivate, in.ServiceAccountID, clinic.ID)
+		if errors.Is(err, sql.ErrNoRows) {
+			return UserID{}, notFound("service account", "serviceAccountId")
+		}
+		if err != nil {
+			return UserID{}, fmt.Errorf("deactivate the account: %w", err)
+		}
+		directory.changed(account.ID)
+		events, err := moveServiceAccount(ctx, tx, directory, account, nil)
+		if err != nil {
+			return UserID{}, err
+		}
+		// Groups that it owns are handed over as those of people who are gone.
+		left := rosterWrite{clinic: clinic, gone: []UserID{account.ID}}
+		if err := left.setGroups(ctx, tx); err != nil {
+			return UserID{}, err
+		}
+		events = append(events, eventlog.Event{Stream: account.Stream, Kind: kindSignedOut, Subject: account.ID.UUID})
+		return account.ID, directory.write(ctx, tx, events)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.serviceAccount(ctx, actor, id)
+}
+
+// SetServiceAccountWaitingRoomsInput says in which waiting rooms an account is to be.
+type SetServiceAccountWaitingRoomsInput struct {
+	ClientKey        string
+	ServiceAccountID UserID
+	WaitingRoomIDs   []WaitingRoomID
+}
+
+// maxServiceRooms bounds the rooms of one account.
+const maxServiceRooms = 1000
+
+// SetServiceAccountWaitingRooms puts an account into waiting rooms, and takes it out of all others: so it gets into
+// contact lists. It is for administrators.
+func (s *Service) SetServiceAccountWaitingRooms(ctx context.Context, actor Actor, in SetServiceAccountWaitingRoomsInput) (*User, error) {
+	if err := administers(actor, "service account", "serviceAccountId"); err != nil {
+		return nil, err
+	}
+	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "setServiceAccountWaitingRooms", in.ClientKey, in, func(ctx context.Context, tx *transaction) (UserID, error) {
+		if len(in.WaitingRoomIDs) > maxServiceRooms {
+			return UserID{}, invalid("waitingRoomIds", "A service account is in at most %d waiting rooms.", maxServiceRooms)
+		}
+		clinic, err := lockClinic(ctx, tx.Tx, actor.Clinic.Name)
+		if err != nil {
+			return UserID{}, err
+		}
+		directory, err := openDirectory(ctx, tx, clinic)
+		if err != nil {
+			return UserID{}, err
+		}
+		const find = `SELECT ` + userColumns + ` FROM users WHERE id = $1 AND clinic_id = $2 AND kind = 'SERVICE' AND deactivated_at IS NULL`
+		var account User
+		err = tx.GetContext(ctx, &account, find, in.ServiceAccountID, clinic.ID)
+		if errors.Is(err, sql.ErrNoRows) {
+			return UserID{}, notFound("service account", "serviceAccountId")
+		}
+		if err != nil {
+			return UserID{}, fmt.Errorf("find the account: %w", err)
+		}
+		events, err := moveServiceAccount(ctx, tx, directory, account, in.WaitingRoomIDs)
+		if err != nil {
+			return UserID{}, err
+		}
+		return account.ID, directory.write(ctx, tx, events)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.serviceAccount(ctx, actor, id)
+}
+
+// moveServiceAccount changes in which rooms an account is, and returns what their streams are to hear.
+func moveServiceAccount(ctx context.Context, tx *transaction, directory *directory, account User, wanted []WaitingRoomID) ([]eventlog.Event, error) {
+	const rooms = `
+		SELECT waiting_rooms.id, stream, user_id IS NOT NULL AS is_in, coalesce(waiting_rooms.id = ANY ($3), false) AS is_wanted
+		FROM waiting_rooms LEFT JOIN waiting_room_members ON waiting_room_id = waiting_rooms.id AND user_id = $2
+		WHERE clinic_id = $1 AND (user_id IS NOT NULL OR waiting_rooms.id = ANY ($3) AND deactivated_at IS NULL)`
+	var found []struct {
+		ID       WaitingRoomID `db:"id"`
+		Stream   int64         `db:"stream"`
+		IsIn     bool          `db:"is_in"`
+		IsWanted bool          `db:"is_wanted"`
+	}
+	if err := tx.SelectContext(ctx, &found, rooms, account.ClinicID, account.ID, array(wanted)); err != nil {
+		return nil, fmt.Errorf("find the waiting rooms: %w", err)
+	}
+	missing := map[WaitingRoomID]bool{}
+	for _, id := range wanted {
+		missing[id] = true
+	}
+	var events []eventlog.Event
+	var joined, left []WaitingRoomID
+	for _, room := range found {
+		delete(missing, room.ID)
+		event := eventlog.Event{Stream: room.Stream, Scope: room.ID.UUID, Subject: account.ID.UUID}
+		switch {
+		case room.IsIn && !room.IsWanted:
+			event.Kind, event.Closes = kindRoomLeft, plain([]UserID{account.ID})
+			left, events = append(left, room.ID), append(events, event)
+		case room.IsWanted && !room.IsIn:
+			event.Kind, event.Opens = kindRoomJoined, plain([]UserID{account.ID})
+			joined, events = append(joined, room.ID), append(events, event)
+		}
+	}
+	if len(missing) > 0 {
+		return nil, notFound("waiting room", "waitingRoomIds")
+	}
+	if len(events) == 0 {
+		return nil, nil
+	}
+	seq := directory.changed(account.ID)
+	const leave = `
+		WITH removed AS (
+			DELETE FROM waiting_room_members WHERE user_id = $1 AND waiting_room_id = ANY ($2)
+			RETURNING waiting_room_id, user_id, joined_seq
+		)
+		INSERT INTO former_waiting_room_members (waiting_room_id, user_id, joined_seq, left_seq)
+		SELECT waiting_room_id, user_id, joined_seq, $3 FROM removed`
+	if _, err := tx.ExecContext(ctx, leave, account.ID, array(left), seq); err != nil {
+		return nil, fmt.Errorf("leave waiting rooms: %w", err)
+	}
+	const join = `
+		INSERT INTO waiting_room_members (waiting_room_id, user_id, search, joined_seq)
+		SELECT room, $1, $3, $4 FROM unnest($2::uuid[]) AS room`
+	if _, err := tx.ExecContext(ctx, join, account.ID, array(joined), searchTextOf(&account), seq); err != nil {
+		return nil, fmt.Errorf("join waiting rooms: %w", err)
+	}
+	return events, nil
+}
