@@ -13,14 +13,19 @@ import (
 	"time"
 )
 
+// needsClients skips a test where there is no npm, and only there: make test fetches the clients, and fails if it can't.
+func needsClients(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat("tools/clients/node_modules"); err != nil {
+		t.Skip("the JavaScript clients are not installed: make clients")
+	}
+}
+
 // script talks to a server with one of the common JavaScript clients. What it hears comes line by
 // line.
 func script(t *testing.T, tokens []string, arguments ...string) <-chan string {
 	t.Helper()
-	if _, err := os.Stat("tools/clients/node_modules"); err != nil {
-		// Only where there is no npm: make test fetches them, and fails if it can't.
-		t.Skip("the JavaScript clients are not installed: make clients")
-	}
+	needsClients(t)
 	command := exec.CommandContext(t.Context(), "node", append([]string{"tools/clients/subscriber.mjs"}, arguments...)...)
 	command.Stdin = strings.NewReader(strings.Join(tokens, "\n") + "\n")
 	return lines(t, command)

@@ -22,7 +22,7 @@ import (
 type documentCommands struct {
 	Upload documentUpload `cmd:"" help:"Register the documents that a client's build wrote down."`
 	List   documentList   `cmd:"" help:"Show what is registered."`
-	Remove documentRemove `cmd:"" help:"Register documents no longer. Keys can't run them within five seconds."`
+	Remove documentRemove `cmd:"" help:"Register documents no longer. No request can run them from then on, and what is open by them ends within five seconds."`
 }
 
 // documentOwner says for which service account a command is.

@@ -260,10 +260,7 @@ func (p *process) hasOnly(t *testing.T, id string) {
 // The common client of the protocol goes on by itself when the server is killed under it.
 func TestS24TheCommonClientBringsAFileThroughACrash(t *testing.T) {
 	t.Parallel()
-	if _, err := os.Stat("tools/clients/node_modules/tus-js-client"); err != nil {
-		// Only where there is no npm: make test fetches it, and fails if it can't.
-		t.Skip("the JavaScript clients are not installed: make clients")
-	}
+	needsClients(t)
 	listen := "CORRIDOR_LISTEN=" + freeAddress(t)
 	server := starts(t, demoDir(t), listen)
 	token := server.token(ann)

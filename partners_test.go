@@ -31,9 +31,7 @@ func doesWhatItSays(t *testing.T, name, program string, adapt func(page string) 
 		t.Fatal(err)
 	}
 	page := adapt(string(content))
-	if _, err := os.Stat("tools/clients/node_modules"); err != nil {
-		t.Skip("the JavaScript clients are not installed: make clients") // as in clients_test.go
-	}
+	needsClients(t)
 	server := starts(t, demoDir(t), settings...)
 	dir := t.TempDir()
 	var script, want []string

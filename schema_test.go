@@ -92,9 +92,7 @@ func TestTheSchemaIsTheSameWhereverOneGetsIt(t *testing.T) {
 		}
 	}
 
-	if _, err := os.Stat("tools/clients/node_modules/graphql"); err != nil {
-		t.Skip("the JavaScript clients are not installed: make clients")
-	}
+	needsClients(t)
 	differ, err := exec.CommandContext(t.Context(), "node", "tools/clients/schema.mjs", filepath.Join(dir, "schema.json"), filepath.Join(dir, "schema.graphqls")).CombinedOutput()
 	if err != nil || len(differ) > 0 {
 		t.Errorf("by graphql-js the introspection is not what the schema says: %s %v", differ, err)

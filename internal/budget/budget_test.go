@@ -182,26 +182,20 @@ func TestAnInstanceThatIsAloneCountsAndSaysSoOnce(t *testing.T) {
 	go func() { ended <- b.Run(ctx) }()
 	ann := b.Person(startsFirst)
 	spends(t, ann, 4, 6)
-	until := time.Now().Add(20 * time.Second)
-	for testutil.ToFloat64(b.faults) < 2 {
-		if time.Now().After(until) {
-			t.Fatal("it did not try again")
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	eventually(t, "it tries again", func() bool { return testutil.ToFloat64(b.faults) >= 2 })
 	spends(t, ann, 1, 5)
 
 	if _, err := db.Exec(`ALTER TABLE elsewhere RENAME TO budgets`); err != nil {
 		t.Fatal(err)
 	}
 
-	var written int
-	for written != 5 {
-		if err := db.Get(&written, `SELECT coalesce(sum(spent), 0) FROM budgets`); err != nil || time.Now().After(until) {
-			t.Fatalf("%d points are written down (%v)", written, err)
+	eventually(t, "all points are written down", func() bool {
+		var written int
+		if err := db.Get(&written, `SELECT coalesce(sum(spent), 0) FROM budgets`); err != nil {
+			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return written == 5
+	})
 	stop()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("it ended with %v", err)
@@ -273,6 +267,21 @@ func BenchmarkSettle(b *testing.B) {
 		}
 		if err := budgets.settle(context.Background()); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// eventually waits for what comes soon.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	enough := time.After(20 * time.Second)
+	for !is() {
+		select {
+		case <-look.C:
+		case <-enough:
+			t.Fatalf("waited in vain until %s", what)
 		}
 	}
 }

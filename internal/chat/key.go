@@ -317,8 +317,17 @@ func (s *Service) CreatePartnerKey(ctx context.Context, actor Actor, in CreatePa
 	if err := administers(actor, "service account", "serviceAccountId"); err != nil {
 		return nil, "", err
 	}
-	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "createPartnerKey", in.ClientKey, in, func(ctx context.Context, tx *transaction) (PartnerKeyID, error) {
-		id, made, err := makeKey(ctx, tx, in)
+	return s.giveKey(ctx, actor, "createPartnerKey", in.ClientKey, in, func(ctx context.Context, tx *transaction) (PartnerKeyID, string, error) {
+		return makeKey(ctx, tx, in)
+	})
+}
+
+// giveKey does a change that makes a key, and returns the key with its secret, which only the attempt knows that was committed.
+func (s *Service) giveKey(ctx context.Context, actor Actor, operation, clientKey string, in any,
+	act func(ctx context.Context, tx *transaction) (PartnerKeyID, string, error),
+) (key *PartnerKey, secret string, err error) {
+	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, operation, clientKey, in, func(ctx context.Context, tx *transaction) (PartnerKeyID, error) {
+		id, made, err := act(ctx, tx)
 		tx.committed = func() { secret = made }
 		return id, err
 	})
@@ -425,16 +434,9 @@ func (s *Service) RotatePartnerKey(ctx context.Context, actor Actor, in RotatePa
 	if err := administers(actor, "key", "keyId"); err != nil {
 		return nil, "", err
 	}
-	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "rotatePartnerKey", in.ClientKey, in, func(ctx context.Context, tx *transaction) (PartnerKeyID, error) {
-		id, made, err := rotateKey(ctx, tx, in)
-		tx.committed = func() { secret = made }
-		return id, err
+	return s.giveKey(ctx, actor, "rotatePartnerKey", in.ClientKey, in, func(ctx context.Context, tx *transaction) (PartnerKeyID, string, error) {
+		return rotateKey(ctx, tx, in)
 	})
-	if err != nil {
-		return nil, "", err
-	}
-	key, err = s.partnerKey(ctx, actor, id)
-	return key, secret, err
 }
 
 func rotateKey(ctx context.Context, tx *transaction, in RotatePartnerKeyInput) (PartnerKeyID, string, error) {

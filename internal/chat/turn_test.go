@@ -11,12 +11,17 @@ import (
 	"corridor/internal/eventlog"
 )
 
-// until waits for what comes soon.
-func until(t *testing.T, what string, is func() bool) {
+// eventually waits for what comes soon.
+func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for late := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(late) {
-			t.Fatalf("it never comes that %s", what)
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	enough := time.After(20 * time.Second)
+	for !is() {
+		select {
+		case <-look.C:
+		case <-enough:
+			t.Fatalf("waited in vain until %s", what)
 		}
 	}
 }
@@ -54,7 +59,7 @@ func TestWhoWaitsForARosterHoldsUpNoOtherClinic(t *testing.T) {
 			}
 		})
 	}
-	until(t, "all pieces wait", func() bool { return s.clinics.waiting("Partner clinic") == pieces && len(s.writers) == 1 })
+	eventually(t, "all pieces wait", func() bool { return s.clinics.waiting("Partner clinic") == pieces && len(s.writers) == 1 })
 
 	_, err := s.SendMessage(t.Context(), ann, SendMessageInput{ClientKey: "hello", ConversationID: conversation, Body: "hello"})
 
@@ -87,7 +92,7 @@ func TestAWholeRosterIsBusyUntilItIsWritten(t *testing.T) {
 		_, err := s.FinishRosterSync(context.Background(), partner, finish)
 		written <- err
 	}()
-	until(t, "it is written", func() (is bool) {
+	eventually(t, "it is written", func() (is bool) {
 		return db.Get(&is, `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`) == nil && is
 	})
 
