@@ -549,7 +549,7 @@ func TestAWebhookIsReplayedFromAnyOfItsCursors(t *testing.T) {
 	t.Parallel()
 	_, _, bob, lab := clinicWithPartner(t, "CONVERSATIONS_READ", "CONTACTS_READ")
 	to := receives(t)
-	webhook, _ := lab.webhook(to, "MESSAGE_ADDED", "CONTACT_CHANGED")
+	webhook, _ := lab.webhook(to, "MESSAGE_ADDED")
 	stream := lab.follows()
 	group := bob.group("Case", lab.person)
 	stream.event()
@@ -570,12 +570,29 @@ func TestAWebhookIsReplayedFromAnyOfItsCursors(t *testing.T) {
 	for i, came := range whole {
 		check(t, "under the same id", came.id, got[i].id)
 	}
+
+	of := receives(t)
+	directory, _ := lab.webhook(of, "CONTACT_CHANGED")
+	// What became of the service account just before may come as well.
+	ofBob := func(n int) (last told) {
+		t.Helper()
+		of.waits(fmt.Sprint(n, " changes of Bob"), func(got []told) bool {
+			heard := 0
+			for _, came := range got {
+				if came.text("data.userId") == bob.id {
+					heard, last = heard+1, came
+				}
+			}
+			return heard >= n
+		})
+		return last
+	}
 	bob.moves("Front desk", "Ward")
-	moved := to.hears(14)[13]
+	moved := ofBob(1)
 	bob.moves("Front desk")
-	back := to.hears(15)[14]
-	lab.did("replayWebhook", vars{"webhookId": webhook, "after": moved.text("data.cursor")}, "")
-	check(t, "of the directory", to.hears(16)[15].id, back.id)
+	back := ofBob(2)
+	lab.did("replayWebhook", vars{"webhookId": directory, "after": moved.text("data.cursor")}, "")
+	check(t, "of the directory", ofBob(3).id, back.id)
 	lab.isRefused("CURSOR_INVALID", "replayWebhook", vars{"webhookId": webhook, "after": "nonsense"})
 	foreign := bob.sees(`{ viewer { conversations { eventCursor } } }`, nil).text("viewer.conversations.eventCursor")
 	lab.isRefused("CURSOR_INVALID", "replayWebhook", vars{"webhookId": webhook, "after": foreign})
