@@ -76,6 +76,8 @@ func TestWhatIsLeftIsShown(t *testing.T) {
 	shown := ann.must(a)
 	check(t, "limit", shown.number("rateLimit.limit"), 100)
 	check(t, "cost", shown.number("rateLimit.cost"), 4) // of 308: a hundred times the node with its two fields, and what is around
+	paged := ann.asks(`{ rateLimit { cost } viewer { contacts(first: 100) { nodes { name email } pageInfo { hasNextPage endCursor } eventCursor } } }`, nil)
+	check(t, "what a page says of itself costs nothing", ann.must(paged).number("rateLimit.cost"), 4)
 	check(t, "remaining", shown.number("rateLimit.remaining"), before-4)
 	resetAt, err := time.Parse(time.RFC3339, shown.text("rateLimit.resetAt"))
 	left := resetAt.Sub(w.clock.now())

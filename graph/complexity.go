@@ -1,14 +1,18 @@
 package graph
 
 import (
+	"strings"
+
+	"github.com/vektah/gqlparser/v2/ast"
+
 	"corridor/graph/generated"
 	"corridor/graph/scalar"
 	"corridor/internal/chat"
 )
 
-// complexity is what fields cost that have lists behind them: what is selected of an item, for as
+// fieldCosts is what fields cost that have lists behind them: what is selected of an item, for as
 // many items as are asked for. Every other field costs one and what is selected of it.
-func complexity() (c generated.ComplexityRoot) {
+func fieldCosts() (c generated.ComplexityRoot) {
 	c.Query.Nodes = func(child int, ids []*scalar.NodeID) int { return times(child, len(ids)) }
 	c.Viewer.Contacts = func(child, first int, _ *string, _ string, _, _ *scalar.NodeID) int { return times(child, first) }
 	c.Viewer.ChatTargets = func(child int, _ string, first int, _ *string) int { return times(child, first) }
@@ -42,6 +46,17 @@ func complexity() (c generated.ComplexityRoot) {
 	}
 	c.DirectConversation.Messages, c.GroupConversation.Messages = messages, messages
 	return c
+}
+
+// onceAPage are the fields that count nothing: what a page says of itself it says once, not for each item.
+func onceAPage(schema *ast.Schema) map[string]struct{} {
+	fields := map[string]struct{}{}
+	for name := range schema.Types {
+		if strings.HasSuffix(name, "Connection") {
+			fields[name+".pageInfo"], fields[name+".eventCursor"], fields[name+".changesCursor"] = struct{}{}, struct{}{}, struct{}{}
+		}
+	}
+	return fields
 }
 
 // usualRooms is in how many waiting rooms hardly anybody is.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
 
 	"corridor/graph/generated"
 	"corridor/internal/chat"
@@ -25,8 +26,32 @@ func forward(ctx context.Context, first int, after *string) chat.Forward {
 
 // wantsCursor tells whether the connection's place in the event stream is asked for: it costs two
 // statements.
-func wantsCursor(ctx context.Context) bool {
-	return slices.Contains(graphql.CollectAllFields(ctx), "eventCursor")
+func wantsCursor(ctx context.Context) bool { return selects(ctx, "eventCursor") }
+
+// selects tells whether a field is selected of what is resolved.
+func selects(ctx context.Context, field string) bool {
+	return slices.Contains(graphql.CollectAllFields(ctx), field)
+}
+
+// selectsBelow tells whether a field of this name is selected of what is resolved, or anywhere below.
+func selectsBelow(ctx context.Context, name string) (found bool) {
+	eachField(graphql.GetFieldContext(ctx).Field.Selections, func(field *ast.Field) { found = found || field.Name == name })
+	return found
+}
+
+// eachField calls see for all fields of a selection, and those below.
+func eachField(set ast.SelectionSet, see func(*ast.Field)) {
+	for _, selection := range set {
+		switch selection := selection.(type) {
+		case *ast.Field:
+			see(selection)
+			eachField(selection.SelectionSet, see)
+		case *ast.InlineFragment:
+			eachField(selection.SelectionSet, see)
+		case *ast.FragmentSpread:
+			eachField(selection.Definition.SelectionSet, see) // validation has set it
+		}
+	}
 }
 
 // sealed is the page that a connection's field asks for, of a list whose cursors are sealed.
@@ -38,18 +63,20 @@ func (r *resolver) sealed(ctx context.Context, viewer *chat.Actor, first int, af
 	return page
 }
 
-// edgesOf makes the edges of a page, and what it says of itself. Positions are written with
-// chat.Cursor, or sealed.
-func edgesOf[T, E any](page chat.Page[T], position func(T) []string, write func(position []string) string, edge func(cursor string, node T) E) ([]E, *generated.PageInfo) {
-	edges := make([]E, len(page.Items))
+// edgesOf makes the edges of a page, if they are selected, and what it says of itself. Positions are written with
+// chat.Cursor, or sealed: most clients ask for one cursor of a page, and each costs more than what else there is of a row.
+func edgesOf[T, E any](ctx context.Context, page chat.Page[T], position func(T) []string, write func(position []string) string, edge func(cursor string, node T) E) ([]E, *generated.PageInfo) {
 	info := &generated.PageInfo{HasNextPage: page.HasNext, HasPreviousPage: page.HasPrevious}
+	if last := len(page.Items) - 1; last >= 0 {
+		start, end := write(position(page.Items[0])), write(position(page.Items[last]))
+		info.StartCursor, info.EndCursor = &start, &end
+	}
+	if !selects(ctx, "edges") {
+		return nil, info
+	}
+	edges := make([]E, len(page.Items))
 	for i, item := range page.Items {
-		cursor := write(position(item))
-		edges[i] = edge(cursor, item)
-		if i == 0 {
-			info.StartCursor = &cursor
-		}
-		info.EndCursor = &cursor
+		edges[i] = edge(write(position(item)), item)
 	}
 	return edges, info
 }

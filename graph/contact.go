@@ -21,7 +21,7 @@ func (r *viewerResolver) Contacts(ctx context.Context, viewer *chat.Actor, first
 	if err != nil {
 		return nil, err
 	}
-	edges, info := edgesOf(page, chat.Contact.Position, r.seal.of(viewer), func(cursor string, node chat.Contact) *generated.ContactEdge {
+	edges, info := edgesOf(ctx, page, chat.Contact.Position, r.seal.of(viewer), func(cursor string, node chat.Contact) *generated.ContactEdge {
 		return &generated.ContactEdge{Cursor: cursor, Node: &node}
 	})
 	return &generated.ContactConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info, EventCursor: page.EventCursor}, nil
@@ -33,7 +33,7 @@ func (r *viewerResolver) ChatTargets(ctx context.Context, viewer *chat.Actor, qu
 	if err != nil {
 		return nil, err
 	}
-	edges, info := edgesOf(page, chat.TargetPosition, r.seal.of(viewer), func(cursor string, node chat.ChatTarget) *generated.ChatTargetEdge {
+	edges, info := edgesOf(ctx, page, chat.TargetPosition, r.seal.of(viewer), func(cursor string, node chat.ChatTarget) *generated.ChatTargetEdge {
 		return &generated.ChatTargetEdge{Cursor: cursor, Node: node}
 	})
 	return &generated.ChatTargetConnection{Edges: edges, Nodes: page.Items, PageInfo: info, EventCursor: page.EventCursor}, nil
@@ -45,7 +45,7 @@ func (r *viewerResolver) WaitingRooms(ctx context.Context, viewer *chat.Actor, f
 	if err != nil {
 		return nil, err
 	}
-	connection, err := waitingRooms(rooms, first, after)
+	connection, err := waitingRooms(ctx, rooms, first, after)
 	if err == nil && cursor != "" {
 		connection.EventCursor = &cursor
 	}
@@ -58,15 +58,15 @@ func (r *contactResolver) SharedWaitingRooms(ctx context.Context, contact *chat.
 	if err != nil {
 		return nil, err
 	}
-	return waitingRooms(rooms, first, after)
+	return waitingRooms(ctx, rooms, first, after)
 }
 
-func waitingRooms(rooms []chat.WaitingRoom, first int, after *string) (*generated.WaitingRoomConnection, error) {
+func waitingRooms(ctx context.Context, rooms []chat.WaitingRoom, first int, after *string) (*generated.WaitingRoomConnection, error) {
 	page, err := chat.PageOf(rooms, chat.Forward{First: first, After: optional(after)})
 	if err != nil {
 		return nil, err
 	}
-	edges, info := edgesOf(page, chat.WaitingRoom.Position, chat.Cursor, func(cursor string, node chat.WaitingRoom) *generated.WaitingRoomEdge {
+	edges, info := edgesOf(ctx, page, chat.WaitingRoom.Position, chat.Cursor, func(cursor string, node chat.WaitingRoom) *generated.WaitingRoomEdge {
 		return &generated.WaitingRoomEdge{Cursor: cursor, Node: &node}
 	})
 	return &generated.WaitingRoomConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info}, nil

@@ -14,7 +14,7 @@ func (r *viewerResolver) Conversations(ctx context.Context, viewer *chat.Actor, 
 	if err != nil {
 		return nil, err
 	}
-	edges, info := edgesOf(page, chat.ConversationPosition, chat.Cursor, func(cursor string, node chat.Conversation) *generated.ConversationEdge {
+	edges, info := edgesOf(ctx, page, chat.ConversationPosition, chat.Cursor, func(cursor string, node chat.Conversation) *generated.ConversationEdge {
 		return &generated.ConversationEdge{Cursor: cursor, Node: node}
 	})
 	return &generated.ConversationConnection{Edges: edges, Nodes: page.Items, PageInfo: info, EventCursor: page.EventCursor}, nil

@@ -3,10 +3,7 @@ package graph
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
-
-	"github.com/99designs/gqlgen/graphql"
 
 	"corridor/graph/generated"
 	"corridor/graph/scalar"
@@ -36,19 +33,29 @@ func (r *waitingRoomResolver) Members(ctx context.Context, room *chat.WaitingRoo
 func (r *resolver) staff(ctx context.Context, list chat.StaffList, first int, after *string) (*generated.StaffConnection, error) {
 	viewer := actor(ctx)
 	page := r.sealed(ctx, &viewer, first, after)
-	page.Most, page.WithCursor = chat.MaxStaffPage, slices.Contains(graphql.CollectAllFields(ctx), "changesCursor")
+	page.Most, page.WithCursor = chat.MaxStaffPage, selects(ctx, "changesCursor")
 	if err := page.Valid(); err != nil {
 		return nil, err
 	}
-	found, err := load(ctx).staff.Load(ctx, chat.StaffPage{StaffList: list, Forward: page})
+	loaders, withRooms := load(ctx), selectsBelow(ctx, "waitingRooms")
+	found, err := loaders.staff.Load(ctx, chat.StaffPage{StaffList: list, Forward: page, WithWaitingRooms: withRooms})
 	if err != nil {
 		return nil, err
 	}
 	defer politely(ctx)()
-	edges, info := edgesOf(found, chat.User.ByID, r.seal.of(&viewer), func(cursor string, node chat.User) *generated.StaffEdge {
-		return &generated.StaffEdge{Cursor: cursor, Node: &node}
+	if withRooms {
+		for _, member := range found.Items {
+			loaders.staffRooms.prime(member.ID, member.WaitingRooms)
+		}
+	}
+	edges, info := edgesOf(ctx, found, chat.StaffMember.ByID, r.seal.of(&viewer), func(cursor string, node chat.StaffMember) *generated.StaffEdge {
+		return &generated.StaffEdge{Cursor: cursor, Node: &node.User}
 	})
-	connection := &generated.StaffConnection{Edges: edges, Nodes: pointers(found.Items), PageInfo: info}
+	nodes := make([]*chat.User, len(found.Items))
+	for i := range found.Items {
+		nodes[i] = &found.Items[i].User
+	}
+	connection := &generated.StaffConnection{Edges: edges, Nodes: nodes, PageInfo: info}
 	if page.WithCursor {
 		connection.ChangesCursor = r.seal.close(&viewer, chat.ChangesFrom(list, found.EventCursor))
 	}
@@ -77,7 +84,7 @@ func (r *directoryResolver) WaitingRooms(ctx context.Context, _ *chat.Directory,
 	if err != nil {
 		return nil, err
 	}
-	edges, info := edgesOf(found, chat.WaitingRoom.ByID, r.seal.of(&viewer), func(cursor string, node chat.WaitingRoom) *generated.WaitingRoomEdge {
+	edges, info := edgesOf(ctx, found, chat.WaitingRoom.ByID, r.seal.of(&viewer), func(cursor string, node chat.WaitingRoom) *generated.WaitingRoomEdge {
 		return &generated.WaitingRoomEdge{Cursor: cursor, Node: &node}
 	})
 	return &generated.WaitingRoomConnection{Edges: edges, Nodes: pointers(found.Items), PageInfo: info}, nil
@@ -175,5 +182,5 @@ func (r *userResolver) WaitingRooms(ctx context.Context, user *chat.User, first 
 		return nil, err
 	}
 	defer politely(ctx)()
-	return waitingRooms(rooms, first, after)
+	return waitingRooms(ctx, rooms, first, after)
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/99designs/gqlgen/complexity"
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/executor"
 	"github.com/99designs/gqlgen/graphql/handler/extension"
@@ -145,13 +146,13 @@ func NewHandler(options Options) (*Handler, error) {
 
 // newExecutor returns what answers the operations of a surface.
 func newExecutor(options Options, resolvers *resolver, courtesy *courtesy, documents *documents, name string, schema *ast.Schema) graphql.GraphExecutor {
-	exec := executor.New(generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: resolvers, Complexity: complexity()}))
+	exec := executor.New(generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: resolvers, Complexity: fieldCosts()}))
 	exec.Use(entrance{})
 	exec.Use(fetching{documents, name}) // the limits judge what is fetched, too
 	options.Limits.Use(exec)
-	kept := cachedDocuments
+	kept, order := cachedDocuments, graphql.HandlerExtension(precedence{courtesy})
 	if !strings.HasPrefix(name, people) {
-		kept = cachedDocumentsOfKeys
+		kept, order = cachedDocumentsOfKeys, courtesy
 	}
 	exec.SetQueryCache(newCache[*ast.QueryDocument](kept))
 	exec.SetErrorPresenter(presenter(options.Logger))
@@ -160,10 +161,10 @@ func newExecutor(options Options, resolvers *resolver, courtesy *courtesy, docum
 		return presenter(options.Logger)(ctx, fmt.Errorf("panic (%T): %s", panicked, debug.Stack()))
 	})
 	exec.Use(extension.Introspection{})
-	exec.Use(extension.FixedComplexityLimit(complexityLimit))
+	exec.Use(extension.FixedComplexityLimit(complexityLimit, complexity.WithIgnoreFields(onceAPage(schema))))
 	exec.Use(cashier{})
 	exec.Use(keeping{documents, name})
-	exec.Use(courtesy)
+	exec.Use(order)
 	exec.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 		if does(ctx, ast.Query) {
 			ctx = chat.OnlyReads(ctx)

@@ -13,7 +13,7 @@ func (r *clinicResolver) PartnerKeys(ctx context.Context, _ *chat.Clinic, first 
 	if err != nil {
 		return nil, err
 	}
-	edges, info := edgesOf(page, chat.PartnerKey.Position, chat.Cursor, func(cursor string, node chat.PartnerKey) *generated.PartnerKeyEdge {
+	edges, info := edgesOf(ctx, page, chat.PartnerKey.Position, chat.Cursor, func(cursor string, node chat.PartnerKey) *generated.PartnerKeyEdge {
 		return &generated.PartnerKeyEdge{Cursor: cursor, Node: &node}
 	})
 	return &generated.PartnerKeyConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info}, nil
@@ -26,7 +26,7 @@ func (r *clinicResolver) ServiceAccounts(ctx context.Context, _ *chat.Clinic, fi
 	if err != nil {
 		return nil, err
 	}
-	edges, info := edgesOf(page, chat.User.Position, r.seal.of(&viewer), func(cursor string, node chat.User) *generated.ServiceAccountEdge {
+	edges, info := edgesOf(ctx, page, chat.User.Position, r.seal.of(&viewer), func(cursor string, node chat.User) *generated.ServiceAccountEdge {
 		return &generated.ServiceAccountEdge{Cursor: cursor, Node: &node}
 	})
 	return &generated.ServiceAccountConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info}, nil

@@ -20,15 +20,24 @@ type loader[K comparable, V any] struct {
 
 	once   sync.Once
 	loader *dataloadgen.Loader[K, V]
+	// primed is what came with something else.
+	primed sync.Map
 }
+
+// prime says what there is of a key, before anybody asks.
+func (l *loader[K, V]) prime(key K, value V) { l.primed.Store(key, value) }
 
 // Load returns what there is of the key.
 func (l *loader[K, V]) Load(ctx context.Context, key K) (V, error) {
+	if value, ok := l.primed.Load(key); ok {
+		return value.(V), nil
+	}
 	// Most responses need few of the loaders.
 	l.once.Do(func() {
 		l.loader = dataloadgen.NewMappedLoader(func(ctx context.Context, keys []K) (map[K]V, error) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTime)
 			defer cancel()
+			givingWay(ctx)
 			return l.fetch(ctx, l.of.actor, keys)
 		}, dataloadgen.WithWait(batchWait), dataloadgen.WithBatchCapacity(1000))
 	})
@@ -133,7 +142,7 @@ type loaders struct {
 	messagePages        loader[pageOf[chat.Window], chat.Page[chat.Message]]
 	files               loader[chat.FileID, chat.File]
 	filesOfMessages     loader[chat.MessageID, []chat.File]
-	staff               loader[chat.StaffPage, chat.Page[chat.User]]
+	staff               loader[chat.StaffPage, chat.Page[chat.StaffMember]]
 	staffMembers        loader[chat.UserID, chat.User]
 	staffRooms          loader[chat.UserID, []chat.WaitingRoom]
 	clinicRooms         loader[chat.WaitingRoomID, chat.WaitingRoom]

@@ -27,7 +27,7 @@ func messages(ctx context.Context, of chat.ConversationID, first *int, after *st
 	if err != nil {
 		return nil, err
 	}
-	edges, info := edgesOf(page, chat.Message.Position, chat.Cursor, func(cursor string, node chat.Message) *generated.MessageEdge {
+	edges, info := edgesOf(ctx, page, chat.Message.Position, chat.Cursor, func(cursor string, node chat.Message) *generated.MessageEdge {
 		return &generated.MessageEdge{Cursor: cursor, Node: &node}
 	})
 	return &generated.MessageConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info, EventCursor: page.EventCursor}, nil

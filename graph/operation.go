@@ -97,27 +97,8 @@ func sourceOf(ctx context.Context) *source {
 // wantedBy tells what events are asked for. It is enough to know what the document names anywhere: to
 // look up too much costs a little.
 func wantedBy(document *ast.QueryDocument) (wanted chat.Wanted) {
-	fragments := map[string]*ast.FragmentDefinition{}
-	for _, fragment := range document.Fragments {
-		fragments[fragment.Name] = fragment
-	}
-	// walk calls see for all fields of a selection, and those below.
-	var walk func(set ast.SelectionSet, see func(*ast.Field))
-	walk = func(set ast.SelectionSet, see func(*ast.Field)) {
-		for _, selection := range set {
-			switch selection := selection.(type) {
-			case *ast.Field:
-				see(selection)
-				walk(selection.SelectionSet, see)
-			case *ast.InlineFragment:
-				walk(selection.SelectionSet, see)
-			case *ast.FragmentSpread:
-				walk(fragments[selection.Name].SelectionSet, see) // validation has made sure that it is there
-			}
-		}
-	}
 	for _, operation := range document.Operations {
-		walk(operation.SelectionSet, func(field *ast.Field) {
+		eachField(operation.SelectionSet, func(field *ast.Field) {
 			switch field.Name {
 			case "message":
 				wanted.Message = true
@@ -129,7 +110,7 @@ func wantedBy(document *ast.QueryDocument) (wanted chat.Wanted) {
 				wanted.Message, wanted.Conversation = true, true
 			case "conversation":
 				wanted.ConversationID = true
-				walk(field.SelectionSet, func(of *ast.Field) {
+				eachField(field.SelectionSet, func(of *ast.Field) {
 					wanted.Conversation = wanted.Conversation || of.Name != "id" && of.Name != "__typename"
 				})
 			}

@@ -13,7 +13,7 @@ func (r *groupConversationResolver) Participants(ctx context.Context, group *cha
 	if err != nil {
 		return nil, err
 	}
-	edges, info := edgesOf(page, chat.Participant.Position, chat.Cursor, func(cursor string, node chat.Participant) *generated.ParticipantEdge {
+	edges, info := edgesOf(ctx, page, chat.Participant.Position, chat.Cursor, func(cursor string, node chat.Participant) *generated.ParticipantEdge {
 		return &generated.ParticipantEdge{Cursor: cursor, Node: &node}
 	})
 	return &generated.ParticipantConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info, EventCursor: page.EventCursor}, nil

@@ -23,7 +23,7 @@ func (r *resolver) webhooks(ctx context.Context, first int, after *string) (*gen
 	if err != nil {
 		return nil, err
 	}
-	edges, info := edgesOf(page, chat.Webhook.Position, chat.Cursor, func(cursor string, node chat.Webhook) *generated.WebhookEdge {
+	edges, info := edgesOf(ctx, page, chat.Webhook.Position, chat.Cursor, func(cursor string, node chat.Webhook) *generated.WebhookEdge {
 		return &generated.WebhookEdge{Cursor: cursor, Node: &node}
 	})
 	return &generated.WebhookConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info}, nil

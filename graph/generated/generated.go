@@ -4110,8 +4110,8 @@ type Query {
   How much of the server the caller has used in this minute, and what this operation costs of it. Null where the server sets no limit.
 
   Every operation costs points: one for each hundred of its complexity, rounded up, and one at least. Its complexity is the number of
-  fields that it selects, where a list counts what is selected of an item for each that it may have. What is refused costs one point, and what a
-  subscription delivers nothing. An operation that costs more than what is left is refused before anything of it is done, with the code ` + "`" + `RATE_LIMITED` + "`" + ` and
+  fields that it selects, where a list counts what is selected of an item, and ` + "`" + `nodes` + "`" + ` themselves, for each that it may have; what a page says
+  of itself, as ` + "`" + `pageInfo` + "`" + `, counts nothing. What is refused costs one point, and what a subscription delivers nothing. An operation that costs more than what is left is refused before anything of it is done, with the code ` + "`" + `RATE_LIMITED` + "`" + ` and
   in its ` + "`" + `extensions` + "`" + ` the seconds until ` + "`" + `resetAt` + "`" + ` as ` + "`" + `retryAfter` + "`" + `; over HTTP the status is 429, with ` + "`" + `Retry-After` + "`" + `. Over HTTP every answer has the
   headers ` + "`" + `RateLimit-Policy` + "`" + ` and ` + "`" + `RateLimit` + "`" + `.
   """
@@ -32673,7 +32673,7 @@ func (ec *executionContext) marshalNAddRosterRowsPayload2ᚖcorridorᚋgraphᚋg
 }
 
 func (ec *executionContext) marshalNAddedParticipant2ᚕᚖcorridorᚋinternalᚋchatᚐAddedParticipantᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.AddedParticipant) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNAddedParticipant2ᚖcorridorᚋinternalᚋchatᚐAddedParticipant(ctx, sel, v[i])
@@ -32740,7 +32740,7 @@ func (ec *executionContext) marshalNChatTarget2corridorᚋinternalᚋchatᚐChat
 }
 
 func (ec *executionContext) marshalNChatTarget2ᚕcorridorᚋinternalᚋchatᚐChatTargetᚄ(ctx context.Context, sel ast.SelectionSet, v []chat.ChatTarget) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNChatTarget2corridorᚋinternalᚋchatᚐChatTarget(ctx, sel, v[i])
@@ -32766,7 +32766,7 @@ func (ec *executionContext) marshalNChatTargetConnection2ᚖcorridorᚋgraphᚋg
 }
 
 func (ec *executionContext) marshalNChatTargetEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐChatTargetEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*ChatTargetEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNChatTargetEdge2ᚖcorridorᚋgraphᚋgeneratedᚐChatTargetEdge(ctx, sel, v[i])
@@ -32796,7 +32796,7 @@ func (ec *executionContext) marshalNClinic2corridorᚋinternalᚋchatᚐClinic(c
 }
 
 func (ec *executionContext) marshalNContact2ᚕᚖcorridorᚋinternalᚋchatᚐContactᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.Contact) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNContact2ᚖcorridorᚋinternalᚋchatᚐContact(ctx, sel, v[i])
@@ -32832,7 +32832,7 @@ func (ec *executionContext) marshalNContactConnection2ᚖcorridorᚋgraphᚋgene
 }
 
 func (ec *executionContext) marshalNContactEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐContactEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*ContactEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNContactEdge2ᚖcorridorᚋgraphᚋgeneratedᚐContactEdge(ctx, sel, v[i])
@@ -32868,7 +32868,7 @@ func (ec *executionContext) marshalNConversation2corridorᚋinternalᚋchatᚐCo
 }
 
 func (ec *executionContext) marshalNConversation2ᚕcorridorᚋinternalᚋchatᚐConversationᚄ(ctx context.Context, sel ast.SelectionSet, v []chat.Conversation) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNConversation2corridorᚋinternalᚋchatᚐConversation(ctx, sel, v[i])
@@ -32911,7 +32911,7 @@ func (ec *executionContext) marshalNConversationConnection2ᚖcorridorᚋgraph�
 }
 
 func (ec *executionContext) marshalNConversationEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐConversationEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*ConversationEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNConversationEdge2ᚖcorridorᚋgraphᚋgeneratedᚐConversationEdge(ctx, sel, v[i])
@@ -33146,7 +33146,7 @@ func (ec *executionContext) marshalNEvent2corridorᚋinternalᚋchatᚐEvent(ctx
 }
 
 func (ec *executionContext) marshalNFile2ᚕᚖcorridorᚋinternalᚋchatᚐFileᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.File) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNFile2ᚖcorridorᚋinternalᚋchatᚐFile(ctx, sel, v[i])
@@ -33579,7 +33579,7 @@ func (ec *executionContext) marshalNMembershipState2corridorᚋinternalᚋchat�
 }
 
 func (ec *executionContext) marshalNMessage2ᚕᚖcorridorᚋinternalᚋchatᚐMessageᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.Message) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNMessage2ᚖcorridorᚋinternalᚋchatᚐMessage(ctx, sel, v[i])
@@ -33625,7 +33625,7 @@ func (ec *executionContext) marshalNMessageConnection2ᚖcorridorᚋgraphᚋgene
 }
 
 func (ec *executionContext) marshalNMessageEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐMessageEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*MessageEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNMessageEdge2ᚖcorridorᚋgraphᚋgeneratedᚐMessageEdge(ctx, sel, v[i])
@@ -33683,7 +33683,7 @@ func (ec *executionContext) marshalNMuteConversationPayload2ᚖcorridorᚋgraph�
 }
 
 func (ec *executionContext) marshalNNode2ᚕcorridorᚋinternalᚋchatᚐNode(ctx context.Context, sel ast.SelectionSet, v []chat.Node) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalONode2corridorᚋinternalᚋchatᚐNode(ctx, sel, v[i])
@@ -33713,7 +33713,7 @@ func (ec *executionContext) marshalNPageInfo2ᚖcorridorᚋgraphᚋgeneratedᚐP
 }
 
 func (ec *executionContext) marshalNParticipant2ᚕᚖcorridorᚋinternalᚋchatᚐParticipantᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.Participant) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNParticipant2ᚖcorridorᚋinternalᚋchatᚐParticipant(ctx, sel, v[i])
@@ -33749,7 +33749,7 @@ func (ec *executionContext) marshalNParticipantConnection2ᚖcorridorᚋgraphᚋ
 }
 
 func (ec *executionContext) marshalNParticipantEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐParticipantEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*ParticipantEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNParticipantEdge2ᚖcorridorᚋgraphᚋgeneratedᚐParticipantEdge(ctx, sel, v[i])
@@ -33792,7 +33792,7 @@ func (ec *executionContext) marshalNParticipantRole2corridorᚋinternalᚋchat�
 }
 
 func (ec *executionContext) marshalNPartnerKey2ᚕᚖcorridorᚋinternalᚋchatᚐPartnerKeyᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.PartnerKey) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNPartnerKey2ᚖcorridorᚋinternalᚋchatᚐPartnerKey(ctx, sel, v[i])
@@ -33828,7 +33828,7 @@ func (ec *executionContext) marshalNPartnerKeyConnection2ᚖcorridorᚋgraphᚋg
 }
 
 func (ec *executionContext) marshalNPartnerKeyEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐPartnerKeyEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*PartnerKeyEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNPartnerKeyEdge2ᚖcorridorᚋgraphᚋgeneratedᚐPartnerKeyEdge(ctx, sel, v[i])
@@ -33993,7 +33993,7 @@ func (ec *executionContext) marshalNRevokePartnerKeyPayload2ᚖcorridorᚋgraph�
 }
 
 func (ec *executionContext) marshalNRosterOutcome2ᚕᚖcorridorᚋinternalᚋchatᚐRosterOutcomeᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.RosterOutcome) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNRosterOutcome2ᚖcorridorᚋinternalᚋchatᚐRosterOutcome(ctx, sel, v[i])
@@ -34135,7 +34135,7 @@ func (ec *executionContext) unmarshalNScope2ᚕcorridorᚋinternalᚋchatᚐScop
 }
 
 func (ec *executionContext) marshalNScope2ᚕcorridorᚋinternalᚋchatᚐScopeᚄ(ctx context.Context, sel ast.SelectionSet, v []chat.Scope) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNScope2corridorᚋinternalᚋchatᚐScope(ctx, sel, v[i])
@@ -34176,7 +34176,7 @@ func (ec *executionContext) marshalNServiceAccountConnection2ᚖcorridorᚋgraph
 }
 
 func (ec *executionContext) marshalNServiceAccountEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐServiceAccountEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*ServiceAccountEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNServiceAccountEdge2ᚖcorridorᚋgraphᚋgeneratedᚐServiceAccountEdge(ctx, sel, v[i])
@@ -34232,7 +34232,7 @@ func (ec *executionContext) marshalNSignOutPayload2ᚖcorridorᚋgraphᚋgenerat
 }
 
 func (ec *executionContext) marshalNStaffChange2ᚕᚖcorridorᚋinternalᚋchatᚐStaffChangeᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.StaffChange) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNStaffChange2ᚖcorridorᚋinternalᚋchatᚐStaffChange(ctx, sel, v[i])
@@ -34268,7 +34268,7 @@ func (ec *executionContext) marshalNStaffChangeConnection2ᚖcorridorᚋgraphᚋ
 }
 
 func (ec *executionContext) marshalNStaffChangeEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐStaffChangeEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*StaffChangeEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNStaffChangeEdge2ᚖcorridorᚋgraphᚋgeneratedᚐStaffChangeEdge(ctx, sel, v[i])
@@ -34321,7 +34321,7 @@ func (ec *executionContext) marshalNStaffConnection2ᚖcorridorᚋgraphᚋgenera
 }
 
 func (ec *executionContext) marshalNStaffEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐStaffEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*StaffEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNStaffEdge2ᚖcorridorᚋgraphᚋgeneratedᚐStaffEdge(ctx, sel, v[i])
@@ -34516,7 +34516,7 @@ func (ec *executionContext) marshalNUser2corridorᚋinternalᚋchatᚐUser(ctx c
 }
 
 func (ec *executionContext) marshalNUser2ᚕᚖcorridorᚋinternalᚋchatᚐUserᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.User) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNUser2ᚖcorridorᚋinternalᚋchatᚐUser(ctx, sel, v[i])
@@ -34542,7 +34542,7 @@ func (ec *executionContext) marshalNUser2ᚖcorridorᚋinternalᚋchatᚐUser(ct
 }
 
 func (ec *executionContext) marshalNUserError2ᚕᚖcorridorᚋinternalᚋchatᚐErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.Error) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNUserError2ᚖcorridorᚋinternalᚋchatᚐError(ctx, sel, v[i])
@@ -34615,7 +34615,7 @@ func (ec *executionContext) marshalNViewerSettings2ᚖcorridorᚋinternalᚋchat
 }
 
 func (ec *executionContext) marshalNWaitingRoom2ᚕᚖcorridorᚋinternalᚋchatᚐWaitingRoomᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.WaitingRoom) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNWaitingRoom2ᚖcorridorᚋinternalᚋchatᚐWaitingRoom(ctx, sel, v[i])
@@ -34651,7 +34651,7 @@ func (ec *executionContext) marshalNWaitingRoomConnection2ᚖcorridorᚋgraphᚋ
 }
 
 func (ec *executionContext) marshalNWaitingRoomEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐWaitingRoomEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*WaitingRoomEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNWaitingRoomEdge2ᚖcorridorᚋgraphᚋgeneratedᚐWaitingRoomEdge(ctx, sel, v[i])
@@ -34677,7 +34677,7 @@ func (ec *executionContext) marshalNWaitingRoomEdge2ᚖcorridorᚋgraphᚋgenera
 }
 
 func (ec *executionContext) marshalNWebhook2ᚕᚖcorridorᚋinternalᚋchatᚐWebhookᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.Webhook) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNWebhook2ᚖcorridorᚋinternalᚋchatᚐWebhook(ctx, sel, v[i])
@@ -34713,7 +34713,7 @@ func (ec *executionContext) marshalNWebhookConnection2ᚖcorridorᚋgraphᚋgene
 }
 
 func (ec *executionContext) marshalNWebhookEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐWebhookEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*WebhookEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNWebhookEdge2ᚖcorridorᚋgraphᚋgeneratedᚐWebhookEdge(ctx, sel, v[i])
@@ -34770,7 +34770,7 @@ func (ec *executionContext) unmarshalNWebhookEventType2ᚕcorridorᚋinternalᚋ
 }
 
 func (ec *executionContext) marshalNWebhookEventType2ᚕcorridorᚋinternalᚋchatᚐWebhookEventTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []chat.WebhookEventType) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNWebhookEventType2corridorᚋinternalᚋchatᚐWebhookEventType(ctx, sel, v[i])
@@ -34824,7 +34824,7 @@ func (ec *executionContext) marshalN__Directive2githubᚗcomᚋ99designsᚋgqlge
 }
 
 func (ec *executionContext) marshalN__Directive2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐDirectiveᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.Directive) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Directive2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐDirective(ctx, sel, v[i])
@@ -34870,7 +34870,7 @@ func (ec *executionContext) unmarshalN__DirectiveLocation2ᚕstringᚄ(ctx conte
 }
 
 func (ec *executionContext) marshalN__DirectiveLocation2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__DirectiveLocation2string(ctx, sel, v[i])
@@ -34898,7 +34898,7 @@ func (ec *executionContext) marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlg
 }
 
 func (ec *executionContext) marshalN__InputValue2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValueᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.InputValue) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValue(ctx, sel, v[i])
@@ -34918,7 +34918,7 @@ func (ec *executionContext) marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋg
 }
 
 func (ec *executionContext) marshalN__Type2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.Type) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐType(ctx, sel, v[i])
@@ -35338,7 +35338,7 @@ func (ec *executionContext) marshalOWebhookEventType2ᚕcorridorᚋinternalᚋch
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNWebhookEventType2corridorᚋinternalᚋchatᚐWebhookEventType(ctx, sel, v[i])
@@ -35357,7 +35357,7 @@ func (ec *executionContext) marshalO__EnumValue2ᚕgithubᚗcomᚋ99designsᚋgq
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__EnumValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐEnumValue(ctx, sel, v[i])
@@ -35376,7 +35376,7 @@ func (ec *executionContext) marshalO__Field2ᚕgithubᚗcomᚋ99designsᚋgqlgen
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Field2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐField(ctx, sel, v[i])
@@ -35395,7 +35395,7 @@ func (ec *executionContext) marshalO__InputValue2ᚕgithubᚗcomᚋ99designsᚋg
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValue(ctx, sel, v[i])
@@ -35421,7 +35421,7 @@ func (ec *executionContext) marshalO__Type2ᚕgithubᚗcomᚋ99designsᚋgqlgen�
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐType(ctx, sel, v[i])

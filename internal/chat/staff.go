@@ -19,7 +19,7 @@ const MaxStaffPage = 500
 // Directory is everybody who works at a clinic, and its waiting rooms. What is in it the methods of Service say.
 type Directory struct{}
 
-// StaffMember is somebody of the directory, with where they are.
+// StaffMember is somebody of the directory, with where they are if that was asked for.
 type StaffMember struct {
 	User
 	WaitingRooms []WaitingRoom
@@ -48,11 +48,12 @@ type StaffList struct {
 type StaffPage struct {
 	StaffList
 	Forward
+	WithWaitingRooms bool
 }
 
 // Staff returns pages of lists in the order of ids, which no change of a person changes. With WithCursor a page comes with
 // the directory seq from which on changes may be missing in it.
-func (s *Service) Staff(ctx context.Context, actor Actor, asked []StaffPage) (map[StaffPage]Page[User], error) {
+func (s *Service) Staff(ctx context.Context, actor Actor, asked []StaffPage) (map[StaffPage]Page[StaffMember], error) {
 	if err := mayReadStaff(actor); err != nil {
 		return nil, err
 	}
@@ -74,9 +75,27 @@ func (s *Service) Staff(ctx context.Context, actor Actor, asked []StaffPage) (ma
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[StaffPage]Page[User], len(asked))
+	var of []UserID
 	for i, page := range asked {
-		found[page] = forward(users[i], page.Forward).from(seq)
+		for _, user := range users[i] {
+			if page.WithWaitingRooms {
+				of = append(of, user.ID)
+			}
+		}
+	}
+	rooms := map[UserID][]WaitingRoom{}
+	if len(of) > 0 {
+		if rooms, err = s.StaffWaitingRooms(ctx, actor, of); err != nil {
+			return nil, err
+		}
+	}
+	found := make(map[StaffPage]Page[StaffMember], len(asked))
+	for i, page := range asked {
+		members := make([]StaffMember, len(users[i]))
+		for n, user := range users[i] {
+			members[n] = StaffMember{user, rooms[user.ID]}
+		}
+		found[page] = forward(members, page.Forward).from(seq)
 	}
 	return found, nil
 }
