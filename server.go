@@ -321,7 +321,7 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	if err != nil {
 		return err
 	}
-	sharing := transfer.Options{Chat: service, Verifier: verifier, Links: links, Logger: s.logger, AllowedOrigin: allowed, ClientAddress: from, Budgets: budgets}
+	sharing := transfer.Options{Chat: service, Verifier: verifier, Links: links, Logger: s.logger, AllowedOrigin: allowed, ClientAddress: from, Budgets: budgets, SealCursor: api.SealCursor}
 	transfers, err := transfer.NewHandler(sharing)
 	if err != nil {
 		return err

@@ -43,6 +43,11 @@ func (s seal) close(reader *chat.Actor, cursor string) string {
 	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nonce, nonce, []byte(cursor), reader.User.ID.UUID[:]))
 }
 
+// SealCursor seals a cursor for one person as the cursors of the API are, so that the API takes it.
+func (h *Handler) SealCursor(reader *chat.Actor, cursor string) string {
+	return h.seal.close(reader, cursor)
+}
+
 // noCursor is refused by every list.
 const noCursor = "!"
 

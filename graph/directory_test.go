@@ -319,6 +319,141 @@ func TestAListIsDownloadedAsCSVAndAsLinesOfJSON(t *testing.T) {
 	check(t, "a stranger", status, http.StatusUnauthorized)
 }
 
+func TestTheWaitingRoomsOfAClinicAreDownloaded(t *testing.T) {
+	t.Parallel()
+	w, grace, partner := directory(t)
+	w.person("Ann Lee", "Desk", `X-ray, "old"`)
+	w.personOf("Hillside", "Zoe Kay", "MA", "Theirs")
+	closed := w.person("Bob Roy", "Closed")
+	closed.moves("Desk")
+
+	_, header, text := partner.exports("waiting-rooms.csv")
+
+	rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var written []string
+	for _, row := range rows {
+		written = append(written, strings.Join(row, " "))
+	}
+	slices.Sort(written)
+	want := []string{"id name"}
+	for _, room := range partner.sees(`{ directory { waitingRooms { nodes { id name } } } }`, nil).list("directory.waitingRooms.nodes") {
+		want = append(want, room.text("id")+" "+room.text("name"))
+	}
+	slices.Sort(want)
+	check(t, "rows", strings.Join(written, "\n"), strings.Join(want, "\n"))
+	check(t, "there are changes of people alone", header.Get("Changes-Cursor"), "")
+	_, header, text = grace.exports("waiting-rooms.jsonl")
+	check(t, "type", header.Get("Content-Type")+" "+header.Get("Content-Disposition"), `application/jsonl; charset=utf-8 attachment; filename="waiting-rooms.jsonl"`)
+	var names []string
+	for decoder := json.NewDecoder(strings.NewReader(text)); decoder.More(); {
+		var room struct{ ID, Name string }
+		if err := decoder.Decode(&room); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, room.Name)
+	}
+	check(t, "an administrator's", len(names), len(want)-1)
+}
+
+// TestManyWaitingRoomsAreDownloadedWhole has more than are read at a time.
+func TestManyWaitingRoomsAreDownloadedWhole(t *testing.T) {
+	t.Parallel()
+	w, _, partner := directory(t)
+	rooms := []string{"Desk"}
+	for i := range 1100 {
+		rooms = append(rooms, fmt.Sprint("Room ", i))
+	}
+	w.person("Ann Lee", rooms...)
+
+	_, _, text := partner.exports("waiting-rooms.csv")
+
+	seen := map[string]bool{}
+	for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
+		seen[line] = true
+	}
+	check(t, "lines", strings.Count(text, "\n"), len(rooms)+1)
+	check(t, "each once", len(seen), len(rooms)+1)
+}
+
+// downloads is a copy of a list that was downloaded.
+func (p *partner) downloads(address string) copyOf {
+	p.world.t.Helper()
+	_, header, text := p.exports(address)
+	made := copyOf{names: map[string]string{}, cursor: header.Get("Changes-Cursor")}
+	for decoder := json.NewDecoder(strings.NewReader(text)); decoder.More(); {
+		var person struct{ ID, Name, Email string }
+		if err := decoder.Decode(&person); err != nil {
+			p.world.t.Fatal(err)
+		}
+		made.names[person.ID] = person.Name + " " + person.Email
+	}
+	return made
+}
+
+// TestADownloadGoesOnWithTheChangesBehindIt downloads while people come, move and go.
+func TestADownloadGoesOnWithTheChangesBehindIt(t *testing.T) {
+	t.Parallel()
+	w, grace, partner := directory(t)
+	ann := w.person("Ann Lee", "Desk")
+	lists := map[string]list{
+		"staff.jsonl":                         {of: "staff"},
+		"users/" + ann.id + "/contacts.jsonl": {"contacts", ann.id},
+		"waiting-rooms/" + grace.room("Desk") + "/members.jsonl": {"room", grace.room("Desk")},
+	}
+	moving := make(chan struct{})
+	go func() {
+		defer close(moving)
+		for n := range 10 {
+			w.enrol(home, fmt.Sprint("Person ", n), "MA", "Desk")
+			ann.moves("Desk", fmt.Sprint("Ward ", n))
+			ann.name = fmt.Sprint("Ann Lee ", n)
+			if n%3 == 2 {
+				w.clinics[home][grace.email].rooms = []string{fmt.Sprint("Ward ", n)}
+			}
+		}
+		ann.moves("Desk")
+	}()
+	copies := map[string][]copyOf{}
+	for still := true; still; {
+		select {
+		case <-moving:
+			still = false
+		default:
+		}
+		for address := range lists {
+			copies[address] = append(copies[address], partner.downloads(address))
+		}
+	}
+	ann.isDismissed()
+
+	for address, of := range lists {
+		want := partner.readsList(of, 500).names
+		for n, copied := range copies[address] {
+			partner.catchesUp(&copied, 7)
+			if !maps.Equal(copied.names, want) {
+				t.Errorf("copy %d of %s is %v, not %v", n, address, copied.names, want)
+			}
+		}
+	}
+	other := grace.gives(grace.serviceAccount("Fax"), "CONTACTS_READ")
+	stolen := copies["staff.jsonl"][0].cursor
+	check(t, "to another account", other.asks(`query ($after: Cursor!) { directory { changes(after: $after) { nodes { userId } } } }`, vars{"after": stolen}).code(), "CURSOR_INVALID")
+	request, err := http.NewRequest(http.MethodHead, partner.at.server.URL+"/directory/staff.csv", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+partner.token)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	check(t, "without the list", response.Header.Get("Changes-Cursor"), partner.readsList(list{of: "staff"}, 1).cursor)
+}
+
 // TestADownloadComesInPiecesWithoutGaps has more people than are read at a time.
 func TestADownloadComesInPiecesWithoutGaps(t *testing.T) {
 	t.Parallel()
@@ -342,8 +477,8 @@ func TestADownloadComesInPiecesWithoutGaps(t *testing.T) {
 	check(t, "lines", len(seen), people+3)
 }
 
-// TestAPageThatHasVanishedIsFollowedByWhatCameBefore has somebody go who was to come on the second page, and somebody come back who was on the first.
-func TestAPageThatHasVanishedIsFollowedByWhatCameBefore(t *testing.T) {
+// TestWhoComesAndGoesWhilePagesAreReadIsTold has somebody go who was to come on the second page, and somebody come back who was on the first.
+func TestWhoComesAndGoesWhilePagesAreReadIsTold(t *testing.T) {
 	t.Parallel()
 	w, grace, partner := directory(t)
 	ann := w.person("Ann Lee", "Desk")
@@ -361,10 +496,12 @@ func TestAPageThatHasVanishedIsFollowedByWhatCameBefore(t *testing.T) {
 	check(t, "the first page", read(1).text("nodes.0.kind"), "REMOVED")
 
 	later.moves("Lab")
-	read(1)
+	check(t, "who came and went", read(1).text("nodes.0.kind"), "REMOVED")
 	ann.moves("Desk")
 
-	check(t, "she is back", read(10).texts("nodes", "user.name"), "Ann Lee")
+	found := read(10)
+	check(t, "then", found.texts("nodes", "user.name")+" "+found.texts("nodes", "kind"), "Ann Lee, Zed Fox ADDED, REMOVED")
+	check(t, "and nothing more", len(read(10).list("nodes")), 0)
 }
 
 func TestDownloadsThatBeginTogetherStayWithinTheBudget(t *testing.T) {

@@ -57,6 +57,7 @@ type Options struct {
 type Handler struct {
 	http.Handler
 	open *carriers
+	seal seal
 }
 
 // Describe implements prometheus.Collector.
@@ -129,7 +130,7 @@ func NewHandler(options Options) (*Handler, error) {
 		MaxAge:                     600,
 	})
 	guarded := jsonOnly(door.signedIn(transports))
-	return &Handler{open: open, Handler: browser.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return &Handler{open: open, seal: seal, Handler: browser.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "private, no-store") // also to GET with a hash, for which others keep answers
 		if !allowed(r) {
 			refuse(w, http.StatusForbidden, refusal(codeForbiddenOrigin, "Pages of this origin may not use this API."))

@@ -141,7 +141,7 @@ func (w *world) instance() *instance {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	sharing := transfer.Options{Chat: service, Verifier: w.verifier, Logger: logger, Links: links, AllowedOrigin: sameHost, Patience: w.patience, Budgets: budgets}
+	sharing := transfer.Options{Chat: service, Verifier: w.verifier, Logger: logger, Links: links, AllowedOrigin: sameHost, Patience: w.patience, Budgets: budgets, SealCursor: handler.SealCursor}
 	transfers, err := transfer.NewHandler(sharing)
 	if err != nil {
 		w.t.Fatal(err)

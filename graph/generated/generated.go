@@ -4304,7 +4304,7 @@ type Webhook {
   eventTypes: [WebhookEventType!]!
   "Whether it works."
   state: WebhookState!
-  "When it was made: it tells of what happened since, unless it was replayed."
+  "When it was made: it tells of what happened since, and of nothing from before unless it was replayed."
   createdAt: DateTime!
   "Until when deliveries are signed with the secret before, too. Null if they are not."
   oldSecretUntil: DateTime
@@ -4312,9 +4312,12 @@ type Webhook {
   lastDeliveredAt: DateTime
   "Since when nothing was delivered that was tried. Null if the last delivery arrived."
   failingSince: DateTime
-  "Why the last delivery that did not arrive did not, as a sentence. It repeats nothing that the receiver said. Null if all arrived."
+  """
+  Why the last attempt that failed did, as a sentence, as long as a delivery that failed waits. It repeats nothing that the receiver said. Null
+  once all of them have arrived or were given up, and from ` + "`" + `resumeWebhook` + "`" + ` on until an attempt fails again.
+  """
   lastError: String
-  "When that was."
+  "When that was. Null if ` + "`" + `lastError` + "`" + ` is."
   lastErrorAt: DateTime
   "How many deliveries wait, those of attempts that failed too. At 10,000 no more is read until some have arrived; nothing is lost."
   backlog: Int!
@@ -4453,7 +4456,7 @@ type Directory {
   for ever. Applying a change twice does no harm. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `CURSOR_INVALID` + "`" + `.
   """
   changes(
-    "Since when: ` + "`" + `changesCursor` + "`" + ` of a list, or the cursor of a change."
+    "Since when: ` + "`" + `changesCursor` + "`" + ` of a list, ` + "`" + `Changes-Cursor` + "`" + ` of a download, or the cursor of a change."
     after: Cursor!
     "How many, from 0 to 500."
     first: Int! = 100
@@ -4478,7 +4481,7 @@ enum StaffChangeKind {
   ADDED
   "Their name, role or waiting rooms changed."
   CHANGED
-  "They are not in it any more."
+  "They are not in it any more. That may be somebody whom a copy never had, who came and went since."
   REMOVED
 }
 
@@ -5224,6 +5227,7 @@ type StaffConnection {
   pageInfo: PageInfo!
   """
   What ` + "`" + `changes` + "`" + ` goes on behind for a copy of this list: whatever is missing in this page and those behind it comes there. Keep that of the first page.
+  A download of the list (` + "`" + `/directory/…` + "`" + `) has it in its header ` + "`" + `Changes-Cursor` + "`" + `.
   """
   changesCursor: Cursor!
 }
@@ -5644,7 +5648,7 @@ enum ErrorCode {
   FILE_INFECTED
   "The file could not be searched for malware."
   FILE_NOT_SCANNED
-  "Somebody at the clinic has this e-mail address."
+  "Somebody at the clinic has this e-mail address, or a service account; the sentence says which to whoever writes rosters."
   EMAIL_TAKEN
   "The clinic has as many keys that can be used as it may have: 200."
   TOO_MANY_KEYS
@@ -6480,7 +6484,7 @@ input CreateWebhookInput {
   name: String!
   """
   Where deliveries go: https, any port, without a name and password, up to 2000 characters. Networks that are not public are refused, here if the
-  address shows it and else when it is called; redirects are not followed.
+  address shows it and else when it is called; so is http, but for networks that the operator of the server allows. Redirects are not followed.
   """
   url: String!
   "What it tells of. At least one; the key that asks needs the scope of each."
@@ -6696,7 +6700,7 @@ type Subscription {
   ` + "`" + `TOO_MANY_SUBSCRIPTIONS` + "`" + `. A failure comes as ` + "`" + `next` + "`" + ` with ` + "`" + `errors` + "`" + `, and ` + "`" + `complete` + "`" + ` behind it.
   """
   staffChanged(
-    "Behind which change: ` + "`" + `changesCursor` + "`" + ` of ` + "`" + `staff` + "`" + `, or the cursor of a change."
+    "Behind which change: ` + "`" + `changesCursor` + "`" + ` of ` + "`" + `staff` + "`" + `, ` + "`" + `Changes-Cursor` + "`" + ` of a download of it, or the cursor of a change."
     after: Cursor
   ): StaffChange! @access(administrators: true, scopes: [CONTACTS_READ])
 }

@@ -469,6 +469,7 @@ type StaffConnection struct {
 	// Where the page lies in the list.
 	PageInfo *PageInfo `json:"pageInfo"`
 	// What `changes` goes on behind for a copy of this list: whatever is missing in this page and those behind it comes there. Keep that of the first page.
+	// A download of the list (`/directory/…`) has it in its header `Changes-Cursor`.
 	ChangesCursor string `json:"changesCursor"`
 }
 

@@ -164,7 +164,7 @@ func (s *Service) AddRosterPerson(ctx context.Context, actor Actor, in RosterPer
 		case user == nil:
 			user = w.add(*clean.Email)
 		case !user.Unlisted || user.IsActive():
-			return addressTaken()
+			return addressTakenBy(user)
 		}
 		id = user.ID
 		w.employ(user, *clean.Name, *clean.Role)
@@ -468,8 +468,17 @@ func (w *rosterWrite) takeFrom(user *rosterUser, room WaitingRoomID) {
 	user.Dormant = slices.DeleteFunc(slices.Clone(user.Dormant), func(id string) bool { return id == room.String() })
 }
 
-func addressTaken() *Error {
+// addressTakenBy says who has an address, as far as those may know who write rosters: whoever is on the roster they see, and any other
+// address that they can't give to anybody is that of a service account.
+func addressTakenBy(holder *rosterUser) *Error {
+	if holder.isService() {
+		return addressOfService()
+	}
 	return refuse(CodeEmailTaken, "Somebody at the clinic has this e-mail address already.").of("email")
+}
+
+func addressOfService() *Error {
+	return refuse(CodeEmailTaken, "A service account of the clinic has this e-mail address: rosters are of people.").of("email")
 }
 
 func roomNameTaken() *Error {

@@ -219,7 +219,7 @@ func (w *rosterWrite) planRow(row RosterRowInput, may func(*rosterUser) *Error) 
 	case row.UserID != nil:
 		return nil, notFound("person", "userId")
 	default:
-		return nil, addressTaken()
+		return nil, addressTakenBy(user)
 	}
 	if user != nil {
 		if err := may(user); err != nil {
@@ -262,7 +262,7 @@ func or(given *string, there string) string {
 // readdress plans another e-mail address for a person.
 func (w *rosterWrite) readdress(user *rosterUser, email string) *Error {
 	if holder := w.emails[email]; holder != nil && holder != user {
-		return addressTaken()
+		return addressTakenBy(holder)
 	}
 	user.Email, w.emails[email] = email, user
 	return nil
@@ -398,7 +398,7 @@ func stage(rows []*RosterPersonInput, taken map[string]bool) (outcomes []RosterO
 			err = invalid("email", "The address stands in row %d already.", before)
 		}
 		if err == nil && taken[clean.Email] {
-			err = addressTaken()
+			err = addressOfService()
 		}
 		switch {
 		case err != nil:

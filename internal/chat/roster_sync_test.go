@@ -133,11 +133,18 @@ func TestWrongRowsAreRefusedOneByOne(t *testing.T) {
 	s, _ := newService(t)
 	partner := clinicOf(t, s, "Clinic", "Ann: Lab", "Bob: Lab")
 	clinicOf(t, s, "Elsewhere", "Eve: Lab")
-	var eve, ann UserID
-	for email, id := range map[string]*UserID{"eve@x.example": &eve, "ann@x.example": &ann} {
+	var eve, ann, bob UserID
+	for email, id := range map[string]*UserID{"eve@x.example": &eve, "ann@x.example": &ann, "bob@x.example": &bob} {
 		if err := s.db.Get(id, `SELECT id FROM users WHERE email = $1`, email); err != nil {
 			t.Fatal(err)
 		}
+	}
+	operator, err := s.Operator(t.Context(), "Clinic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CreateServiceAccount(t.Context(), operator, CreateServiceAccountInput{Name: "Program", Email: "program@x.example"}); err != nil {
+		t.Fatal(err)
 	}
 	nobody := UserID{newID()}
 	new := func(email, name, role string, rooms ...string) *RosterRowInput {
@@ -156,6 +163,8 @@ func TestWrongRowsAreRefusedOneByOne(t *testing.T) {
 		{Active: true},
 		new("fay@x.example", "Fay", "MA", "Lab"),
 		new("FAY@x.example", "Fay again", "MA"),
+		new("program@x.example", "Dee", "MA", "Lab"),
+		{UserID: &bob, Email: text("program@x.example"), Active: true},
 	}
 
 	outcomes, err := s.SyncRoster(t.Context(), partner, SyncRosterInput{ClientKey: "1", Rows: rows})
@@ -165,14 +174,24 @@ func TestWrongRowsAreRefusedOneByOne(t *testing.T) {
 
 	want := "REFUSED INVALID rows.0.email; REFUSED INVALID rows.1.name; REFUSED INVALID rows.2.role; REFUSED INVALID rows.3.waitingRooms; " +
 		"REFUSED INVALID rows.4.role; REFUSED NOT_FOUND rows.5.email; REFUSED NOT_FOUND rows.6.userId; REFUSED NOT_FOUND rows.7.userId; " +
-		"REFUSED EMAIL_TAKEN rows.8.email; REFUSED INVALID rows.9.email; ADDED; REFUSED INVALID rows.11"
+		"REFUSED EMAIL_TAKEN rows.8.email; REFUSED INVALID rows.9.email; ADDED; REFUSED INVALID rows.11; " +
+		"REFUSED EMAIL_TAKEN rows.12.email; REFUSED EMAIL_TAKEN rows.13.email"
 	if got := said(outcomes); got != want {
 		t.Errorf("it came to\n%s, want\n%s", got, want)
 	}
 	if outcomes[6].Error.Message != outcomes[7].Error.Message {
 		t.Errorf("somebody elsewhere is told from nobody: %v and %v", outcomes[6].Error, outcomes[7].Error)
 	}
-	if got, want := whoIsWhere(t, s, "Clinic"), "Ann: Lab; Bob: Lab; Fay: Lab"; got != want {
+	for n, want := range map[int]string{
+		8:  "Somebody at the clinic has this e-mail address already.",
+		12: "A service account of the clinic has this e-mail address: rosters are of people.",
+		13: "A service account of the clinic has this e-mail address: rosters are of people.",
+	} {
+		if got := outcomes[n].Error.Message; got != want {
+			t.Errorf("row %d is told %q, want %q", n, got, want)
+		}
+	}
+	if got, want := whoIsWhere(t, s, "Clinic"), "Ann: Lab; Bob: Lab; Fay: Lab; Program"; got != want {
 		t.Errorf("there are %s, want %s", got, want)
 	}
 	if got, want := whoIsWhere(t, s, "Elsewhere"), "Eve: Lab"; got != want {

@@ -374,7 +374,8 @@ func (s *Service) directoryChanges(ctx context.Context, actor Actor, at changesC
 	return forward(changes, page), nil
 }
 
-// listChanges compares who is in a list with who was in it, in the order of ids.
+// listChanges compares who is in a list with who was in it at the cursor or since, in the order of ids. Who came and went since counts: a copy
+// that was read in between has them. So whoever differs once differs for good, and no page vanishes behind a cursor.
 func (s *Service) listChanges(ctx context.Context, actor Actor, at changesCursor, page Forward) (Page[StaffChange], error) {
 	if at.last == uuid.Nil {
 		// What changes while the pages are read is told by the changes from here on.
@@ -395,34 +396,35 @@ func (s *Service) listChanges(ctx context.Context, actor Actor, at changesCursor
 			JOIN waiting_room_members AS theirs ON theirs.waiting_room_id = mine.waiting_room_id AND theirs.search IS NOT NULL
 			WHERE mine.user_id = $4 AND mine.search IS NOT NULL AND theirs.user_id <> $4
 		), asked AS (
-			SELECT id FROM waiting_rooms WHERE id = $3 AND clinic_id = $1
-			UNION
-			SELECT waiting_room_id FROM waiting_room_members JOIN waiting_rooms ON waiting_rooms.id = waiting_room_id AND clinic_id = $1
-			WHERE user_id = $4 AND search IS NOT NULL AND joined_seq <= $5
-			UNION
-			SELECT waiting_room_id FROM former_waiting_room_members JOIN waiting_rooms ON waiting_rooms.id = waiting_room_id AND clinic_id = $1
-			WHERE user_id = $4 AND joined_seq <= $5 AND left_seq > $5
+			SELECT id, 0::bigint AS came, 9223372036854775807 AS went FROM waiting_rooms WHERE id = $3 AND clinic_id = $1
+			UNION ALL
+			SELECT waiting_room_id, joined_seq, 9223372036854775807
+			FROM waiting_room_members JOIN waiting_rooms ON waiting_rooms.id = waiting_room_id AND clinic_id = $1
+			WHERE user_id = $4 AND search IS NOT NULL
+			UNION ALL
+			SELECT waiting_room_id, joined_seq, left_seq
+			FROM former_waiting_room_members JOIN waiting_rooms ON waiting_rooms.id = waiting_room_id AND clinic_id = $1
+			WHERE user_id = $4 AND left_seq > $5
+		), listed AS (
+			SELECT user_id, greatest(came, joined_seq) AS since, went AS until
+			FROM waiting_room_members JOIN asked ON asked.id = waiting_room_id WHERE search IS NOT NULL
+			UNION ALL
+			SELECT user_id, greatest(came, joined_seq), least(went, left_seq)
+			FROM former_waiting_room_members JOIN asked ON asked.id = waiting_room_id WHERE left_seq > $5
 		), was AS (
-			SELECT user_id AS id FROM waiting_room_members JOIN asked ON asked.id = waiting_room_id
-			WHERE search IS NOT NULL AND joined_seq <= $5
-			UNION
-			SELECT user_id FROM former_waiting_room_members JOIN asked ON asked.id = waiting_room_id
-			WHERE joined_seq <= $5 AND left_seq > $5
+			SELECT user_id AS id, bool_or(since <= $5) AS before FROM listed
+			WHERE since < until AND user_id IS DISTINCT FROM $4::uuid GROUP BY user_id
 		)
 		SELECT coalesce(now.id, was.id) AS user_id,
-			CASE WHEN now.id IS NULL THEN 'REMOVED' WHEN was.id IS NULL THEN 'ADDED' ELSE 'CHANGED' END AS kind
-		FROM now FULL JOIN (SELECT id FROM was WHERE id IS DISTINCT FROM $4::uuid) AS was ON was.id = now.id
+			CASE WHEN now.id IS NULL THEN 'REMOVED' WHEN before THEN 'CHANGED' ELSE 'ADDED' END AS kind
+		FROM now FULL JOIN was ON was.id = now.id
 		LEFT JOIN users ON users.id = now.id
-		WHERE (now.id IS NULL OR was.id IS NULL OR users.changed_seq > $5) AND coalesce(now.id, was.id) > $2
+		WHERE (now.id IS NULL OR before IS NOT TRUE OR users.changed_seq > $5) AND coalesce(now.id, was.id) > $2
 		ORDER BY coalesce(now.id, was.id) LIMIT $6`
 	room, person := at.list.ids()
 	var changes []StaffChange
 	if err := s.find(ctx, &changes, query, actor.Clinic.ID, at.last, room, person, at.since, page.First+1); err != nil {
 		return Page[StaffChange]{}, fmt.Errorf("changes of a list: %w", err)
-	}
-	if len(changes) == 0 && at.last != uuid.Nil && page.First > 0 {
-		// Who was to come is not different any more. What became of those before them is told from here on.
-		return s.listChanges(ctx, actor, changesCursor{list: at.list, since: at.next}, page)
 	}
 	found := forward(changes, page)
 	for i := range found.Items {
@@ -517,10 +519,15 @@ func (s *StaffStream) Poll(ctx context.Context) (*StaffChange, time.Duration, er
 const exportAtOnce = 2000
 
 // ExportStaff tells of all people of a list, one after the other, in the order of ids. What changes meanwhile may be seen or not,
-// but nobody is missing who was there all the time, and nobody comes twice. Of a person or a room that the directory has not
-// got it fails with NOT_FOUND before it tells anything.
-func (s *Service) ExportStaff(ctx context.Context, actor Actor, list StaffList, tell func(StaffMember) error) error {
+// but nobody is missing who was there all the time, and nobody comes twice. It begins with the cursor of StaffChanges that goes on
+// behind what is told: whatever may be missing there comes from it. Of a person or a room that the directory has not
+// got it fails with NOT_FOUND before it begins.
+func (s *Service) ExportStaff(ctx context.Context, actor Actor, list StaffList, begin func(changes string) error, tell func(StaffMember) error) error {
 	if err := s.mustHave(ctx, actor, list); err != nil {
+		return err
+	}
+	seq, err := s.directorySeq(ctx, actor) // before the rows, so that nothing falls between
+	if err != nil {
 		return err
 	}
 	page := StaffPage{StaffList: list, Forward: Forward{First: exportAtOnce - 1}}
@@ -538,6 +545,11 @@ func (s *Service) ExportStaff(ctx context.Context, actor Actor, list StaffList, 
 		if err != nil {
 			return err
 		}
+		if after == nil {
+			if err := begin(ChangesFrom(list, seq)); err != nil {
+				return err
+			}
+		}
 		for _, user := range read[0] {
 			if err := tell(StaffMember{user, rooms[user.ID]}); err != nil {
 				return err
@@ -548,6 +560,32 @@ func (s *Service) ExportStaff(ctx context.Context, actor Actor, list StaffList, 
 		}
 		last := ids[len(ids)-1].String()
 		after = &last
+	}
+}
+
+// ExportWaitingRooms tells of all active waiting rooms of the clinic, as ExportStaff tells of people. There are no changes
+// of them to go on with.
+func (s *Service) ExportWaitingRooms(ctx context.Context, actor Actor, begin func() error, tell func(WaitingRoom) error) error {
+	page := Forward{First: MaxStaffPage, Most: MaxStaffPage}
+	for {
+		rooms, err := s.ClinicWaitingRooms(ctx, actor, page)
+		if err != nil {
+			return err
+		}
+		if page.After == "" {
+			if err := begin(); err != nil {
+				return err
+			}
+		}
+		for _, room := range rooms.Items {
+			if err := tell(room); err != nil {
+				return err
+			}
+			page.After = Cursor(room.ByID())
+		}
+		if !rooms.HasNext {
+			return nil
+		}
 	}
 }
 

@@ -83,8 +83,9 @@ type Webhook struct {
 	OldSecretUntil  *time.Time `db:"old_secret_until"`
 	FailingSince    *time.Time `db:"failing_since"`
 	LastDeliveredAt *time.Time `db:"last_delivered_at"`
-	LastError       *string    `db:"last_error"`
-	LastErrorAt     *time.Time `db:"last_error_at"`
+	// LastError is why the last attempt failed, and LastErrorAt when, as long as something that failed waits.
+	LastError   *string    `db:"last_error"`
+	LastErrorAt *time.Time `db:"last_error_at"`
 	// Backlog is how many deliveries wait, GivenUp how many were given up.
 	Backlog int `db:"backlog"`
 	GivenUp int `db:"given_up"`
@@ -126,7 +127,11 @@ const webhookRuns = `webhooks.state = 'ACTIVE'
 		SELECT unnest(partner_keys.scopes) FROM partner_keys
 		WHERE partner_keys.service_account_id = webhooks.service_account_id AND revoked_at IS NULL AND expires_at > now())`
 
-const webhookColumns = `webhooks.id, service_account_id, webhooks.name, url, webhooks.created_at, failing_since, last_delivered_at, last_error, last_error_at,
+// webhookFails is whether something of a webhook was tried that has not arrived, and is not given up.
+const webhookFails = `(webhooks.failing_since IS NOT NULL OR EXISTS (SELECT FROM webhook_queues WHERE webhook_id = webhooks.id AND attempts > 0))`
+
+const webhookColumns = `webhooks.id, service_account_id, webhooks.name, url, webhooks.created_at, failing_since, last_delivered_at,
+	CASE WHEN ` + webhookFails + ` THEN last_error END AS last_error, CASE WHEN ` + webhookFails + ` THEN last_error_at END AS last_error_at,
 	given_up, event_types, webhooks.state = 'PAUSED' AS paused, ` + webhookRuns + ` AS runs,
 	CASE WHEN old_secret_until > now() THEN old_secret_until END AS old_secret_until,
 	(SELECT count(*) FROM webhook_deliveries WHERE webhook_id = webhooks.id) AS backlog`
@@ -137,8 +142,8 @@ type Webhooks struct {
 	Key []byte
 	// Reaches tells whether they may reach an address.
 	Reaches func(netip.Addr) bool
-	// Plain lets them be sent without TLS.
-	Plain bool
+	// Plain tells whether they may reach an address without TLS; nil if they may reach nothing so.
+	Plain func(netip.Addr) bool
 }
 
 // webhooks is what this process has for webhooks.
@@ -311,7 +316,8 @@ func (s *Service) makeWebhook(ctx context.Context, tx *transaction, account User
 	if err != nil {
 		return id, "", err
 	}
-	// The clinic's row keeps two who make webhooks from passing the limit together.
+	// The clinic's row keeps two who make webhooks from passing the limit together, and who changes the directory from doing it
+	// between the cursor and the commit.
 	const count = `SELECT (SELECT count(*) FROM webhooks WHERE clinic_id = clinics.id) FROM clinics WHERE id = $1 FOR NO KEY UPDATE`
 	var webhooks int
 	if err := tx.GetContext(ctx, &webhooks, count, tx.actor.Clinic.ID); err != nil {
@@ -365,15 +371,20 @@ func (w *webhooks) validURL(text string) (string, error) {
 	switch {
 	case err != nil || address.Hostname() == "" || address.Opaque != "":
 		return "", invalid("url", "The address is no URL such as https://partner.example/corridor.")
-	case address.Scheme != "https" && !(w.Plain && address.Scheme == "http"):
+	case address.Scheme != "https" && (w.Plain == nil || address.Scheme != "http"):
 		return "", invalid("url", "The address must begin with https://.")
 	case address.User != nil:
 		return "", invalid("url", "The address must hold no name and password: deliveries are signed.")
 	case address.Fragment != "":
 		return "", invalid("url", "The address must hold no fragment.")
 	}
-	if ip, err := netip.ParseAddr(address.Hostname()); err == nil && !w.Reaches(ip) {
+	ip, err := netip.ParseAddr(address.Hostname())
+	switch {
+	case err != nil: // it is a name
+	case !w.Reaches(ip):
 		return "", invalid("url", "The address is in a network that webhooks may not reach.")
+	case address.Scheme == "http" && !w.Plain(ip):
+		return "", invalid("url", "The address must begin with https://: http:// is only for the networks that the operator of the server allows.")
 	}
 	return text, nil
 }

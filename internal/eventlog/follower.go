@@ -3,6 +3,7 @@ package eventlog
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -375,7 +376,7 @@ func (f *Follower) read(ctx context.Context, fromNow bool) error {
 	at, last := f.at, f.last
 	lost := at.incarnation != state.Incarnation || at.pos < state.Floor || at.pos > state.Head
 	if fromNow || lost {
-		if at, err = here(ctx, tx, f.reader, state); err != nil {
+		if at, err = here(ctx, tx, f.reader); err != nil {
 			return err
 		}
 		last = map[int64]int64{}
@@ -449,35 +450,45 @@ func readSpans(ctx context.Context, tx *sqlx.Tx, reader uuid.UUID) (map[int64][]
 }
 
 // Here returns the cursor of what tx sees: whoever reads lists in the same snapshot and follows
-// from this cursor misses nothing. If more than 64 of the reader's streams have events that are
+// from this cursor misses nothing. Where each statement has a snapshot of its own, it is all that is committed when Here
+// is called. If more than 64 of the reader's streams have events that are
 // not numbered yet, some of those are delivered although the lists hold them already.
 func (l *Log) Here(ctx context.Context, tx *sqlx.Tx, reader uuid.UUID) (string, error) {
-	state, err := readState(ctx, tx)
-	if err != nil {
-		return "", err
-	}
-	at, err := here(ctx, tx, reader, state)
+	at, err := here(ctx, tx, reader)
 	if err != nil {
 		return "", err
 	}
 	return at.encode(l.key, reader), nil
 }
 
-func here(ctx context.Context, tx *sqlx.Tx, reader uuid.UUID, state feedState) (cursor, error) {
+func here(ctx context.Context, tx *sqlx.Tx, reader uuid.UUID) (cursor, error) {
+	// One statement, so that what is numbered meanwhile counts once, wherever it is.
 	const query = `
-		SELECT stream, max(seq) AS seq FROM unnumbered
-		JOIN spans USING (stream)
-		WHERE reader = $1 AND seq BETWEEN opened_seq AND to_seq
-		GROUP BY stream
-		ORDER BY stream
-		LIMIT $2`
-	var ahead []Position
-	if err := tx.SelectContext(ctx, &ahead, query, reader, maxAhead); err != nil {
-		return cursor{}, fmt.Errorf("read what is not numbered: %w", err)
+		WITH ahead AS (
+			SELECT stream, max(seq) AS seq FROM unnumbered
+			JOIN spans USING (stream)
+			WHERE reader = $1 AND seq BETWEEN opened_seq AND to_seq
+			GROUP BY stream
+			ORDER BY stream
+			LIMIT $2
+		)
+		SELECT incarnation, head, coalesce(stream, 0) AS stream, coalesce(seq, 0) AS seq
+		FROM feed_state LEFT JOIN ahead ON true`
+	var rows []struct {
+		feedState
+		Position
 	}
-	at := cursor{incarnation: state.Incarnation, pos: state.Head, ahead: make(map[int64]int64, len(ahead))}
-	for _, a := range ahead {
-		at.ahead[a.Stream] = a.Seq
+	if err := tx.SelectContext(ctx, &rows, query, reader, maxAhead); err != nil {
+		return cursor{}, fmt.Errorf("read where the feed is: %w", err)
+	}
+	if len(rows) == 0 {
+		return cursor{}, errors.New("the feed has no state")
+	}
+	at := cursor{incarnation: rows[0].Incarnation, pos: rows[0].Head, ahead: make(map[int64]int64, len(rows))}
+	for _, row := range rows {
+		if row.Stream != 0 {
+			at.ahead[row.Stream] = row.Seq
+		}
 	}
 	return at, nil
 }

@@ -321,6 +321,43 @@ func TestHereGoesOnBehindALists(t *testing.T) {
 	check(t, "heard", stream.hears(), "a b")
 }
 
+// Whoever writes has a snapshot for each statement, and what was committed before may be numbered between two.
+func TestHereIsOneMomentAlsoForThoseWhoWrite(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	l := w.still()
+	mine := w.private(ann)
+	w.says(mine, "before")
+	other, err := w.db.BeginTxx(t.Context(), nil)
+	w.must(err)
+	defer other.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	// Here comes as far as this table.
+	_, err = other.Exec(`LOCK TABLE spans IN ACCESS EXCLUSIVE MODE`)
+	w.must(err)
+	var here string
+	done := make(chan error, 1)
+	go func() {
+		done <- w.inTx(func(ctx context.Context, tx *sqlx.Tx) (err error) {
+			here, err = l.Here(ctx, tx, ann)
+			return err
+		})
+	}()
+	w.eventually("somebody waits for the table", func() bool {
+		var waits bool
+		w.must(w.db.Get(&waits, `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'spans'::regclass)`))
+		return waits
+	})
+
+	w.numbers(l)
+	w.must(other.Commit())
+	w.must(<-done)
+	w.says(mine, "after")
+
+	stream := w.follows(l, ann, here)
+	w.refreshes(l)
+	check(t, "heard", stream.hears(), "after")
+}
+
 func TestAGapThatCanNotBeFilledIsAReset(t *testing.T) {
 	t.Parallel()
 	for name, breaks := range map[string]func(w *world, l *Log){

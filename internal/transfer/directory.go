@@ -2,13 +2,13 @@ package transfer
 
 import (
 	"bufio"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"runtime"
-	"strconv"
 	"strings"
 	"time"
 
@@ -27,11 +27,11 @@ const DirectoryPath = "/directory/"
 // exportTime is how long a client may take to read what was written last.
 const exportTime = 30 * time.Second
 
-// peoplePerPoint is for how many people a point of a budget is taken: about what a query for the same costs.
-const peoplePerPoint = 10
+// rowsPerPoint is for how many people or rooms a point of a budget is taken: about what a query for the same costs.
+const rowsPerPoint = 10
 
-// NewDirectoryHandler returns what answers below DirectoryPath: the staff of a clinic, the contacts of a person and the members of
-// a waiting room, whole, as CSV or as a line of JSON for each person.
+// NewDirectoryHandler returns what answers below DirectoryPath: the staff of a clinic, its waiting rooms, the contacts of a person and the members of
+// a waiting room, whole, as CSV or as a line of JSON for each person or room.
 func NewDirectoryHandler(options Options) http.Handler {
 	if options.ClientAddress == nil {
 		options.ClientAddress = auth.ClientAddress(nil)
@@ -45,18 +45,22 @@ func NewDirectoryHandler(options Options) http.Handler {
 	d := &directories{transfers{Options: options}, make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	mux := http.NewServeMux()
 	mux.HandleFunc(DirectoryPath+"{file}", d.admit(func(w http.ResponseWriter, r *http.Request, actor chat.Actor) {
-		d.export(w, r, actor, "staff", r.PathValue("file"), chat.StaffList{})
+		list := d.people("staff", actor, chat.StaffList{})
+		if strings.HasPrefix(r.PathValue("file"), "waiting-rooms") {
+			list = d.waitingRooms(actor)
+		}
+		d.export(w, r, actor, list)
 	}))
 	mux.HandleFunc(DirectoryPath+"users/{id}/{file}", d.admit(func(w http.ResponseWriter, r *http.Request, actor chat.Actor) {
 		if id, err := scalar.UnmarshalUserID(r.PathValue("id")); err == nil && id != (chat.UserID{}) {
-			d.export(w, r, actor, "contacts", r.PathValue("file"), chat.StaffList{ContactsOf: id})
+			d.export(w, r, actor, d.people("contacts", actor, chat.StaffList{ContactsOf: id}))
 			return
 		}
 		refuseUnknownList(w)
 	}))
 	mux.HandleFunc(DirectoryPath+"waiting-rooms/{id}/{file}", d.admit(func(w http.ResponseWriter, r *http.Request, actor chat.Actor) {
 		if id, err := scalar.UnmarshalWaitingRoomID(r.PathValue("id")); err == nil && id != (chat.WaitingRoomID{}) {
-			d.export(w, r, actor, "members", r.PathValue("file"), chat.StaffList{WaitingRoomID: id})
+			d.export(w, r, actor, d.people("members", actor, chat.StaffList{WaitingRoomID: id}))
 			return
 		}
 		refuseUnknownList(w)
@@ -66,7 +70,7 @@ func NewDirectoryHandler(options Options) http.Handler {
 		AllowOriginVaryRequestFunc: func(r *http.Request, _ string) (bool, []string) { return options.AllowedOrigin(r), nil },
 		AllowedMethods:             []string{http.MethodGet, http.MethodHead},
 		AllowedHeaders:             []string{"Authorization"},
-		ExposedHeaders:             []string{"Content-Disposition", "RateLimit", "RateLimit-Policy", "Retry-After"},
+		ExposedHeaders:             []string{changesHeader, "Content-Disposition", "RateLimit", "RateLimit-Policy", "Retry-After"},
 		MaxAge:                     600,
 	})
 	return browser.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -86,8 +90,8 @@ type directories struct {
 	turns chan struct{}
 }
 
-// turnTime is how long a download waits for its turn.
-const turnTime = 20 * time.Second
+// turnTime is how long a download waits for its turn, busySeconds after how long it may come again that waited in vain.
+const turnTime, busySeconds = 20 * time.Second, 10
 
 // refuseUnknownList is the one answer for lists that there are not and for those that are not for whoever asks.
 func refuseUnknownList(w http.ResponseWriter) {
@@ -119,58 +123,100 @@ func (d *directories) again(r *http.Request) error {
 	return err
 }
 
-// A row writes people down one after the other.
-type row func(chat.StaffMember) error
+// changesHeader has the cursor from which directory.changes goes on behind a list of people.
+const changesHeader = "Changes-Cursor"
 
-// forms are how a list can be written down, by the ending of its name.
-var forms = map[string]struct {
-	mediaType string
-	write     func(io.Writer) (begin func() error, write row, flush func() error)
-}{
-	".csv":   {"text/csv; charset=utf-8; header=present", writeCSV},
-	".jsonl": {"application/jsonl; charset=utf-8", writeLines},
+// download is a list as it can be downloaded.
+type download struct {
+	name    string
+	columns []string
+	// export begins, with the cursor of what changes if there is one, and then tells of one row after the other.
+	export func(ctx context.Context, begin func(changes string) error, tell func(row) error) error
 }
 
-func writeCSV(to io.Writer) (begin func() error, write row, flush func() error) {
-	out := csv.NewWriter(to)
-	begin = func() error { return out.Write([]string{"id", "email", "name", "role", "kind", "waiting_rooms"}) }
-	write = func(member chat.StaffMember) error {
-		rooms := make([]string, len(member.WaitingRooms))
-		for i, room := range member.WaitingRooms {
-			rooms[i] = room.Name
-		}
-		return out.Write([]string{idOf(scalar.User, member.ID.UUID), member.Email, member.Name, member.RoleLabel, string(member.Kind), strings.Join(rooms, ";")})
-	}
-	return begin, write, func() error {
-		out.Flush()
-		return out.Error()
-	}
+// row is what is told of at a time: as columns, and as what becomes a line of JSON.
+type row interface {
+	columns() []string
+	line() any
 }
 
-func writeLines(to io.Writer) (begin func() error, write row, flush func() error) {
-	type room struct {
-		ID   string `json:"id"`
-		Name string `json:"name"`
+// people is a list of people.
+func (d *directories) people(name string, actor chat.Actor, list chat.StaffList) download {
+	columns := []string{"id", "email", "name", "role", "kind", "waiting_rooms"}
+	return download{name, columns, func(ctx context.Context, begin func(string) error, tell func(row) error) error {
+		return d.Chat.ExportStaff(ctx, actor, list, begin, func(member chat.StaffMember) error { return tell(personRow(member)) })
+	}}
+}
+
+type personRow chat.StaffMember
+
+func (p personRow) columns() []string {
+	rooms := make([]string, len(p.WaitingRooms))
+	for i, room := range p.WaitingRooms {
+		rooms[i] = room.Name
 	}
+	return []string{idOf(scalar.User, p.ID.UUID), p.Email, p.Name, p.RoleLabel, string(p.Kind), strings.Join(rooms, ";")}
+}
+
+func (p personRow) line() any {
 	type line struct {
 		ID           string        `json:"id"`
 		Email        string        `json:"email"`
 		Name         string        `json:"name"`
 		RoleLabel    string        `json:"roleLabel"`
 		Kind         chat.UserKind `json:"kind"`
-		WaitingRooms []room        `json:"waitingRooms"`
+		WaitingRooms []any         `json:"waitingRooms"`
 	}
+	rooms := make([]any, len(p.WaitingRooms))
+	for i, room := range p.WaitingRooms {
+		rooms[i] = roomRow(room).line()
+	}
+	return line{idOf(scalar.User, p.ID.UUID), p.Email, p.Name, p.RoleLabel, p.Kind, rooms}
+}
+
+// waitingRooms are the active waiting rooms of the actor's clinic.
+func (d *directories) waitingRooms(actor chat.Actor) download {
+	return download{"waiting-rooms", []string{"id", "name"}, func(ctx context.Context, begin func(string) error, tell func(row) error) error {
+		return d.Chat.ExportWaitingRooms(ctx, actor, func() error { return begin("") }, func(room chat.WaitingRoom) error { return tell(roomRow(room)) })
+	}}
+}
+
+type roomRow chat.WaitingRoom
+
+func (r roomRow) columns() []string { return []string{idOf(scalar.WaitingRoom, r.ID.UUID), r.Name} }
+
+func (r roomRow) line() any {
+	type line struct {
+		ID   string `json:"id"`
+		Name string `json:"name"`
+	}
+	return line{idOf(scalar.WaitingRoom, r.ID.UUID), r.Name}
+}
+
+// forms are how a list can be written down, by the ending of its name.
+var forms = map[string]struct {
+	mediaType string
+	write     func(to io.Writer, columns []string) (begin func() error, write func(row) error, flush func() error)
+}{
+	".csv":   {"text/csv; charset=utf-8; header=present", writeCSV},
+	".jsonl": {"application/jsonl; charset=utf-8", writeLines},
+}
+
+func writeCSV(to io.Writer, columns []string) (begin func() error, write func(row) error, flush func() error) {
+	out := csv.NewWriter(to)
+	begin = func() error { return out.Write(columns) }
+	write = func(r row) error { return out.Write(r.columns()) }
+	return begin, write, func() error {
+		out.Flush()
+		return out.Error()
+	}
+}
+
+func writeLines(to io.Writer, _ []string) (begin func() error, write func(row) error, flush func() error) {
 	out := json.NewEncoder(to)
 	out.SetEscapeHTML(false)
-	write = func(member chat.StaffMember) error {
-		rooms := make([]room, len(member.WaitingRooms))
-		for i, r := range member.WaitingRooms {
-			rooms[i] = room{idOf(scalar.WaitingRoom, r.ID.UUID), r.Name}
-		}
-		return out.Encode(line{idOf(scalar.User, member.ID.UUID), member.Email, member.Name, member.RoleLabel, member.Kind, rooms})
-	}
 	nothing := func() error { return nil }
-	return nothing, write, nothing
+	return nothing, func(r row) error { return out.Encode(r.line()) }, nothing
 }
 
 // idOf is an id as the API writes it.
@@ -182,9 +228,10 @@ func idOf(kind string, id [16]byte) string {
 var errHead = errors.New("only the header")
 
 // export writes a list, as it is read: nothing is gathered. What breaks off is cut off, so that nobody takes it for the whole.
-func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.Actor, name, file string, list chat.StaffList) {
-	form, ok := forms[strings.TrimPrefix(file, name)]
-	if !ok || !strings.HasPrefix(file, name) {
+func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.Actor, list download) {
+	file := r.PathValue("file")
+	form, ok := forms[strings.TrimPrefix(file, list.name)]
+	if !ok || !strings.HasPrefix(file, list.name) {
 		refuseUnknownList(w)
 		return
 	}
@@ -192,8 +239,7 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 	case d.turns <- struct{}{}:
 		defer func() { <-d.turns }()
 	case <-time.After(turnTime):
-		w.Header().Set("Retry-After", "10")
-		Refuse(w, http.StatusTooManyRequests, string(chat.CodeRateLimited), "Others are downloading lists. Try again later.")
+		refuseForNow(w, busySeconds, "Others are downloading lists. Try again later.")
 		return
 	case <-r.Context().Done():
 		return
@@ -202,32 +248,29 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 	standing, ok := account.Spend(1)
 	standing.Show(w.Header())
 	if !ok {
-		w.Header().Set("Retry-After", strconv.Itoa(standing.Wait))
-		Refuse(w, http.StatusTooManyRequests, string(chat.CodeRateLimited), "This is more than what is left to ask for in this minute. Try again later.")
+		refuseForNow(w, standing.Wait, "This is more than what is left to ask for in this minute. Try again later.")
 		return
 	}
 	control := http.NewResponseController(w)
 	buffered := bufio.NewWriterSize(w, 64<<10)
-	begin, write, flush := form.write(buffered)
-	begun, people, asked := false, 0, time.Now()
-	start := func() error {
+	start, write, flush := form.write(buffered, list.columns)
+	begun, rows, asked := false, 0, time.Now()
+	begin := func(changes string) error {
 		begun = true
 		w.Header().Set("Content-Type", form.mediaType)
 		w.Header().Set("Content-Disposition", `attachment; filename="`+file+`"`)
 		w.Header().Set("Cache-Control", "private, no-store")
-		return begin()
-	}
-	err := d.Chat.ExportStaff(r.Context(), actor, list, func(member chat.StaffMember) error {
-		if people++; people%peoplePerPoint == 0 {
-			account.Take(1)
+		if changes != "" {
+			w.Header().Set(changesHeader, d.SealCursor(&actor, changes))
 		}
-		if !begun {
-			if err := start(); err != nil {
-				return err
-			}
-			if r.Method == http.MethodHead {
-				return errHead
-			}
+		if r.Method == http.MethodHead {
+			return errHead
+		}
+		return start()
+	}
+	err := list.export(r.Context(), begin, func(next row) error {
+		if rows++; rows%rowsPerPoint == 0 {
+			account.Take(1)
 		}
 		if time.Since(asked) > d.Patience.Sight {
 			if err := d.again(r); err != nil {
@@ -238,13 +281,10 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 		if buffered.Available() < 4<<10 {
 			_ = control.SetWriteDeadline(time.Now().Add(exportTime)) // every connection has deadlines
 		}
-		return write(member)
+		return write(next)
 	})
 	if errors.Is(err, errHead) {
 		return
-	}
-	if err == nil && !begun {
-		err = start()
 	}
 	if err == nil {
 		err = errors.Join(flush(), buffered.Flush())

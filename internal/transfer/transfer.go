@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,6 +49,8 @@ type Options struct {
 	ClientAddress func(*http.Request) netip.Addr
 	// Budgets bound what of directories a person or a key downloads in a minute; without them nobody is bounded.
 	Budgets *budget.Budgets
+	// SealCursor seals cursors of directories for who reads them, as the API does.
+	SealCursor func(reader *chat.Actor, cursor string) string
 	// Patience is with clients that are slow; DefaultPatience if it is zero.
 	Patience Patience
 }
@@ -276,23 +279,37 @@ func refuseUnknown(w http.ResponseWriter) {
 
 // Refuse answers a request as the API does.
 func Refuse(w http.ResponseWriter, status int, code, message string) {
+	refuse(w, status, extensions{Code: code}, message)
+}
+
+// refuseForNow answers that it is too much, and after how many seconds to come again.
+func refuseForNow(w http.ResponseWriter, seconds int, message string) {
+	w.Header().Set("Retry-After", strconv.Itoa(seconds))
+	refuse(w, http.StatusTooManyRequests, extensions{string(chat.CodeRateLimited), seconds}, message)
+}
+
+func refuse(w http.ResponseWriter, status int, about extensions, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(refusal(code, message)) // who has left needs no answer
+	_, _ = w.Write(refusal(about, message)) // who has left needs no answer
+}
+
+// extensions are what programs go by.
+type extensions struct {
+	Code string `json:"code"`
+	// RetryAfter is in seconds.
+	RetryAfter int `json:"retryAfter,omitempty"`
 }
 
 // refusal is the body of such an answer.
-func refusal(code, message string) []byte {
-	type extensions struct {
-		Code string `json:"code"`
-	}
+func refusal(about extensions, message string) []byte {
 	type failure struct {
 		Message    string     `json:"message"`
 		Extensions extensions `json:"extensions"`
 	}
-	body, err := json.Marshal(map[string][]failure{"errors": {{message, extensions{code}}}})
+	body, err := json.Marshal(map[string][]failure{"errors": {{message, about}}})
 	if err != nil {
-		panic(err) // two strings can always be written
+		panic(err) // strings and a number can always be written
 	}
 	return append(body, '\n')
 }

@@ -223,7 +223,7 @@ func typed(status int, code, message string) error {
 		headers["WWW-Authenticate"] = challenge
 	}
 	return handler.Error{ErrorCode: code, Message: message, HTTPResponse: handler.HTTPResponse{
-		StatusCode: status, Body: string(refusal(code, message)), Header: headers,
+		StatusCode: status, Body: string(refusal(extensions{Code: code}, message)), Header: headers,
 	}}
 }
 

@@ -1,9 +1,11 @@
 package webhook
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"code.dny.dev/ssrf"
@@ -44,12 +46,29 @@ func NewGuard(networks []netip.Prefix) *Guard {
 // Reaches tells whether an address may be reached.
 func (g *Guard) Reaches(address netip.Addr) bool { return g.public.SafeAddr(address) == nil }
 
-// Plain tells whether anything may be reached without TLS.
-func (g *Guard) Plain() bool { return len(g.networks) > 0 }
+// Plain returns what tells whether an address may be reached without TLS, nil if there is none.
+func (g *Guard) Plain() func(netip.Addr) bool {
+	if len(g.networks) == 0 {
+		return nil
+	}
+	return func(address netip.Addr) bool { return g.allowed.SafeAddr(address) == nil }
+}
 
-// client reaches what the guardian lets it, directly, and goes nowhere else that it is told to.
-func client(guardian *ssrf.Guardian) *http.Client {
-	dialer := &net.Dialer{Timeout: chat.AttemptTime, Control: guardian.Safe}
+// errPlain says that an address may be reached with TLS alone.
+var errPlain = errors.New("without TLS it may not be reached")
+
+// safePlain judges what is dialled without TLS.
+func (g *Guard) safePlain(network, address string, conn syscall.RawConn) error {
+	err := g.allowed.Safe(network, address, conn)
+	if err != nil && g.public.Safe(network, address, conn) == nil {
+		return errPlain
+	}
+	return err
+}
+
+// client reaches what safe lets it, directly, and goes nowhere else that it is told to.
+func client(safe func(network, address string, conn syscall.RawConn) error) *http.Client {
+	dialer := &net.Dialer{Timeout: chat.AttemptTime, Control: safe}
 	return &http.Client{
 		Timeout: chat.AttemptTime,
 		Transport: &http.Transport{

@@ -65,7 +65,7 @@ type Sender struct {
 // New returns a sender for webhooks that may reach what the guard allows.
 func New(service *chat.Service, guard *Guard, logger *slog.Logger) *Sender {
 	s := &Sender{
-		chat: service, logger: logger, secure: client(guard.public), plain: client(guard.allowed),
+		chat: service, logger: logger, secure: client(guard.public.Safe), plain: client(guard.safePlain),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "corridor_webhook_attempts_total",
 			Help: "Attempts to deliver to webhooks: delivered, retried later, given up after a day, or stopped with the webhook.",
@@ -296,6 +296,8 @@ func sentence(err error) string {
 	var timeout interface{ Timeout() bool }
 	var address *url.Error
 	switch {
+	case errors.Is(err, errPlain):
+		return "Its address begins with http://, which is only for the networks that the operator of the server allows: change it to https://."
 	case errors.Is(err, ssrf.ErrProhibitedIP), errors.Is(err, ssrf.ErrProhibitedNetwork), errors.Is(err, ssrf.ErrInvalidHostPort):
 		return "Its address is in a network that webhooks may not reach."
 	case errors.As(err, &lookup):

@@ -68,7 +68,18 @@ func TestThePublicInternetIsReachedAndNothingElse(t *testing.T) {
 		check(t, address+" dialled", guard.public.Safe("tcp"+map[bool]string{true: "4", false: "6"}[ip.Is4()], dialled, nil) == nil, want == "public")
 		check(t, address+" without TLS", office.allowed.SafeAddr(ip) == nil, want == "office")
 	}
-	check(t, "without TLS", guard.Plain(), false)
+	check(t, "nothing without TLS", guard.Plain() == nil, true)
+	check(t, "an office without TLS", office.Plain()(netip.MustParseAddr("10.1.2.3")), true)
+	check(t, "the public Internet without TLS", office.Plain()(netip.MustParseAddr("93.184.216.34")), false)
+}
+
+// TestWithoutTLSOnlyWhatIsAllowedIsReached asks of an address that nobody has, and is told why it is not tried.
+func TestWithoutTLSOnlyWhatIsAllowedIsReached(t *testing.T) {
+	t.Parallel()
+	s := sender("10.1.0.0/16")
+	check(t, "the public Internet", s.post(t.Context(), to("http://93.184.216.34/"), anEvent).Sentence,
+		"Its address begins with http://, which is only for the networks that the operator of the server allows: change it to https://.")
+	check(t, "this machine", s.post(t.Context(), to("http://127.0.0.1/"), anEvent).Sentence, "Its address is in a network that webhooks may not reach.")
 }
 
 func TestANameThatMeansThisMachineIsNotReached(t *testing.T) {

@@ -137,7 +137,7 @@ export type ErrorCode =
   | 'CONVERSATION_DELETED'
   /** The cursor is not one of this list or stream. */
   | 'CURSOR_INVALID'
-  /** Somebody at the clinic has this e-mail address. */
+  /** Somebody at the clinic has this e-mail address, or a service account; the sentence says which to whoever writes rosters. */
   | 'EMAIL_TAKEN'
   /** The file was sent with a message before. */
   | 'FILE_ALREADY_SENT'
