@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -304,7 +303,6 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	if err != nil {
 		return wrong("CORRIDOR_ORIGINS (--origins): %w", err)
 	}
-	from := auth.ClientAddress(s.settings.proxies)
 	links := transfer.NewLinks(key.Derive("file link"))
 	oidc, err := s.settings.oidcSettings.open(ctx, s.database.DB, s.logger)
 	if err != nil {
@@ -314,19 +312,20 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	if oidc != nil {
 		verifier = oidc.Beside(key)
 	}
+	door := auth.NewDoor(service, verifier, s.settings.proxies, s.logger)
 	budgets := budget.New(budget.Options{DB: s.events, Person: s.settings.PersonBudget, Key: s.settings.KeyBudget, Logger: s.logger})
 	api, err := graph.NewHandler(graph.Options{
-		Chat: service, Verifier: verifier, CursorKey: key.Derive("list cursor"), Logger: s.logger, AllowedOrigin: allowed, ClientAddress: from, Links: links, Budgets: budgets,
+		Chat: service, Door: door, CursorKey: key.Derive("list cursor"), Logger: s.logger, AllowedOrigin: allowed, Links: links, Budgets: budgets,
 	})
 	if err != nil {
 		return err
 	}
-	sharing := transfer.Options{Chat: service, Verifier: verifier, Links: links, Logger: s.logger, AllowedOrigin: allowed, ClientAddress: from, Budgets: budgets, SealCursor: api.SealCursor}
+	sharing := transfer.Options{Chat: service, Door: door, Links: links, Logger: s.logger, AllowedOrigin: allowed, Budgets: budgets, SealCursor: api.SealCursor}
 	transfers, err := transfer.NewHandler(sharing)
 	if err != nil {
 		return err
 	}
-	rosters, err := scim.NewHandler(scim.Options{Chat: service, Authenticate: signsIn(service, verifier, from), Logger: s.logger, AllowedOrigin: allowed, Budgets: budgets})
+	rosters, err := scim.NewHandler(scim.Options{Chat: service, Authenticate: door.WhoAsks, Logger: s.logger, AllowedOrigin: allowed, Budgets: budgets})
 	if err != nil {
 		return err
 	}
@@ -368,31 +367,6 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	s.logger.Info("ready", "address", s.address.String(), "after", time.Since(began).Round(time.Millisecond).String())
 	s.welcome(clinics)
 	return nil
-}
-
-// signsIn tells of a request whose token or key it bears.
-func signsIn(service *chat.Service, verifier auth.Verifier, from func(*http.Request) netip.Addr) func(context.Context, *http.Request) (chat.Actor, error) {
-	identify := func(ctx context.Context, r *http.Request) (chat.Actor, error) {
-		token, _ := auth.FromRequest(r)
-		if chat.IsPartnerKey(token) {
-			return service.SignedInByKey(ctx, token, from(r))
-		}
-		claims, err := verifier.Verify(ctx, token)
-		switch {
-		case errors.Is(err, auth.ErrInvalid), errors.Is(err, auth.ErrExpired):
-			return chat.Actor{}, err
-		case err != nil: // the keys of an issuer are away, as is logged where they are fetched
-			return chat.Actor{}, scim.ErrUnavailable
-		}
-		return service.SignedIn(ctx, chat.Credential(claims))
-	}
-	return func(ctx context.Context, r *http.Request) (chat.Actor, error) {
-		actor, err := identify(ctx, r)
-		if errors.Is(err, auth.ErrInvalid) || errors.Is(err, auth.ErrExpired) || errors.Is(err, chat.ErrSignedOut) {
-			return chat.Actor{}, scim.ErrUnauthenticated
-		}
-		return actor, err
-	}
 }
 
 // open opens the database, migrated, and the key.

@@ -36,17 +36,16 @@ const cachedDocuments, cachedDocumentsOfKeys = 1000, 50
 
 // Options are what the API needs.
 type Options struct {
-	Chat     *chat.Service
-	Verifier auth.Verifier
-	Logger   *slog.Logger
+	Chat *chat.Service
+	// Door knows who is asking.
+	Door   *auth.Door
+	Logger *slog.Logger
 	// CursorKey seals cursors in which names stand. All instances must have the same.
 	CursorKey []byte
 	// Links makes the addresses of files.
 	Links transfer.Links
 	// AllowedOrigin tells which pages may use the API; those of its own host if it is nil.
 	AllowedOrigin func(*http.Request) bool
-	// ClientAddress tells from where a request comes; by default it is who is connected.
-	ClientAddress func(*http.Request) netip.Addr
 	// Limits bound each operation; DefaultLimits if they are zero.
 	Limits Limits
 	// Budgets bound what a person or a key asks in a minute; without them nobody is bounded.
@@ -79,9 +78,6 @@ func NewHandler(options Options) (*Handler, error) {
 	if options.Limits == (Limits{}) {
 		options.Limits = DefaultLimits
 	}
-	if options.ClientAddress == nil {
-		options.ClientAddress = auth.ClientAddress(nil)
-	}
 	if options.Budgets == nil {
 		options.Budgets = budget.New(budget.Options{})
 	}
@@ -105,7 +101,7 @@ func NewHandler(options Options) (*Handler, error) {
 		Open:          open,
 		Logger:        options.Logger,
 		AllowedOrigin: allowed,
-		ClientAddress: options.ClientAddress,
+		ClientAddress: options.Door.ClientAddress,
 		Authenticate: func(ctx context.Context, payload transport.InitPayload, from netip.Addr) (context.Context, time.Time, error) {
 			token, _ := auth.FromRequest(&http.Request{Header: http.Header{"Authorization": {payload.Authorization()}}})
 			s, err := door.signIn(ctx, token, from)
@@ -261,7 +257,7 @@ func (d *door) signedIn(next http.Handler) http.Handler {
 			return
 		}
 		token, _ := auth.FromRequest(r)
-		s, err := d.signIn(r.Context(), token, d.ClientAddress(r))
+		s, err := d.signIn(r.Context(), token, d.Door.ClientAddress(r))
 		switch {
 		case errors.Is(err, errUnavailable):
 			w.Header().Set("Retry-After", "1")
@@ -278,35 +274,17 @@ func (d *door) signedIn(next http.Handler) http.Handler {
 // signIn begins the session of a token or key. Its errors are errUnavailable, or anything else for
 // whoever is not let in.
 func (d *door) signIn(ctx context.Context, token string, from netip.Addr) (*session, error) {
-	s := &session{chat: d.Chat}
-	actor, err := d.identify(ctx, s, token, from)
+	asked := time.Now()
+	actor, err := d.Door.WhoBears(ctx, token, from)
 	switch {
-	case errors.Is(err, auth.ErrInvalid), errors.Is(err, auth.ErrExpired), errors.Is(err, chat.ErrSignedOut):
+	case errors.Is(err, chat.ErrSignedOut):
 		return nil, err
 	case err != nil:
 		return nil, unavailable(ctx, d.Options, err)
 	}
+	s := newSession(d.Chat, actor, asked)
 	s.surface, s.account = d.surfaces.of(actor), transfer.AccountOf(actor, d.Budgets)
 	return s, nil
-}
-
-// identify finds out whose session it is, and when it ends.
-func (d *door) identify(ctx context.Context, s *session, token string, from netip.Addr) (chat.Actor, error) {
-	if chat.IsPartnerKey(token) {
-		asked := time.Now()
-		actor, err := d.Chat.SignedInByKey(ctx, token, from)
-		if err != nil {
-			return chat.Actor{}, err
-		}
-		s.key, s.expires, s.actor, s.read, s.removals = actor.Grant.KeyID, actor.Grant.ExpiresAt, actor, asked, actor.Grant.DocumentRemovals
-		return actor, nil
-	}
-	claims, err := d.Verifier.Verify(ctx, token)
-	if err != nil {
-		return chat.Actor{}, err
-	}
-	s.credential, s.expires = chat.Credential(claims), claims.ExpiresAt
-	return s.now(ctx)
 }
 
 func unavailable(ctx context.Context, options Options, err error) error {

@@ -3,6 +3,7 @@ package graph_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -225,7 +226,7 @@ func TestAKeyIsGoodFromItsNetworksOnly(t *testing.T) {
 	grace := w.person("Grace Hall", "Front desk").administers()
 	partner := grace.givesWith(vars{"serviceAccountId": grace.serviceAccount("Lab results"), "name": "Lab", "scopes": []string{"CONTACTS_READ"}, "networks": []string{"192.0.2.0/24", "2001:db8::/32"}})
 	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
-	handler, err := graph.NewHandler(graph.Options{Chat: grace.at.chat, Verifier: w.key, CursorKey: w.key.Derive("list cursor"), ClientAddress: auth.ClientAddress(proxies)})
+	handler, err := graph.NewHandler(graph.Options{Chat: grace.at.chat, Door: auth.NewDoor(grace.at.chat, w.key, proxies, slog.New(slog.DiscardHandler)), CursorKey: w.key.Derive("list cursor")})
 	if err != nil {
 		t.Fatal(err)
 	}

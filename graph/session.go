@@ -45,6 +45,15 @@ type session struct {
 	used bool
 }
 
+// newSession is the session of an actor who was looked up at a time.
+func newSession(service *chat.Service, actor chat.Actor, asked time.Time) *session {
+	s := &session{chat: service, credential: actor.Credential, expires: actor.Credential.ExpiresAt, actor: actor, read: asked, used: true}
+	if grant := actor.Grant; grant != nil {
+		s.key, s.expires, s.removals = grant.KeyID, grant.ExpiresAt, grant.DocumentRemovals
+	}
+	return s
+}
+
 type sessionKey struct{}
 
 // sessionOf is the session that is asking, nil on a socket that has not said whose it is.

@@ -133,7 +133,8 @@ func (w *world) instance() *instance {
 	replica := w.replicaFor(ctx, db, service, logger)
 	links := transfer.NewLinks(w.key.Derive("file link"))
 	budgets := budget.New(budget.Options{DB: db, Person: w.points, Key: w.points, Logger: logger, Now: w.clock.now})
-	handler, err := graph.NewHandler(graph.Options{Chat: service, Verifier: w.verifier, Logger: logger, CursorKey: w.key.Derive("list cursor"), Links: links, Budgets: budgets})
+	door := auth.NewDoor(service, w.verifier, nil, logger)
+	handler, err := graph.NewHandler(graph.Options{Chat: service, Door: door, Logger: logger, CursorKey: w.key.Derive("list cursor"), Links: links, Budgets: budgets})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -141,7 +142,7 @@ func (w *world) instance() *instance {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	sharing := transfer.Options{Chat: service, Verifier: w.verifier, Logger: logger, Links: links, AllowedOrigin: sameHost, Patience: w.patience, Budgets: budgets, SealCursor: handler.SealCursor}
+	sharing := transfer.Options{Chat: service, Door: door, Logger: logger, Links: links, AllowedOrigin: sameHost, Patience: w.patience, Budgets: budgets, SealCursor: handler.SealCursor}
 	transfers, err := transfer.NewHandler(sharing)
 	if err != nil {
 		w.t.Fatal(err)

@@ -1,4 +1,5 @@
-// Package auth answers who is asking: it turns a bearer token into claims.
+// Package auth answers who is asking: it turns a bearer token, or the key of a
+// partner, into the actor who bears it (Door).
 //
 // A token is believed only when it was signed with an algorithm and a key that
 // were configured, for this service, and has not run out. Our own tokens are
@@ -24,6 +25,8 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
+
+	"corridor/internal/chat"
 )
 
 // Every refusal is one of these two.
@@ -49,25 +52,10 @@ const (
 	minSecretBytes = 32
 )
 
-// Claims are what a token says, once it is believed.
-type Claims struct {
-	// Subject is the id of the person, if the token names them by it. Otherwise
-	// Email does, in lower case.
-	Subject uuid.UUID
-	Email   string
-	// Clinic is the name of their clinic, or empty where the token names none.
-	Clinic string
-	// Token names the token among all others, and can't be used as one.
-	Token string
-	// IssuedAt is zero if the token does not say it.
-	IssuedAt  time.Time
-	ExpiresAt time.Time
-}
-
-// A Verifier turns a token into claims. It fails with ErrInvalid or
+// A Verifier turns a token into what it says of its bearer. It fails with ErrInvalid or
 // ErrExpired; any other error means that it could not find out.
 type Verifier interface {
-	Verify(ctx context.Context, token string) (Claims, error)
+	Verify(ctx context.Context, token string) (chat.Credential, error)
 }
 
 // A Key signs and verifies tokens with a shared secret, by HS256.
@@ -125,9 +113,9 @@ func (k *Key) Mint(subject uuid.UUID, ttl time.Duration) (string, error) {
 
 // Verify believes tokens that this key has signed, for this service, and that
 // have not run out. There is no leeway: who signs and who verifies share a clock.
-func (k *Key) Verify(_ context.Context, token string) (Claims, error) {
+func (k *Key) Verify(_ context.Context, token string) (chat.Credential, error) {
 	if len(token) > maxTokenBytes {
-		return Claims{}, ErrInvalid
+		return chat.Credential{}, ErrInvalid
 	}
 	var claims jwt.RegisteredClaims
 	parsed, err := k.parser.ParseWithClaims(token, &claims, func(t *jwt.Token) (any, error) {
@@ -140,20 +128,20 @@ func (k *Key) Verify(_ context.Context, token string) (Claims, error) {
 	case err == nil:
 	case errors.Is(err, jwt.ErrTokenExpired) && // its signature was good, but so must the rest be
 		!errors.Is(err, jwt.ErrTokenInvalidIssuer) && !errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return Claims{}, ErrExpired
+		return chat.Credential{}, ErrExpired
 	default:
-		return Claims{}, ErrInvalid
+		return chat.Credential{}, ErrInvalid
 	}
 	// One person, one spelling: uuid.Parse would take braces and urn: as well.
 	subject, err := uuid.Parse(claims.Subject)
 	if err != nil || subject == uuid.Nil || subject.String() != claims.Subject {
-		return Claims{}, ErrInvalid
+		return chat.Credential{}, ErrInvalid
 	}
 	issued, ok := issuedAt(claims)
 	if !ok {
-		return Claims{}, ErrInvalid
+		return chat.Credential{}, ErrInvalid
 	}
-	return Claims{Subject: subject, Token: nameOf(parsed), IssuedAt: issued, ExpiresAt: claims.ExpiresAt.Time}, nil
+	return chat.Credential{Subject: subject, Token: nameOf(parsed), IssuedAt: issued, ExpiresAt: claims.ExpiresAt.Time}, nil
 }
 
 // issuedAt is when a token says that it was issued, if it does. It is not ok if that lies ahead, for

@@ -14,6 +14,8 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
+
+	"corridor/internal/chat"
 )
 
 var (
@@ -152,7 +154,7 @@ func TestATokenIsRefused(t *testing.T) {
 			if err != test.want { //nolint:errorlint // nothing may be wrapped around it
 				t.Errorf("error %v, want exactly %v", err, test.want)
 			}
-			if got != (Claims{}) {
+			if got != (chat.Credential{}) {
 				t.Errorf("a refused token made claims: %v", got)
 			}
 		})

@@ -25,6 +25,8 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
+
+	"corridor/internal/chat"
 )
 
 // Algorithms are those that tokens of an OpenID Connect issuer may be signed with: who can verify
@@ -207,9 +209,9 @@ func (c *oidcClaims) UnmarshalJSON(data []byte) error {
 // Verify believes tokens that the issuer has signed, for this service, and that have not run out. The
 // issuer's clock may be a little ahead of ours; how long a token is good is measured by ours alone. Errors
 // other than ErrInvalid and ErrExpired mean that the issuer's keys can't be had.
-func (o *OIDC) Verify(ctx context.Context, token string) (Claims, error) {
+func (o *OIDC) Verify(ctx context.Context, token string) (chat.Credential, error) {
 	if len(token) > maxTokenBytes {
-		return Claims{}, ErrInvalid
+		return chat.Credential{}, ErrInvalid
 	}
 	var claims oidcClaims
 	var away error
@@ -221,7 +223,7 @@ func (o *OIDC) Verify(ctx context.Context, token string) (Claims, error) {
 		return key, err
 	})
 	if away != nil {
-		return Claims{}, away
+		return chat.Credential{}, away
 	}
 	refused := claims.ExpiresAt != nil && !time.Now().Before(claims.ExpiresAt.Time)
 	switch {
@@ -229,33 +231,33 @@ func (o *OIDC) Verify(ctx context.Context, token string) (Claims, error) {
 		return o.believe(parsed, claims)
 	case err == nil, errors.Is(err, jwt.ErrTokenExpired) && // as for our own
 		!errors.Is(err, jwt.ErrTokenInvalidIssuer) && !errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return Claims{}, ErrExpired
+		return chat.Credential{}, ErrExpired
 	}
-	return Claims{}, ErrInvalid
+	return chat.Credential{}, ErrInvalid
 }
 
 // believe takes out of a token what it says of its bearer.
-func (o *OIDC) believe(token *jwt.Token, claims oidcClaims) (Claims, error) {
+func (o *OIDC) believe(token *jwt.Token, claims oidcClaims) (chat.Credential, error) {
 	issued, ok := issuedAt(claims.RegisteredClaims)
 	if !ok || !o.isStrong(claims) {
-		return Claims{}, ErrInvalid
+		return chat.Credential{}, ErrInvalid
 	}
-	believed := Claims{Token: nameOf(token), IssuedAt: issued, ExpiresAt: claims.ExpiresAt.Time}
+	believed := chat.Credential{Token: nameOf(token), IssuedAt: issued, ExpiresAt: claims.ExpiresAt.Time}
 	person, _ := claims.named[o.options.PersonClaim].(string)
 	if believed.Subject, ok = subjectOf(person); !ok {
 		if believed.Email, ok = emailOf(person); !ok || o.options.PersonClaim == "email" && !isVerified(claims) {
-			return Claims{}, ErrInvalid
+			return chat.Credential{}, ErrInvalid
 		}
 	}
 	switch clinic := claims.named[o.options.ClinicClaim].(type) {
 	case nil:
 	case string:
 		if clinic == "" || len(clinic) > maxClinicBytes || strings.ContainsRune(clinic, 0) {
-			return Claims{}, ErrInvalid
+			return chat.Credential{}, ErrInvalid
 		}
 		believed.Clinic = clinic
 	default:
-		return Claims{}, ErrInvalid
+		return chat.Credential{}, ErrInvalid
 	}
 	return believed, nil
 }
@@ -496,7 +498,7 @@ type beside struct {
 }
 
 // Verify implements Verifier.
-func (b beside) Verify(ctx context.Context, token string) (Claims, error) {
+func (b beside) Verify(ctx context.Context, token string) (chat.Credential, error) {
 	var header map[string]any
 	written, _, _ := strings.Cut(token[:min(len(token), maxTokenBytes)], ".")
 	decoded, err := base64.RawURLEncoding.DecodeString(written)

@@ -228,6 +228,35 @@ func (s *Service) SignedInByKey(ctx context.Context, token string, from netip.Ad
 	return row.actor(), nil
 }
 
+// WhyRefused tells operators why SignedInByKey refuses a key, and its id if it is one that there is.
+func (s *Service) WhyRefused(ctx context.Context, token string, from netip.Addr) (id PartnerKeyID, reason string, err error) {
+	shown, hash, ok := readKey(token)
+	if !ok {
+		return id, "it is not written as keys are", nil
+	}
+	const query = `
+		SELECT partner_keys.id, CASE
+			WHEN secret_sha256 <> $2 THEN 'its secret is another'
+			WHEN revoked_at IS NOT NULL THEN 'it was revoked'
+			WHEN users.deactivated_at IS NOT NULL THEN 'its service account was deactivated'
+			WHEN expires_at <= now() THEN 'its time is over'
+			WHEN networks <> '{}' AND NOT EXISTS (SELECT FROM unnest(networks) AS network WHERE $3::inet <<= network) THEN 'it may not be used from this network'
+			ELSE 'it was refused a moment ago, and would not be now' END AS reason
+		FROM partner_keys JOIN users ON users.id = service_account_id WHERE partner_keys.id = $1`
+	var found struct {
+		ID     PartnerKeyID `db:"id"`
+		Reason string       `db:"reason"`
+	}
+	err = s.db.GetContext(ctx, &found, query, shown, hash, from.Unmap().String())
+	if errors.Is(err, sql.ErrNoRows) {
+		return id, "there is no such key", nil
+	}
+	if err != nil {
+		return id, "", fmt.Errorf("find out why a key is refused: %w", err)
+	}
+	return found.ID, found.Reason, nil
+}
+
 // Granted returns the actors of keys by their ids. Of keys that can't be used any more there is none.
 func (s *Service) Granted(ctx context.Context, ids []PartnerKeyID) (map[PartnerKeyID]Actor, error) {
 	if len(ids) == 0 {

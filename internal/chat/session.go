@@ -17,7 +17,7 @@ type Credential struct {
 	Email   string
 	// Clinic is the name of their clinic. If the token names none, an address is that of somebody of the only clinic.
 	Clinic string
-	// Token names the token among all others.
+	// Token names the token among all others, and can't be used as one.
 	Token string
 	// IssuedAt is zero if that is not known: then the token is older than every end of the person's sessions.
 	IssuedAt  time.Time

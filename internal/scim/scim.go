@@ -26,6 +26,7 @@ import (
 	"github.com/elimity-com/scim/optional"
 	"github.com/elimity-com/scim/schema"
 
+	"corridor/internal/auth"
 	"corridor/internal/budget"
 	"corridor/internal/chat"
 )
@@ -42,17 +43,10 @@ const (
 	maxTime = 15 * time.Second
 )
 
-var (
-	// ErrUnauthenticated says that a request bears no credential that is good.
-	ErrUnauthenticated = errors.New("the credential is not good")
-	// ErrUnavailable says that it can't be found out at the moment whether the credential is good.
-	ErrUnavailable = errors.New("nobody can tell whether the credential is good")
-)
-
 // Options are what SCIM needs.
 type Options struct {
 	Chat *chat.Service
-	// Authenticate says who is asking. The error is ErrUnauthenticated, ErrUnavailable, or a fault of ours.
+	// Authenticate says who is asking. The error is chat.ErrSignedOut, auth.ErrUnavailable, or a fault of ours.
 	Authenticate func(ctx context.Context, r *http.Request) (chat.Actor, error)
 	Logger       *slog.Logger
 	// AllowedOrigin tells which pages may ask. Directories are no pages.
@@ -125,11 +119,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	actor, err := h.Authenticate(ctx, r)
 	switch {
-	case errors.Is(err, ErrUnauthenticated):
+	case errors.Is(err, chat.ErrSignedOut):
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		refuse(w, scimerrors.ScimError{Status: http.StatusUnauthorized, Detail: "Send a valid key as Authorization: Bearer."})
 		return
-	case errors.Is(err, ErrUnavailable):
+	case errors.Is(err, auth.ErrUnavailable):
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 		refuse(w, scimerrors.ScimError{Status: http.StatusServiceUnavailable, Detail: "The service is not available at the moment. Please try again."})
 		return

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"corridor/internal/auth"
 	"corridor/internal/chat"
 )
 
@@ -251,7 +252,7 @@ func TestWhoCanNotBeKnownComesAgainLater(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	d := w.clinic("Clinic")
-	w.broken = fmt.Errorf("away: %w", ErrUnavailable)
+	w.broken = fmt.Errorf("away: %w", auth.ErrUnavailable)
 
 	got := d.sends("GET", "/Users", "")
 

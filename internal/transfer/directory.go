@@ -16,7 +16,6 @@ import (
 	"go.jetify.com/typeid"
 
 	"corridor/graph/scalar"
-	"corridor/internal/auth"
 	"corridor/internal/budget"
 	"corridor/internal/chat"
 )
@@ -33,9 +32,6 @@ const rowsPerPoint = 10
 // NewDirectoryHandler returns what answers below DirectoryPath: the staff of a clinic, its waiting rooms, the contacts of a person and the members of
 // a waiting room, whole, as CSV or as a line of JSON for each person or room.
 func NewDirectoryHandler(options Options) http.Handler {
-	if options.ClientAddress == nil {
-		options.ClientAddress = auth.ClientAddress(nil)
-	}
 	if options.Patience == (Patience{}) {
 		options.Patience = DefaultPatience
 	}
@@ -116,7 +112,7 @@ func (d *directories) admit(next func(http.ResponseWriter, *http.Request, chat.A
 
 // again asks whether who was admitted still would be.
 func (d *directories) again(r *http.Request) error {
-	actor, err := d.signIn(r.Context(), r)
+	actor, err := d.Door.WhoAsks(r.Context(), r)
 	if err == nil && !actor.May(chat.ContactsRead) {
 		err = chat.ErrSignedOut
 	}
@@ -292,7 +288,7 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 	switch refused := new(chat.Error); {
 	case err == nil:
 	case begun:
-		if r.Context().Err() == nil && !isSignedOut(err) {
+		if r.Context().Err() == nil && !errors.Is(err, chat.ErrSignedOut) {
 			d.Logger.WarnContext(r.Context(), "a download of a directory broke off", "error", chat.Describe(err))
 		}
 		panic(http.ErrAbortHandler)

@@ -69,7 +69,7 @@ func (t *transfers) download(w http.ResponseWriter, r *http.Request, as visit, p
 	}
 	http.ServeContent(&patient{w, http.NewResponseController(w), t.Patience.Write, false}, r, "", time.Time{}, reader)
 	if reader.failed != nil && r.Context().Err() == nil {
-		if failure := new(chat.Error); !errors.As(reader.failed, &failure) && !isSignedOut(reader.failed) {
+		if failure := new(chat.Error); !errors.As(reader.failed, &failure) && !errors.Is(reader.failed, chat.ErrSignedOut) {
 			t.Logger.ErrorContext(r.Context(), "a download broke off", "file", as.file, "error", chat.Describe(reader.failed))
 		}
 		panic(http.ErrAbortHandler) // the client must see that it is not whole

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -33,20 +32,17 @@ const (
 	uploadLife = 15 * time.Minute
 	// downloadLife is how long that of a download is (E38).
 	downloadLife = time.Minute
-	// signInTime bounds the question who is asking.
-	signInTime = 10 * time.Second
 )
 
 // Options are what transfers need.
 type Options struct {
-	Chat     *chat.Service
-	Verifier auth.Verifier
-	Links    Links
-	Logger   *slog.Logger
+	Chat *chat.Service
+	// Door knows who is asking.
+	Door   *auth.Door
+	Links  Links
+	Logger *slog.Logger
 	// AllowedOrigin tells which pages may transfer files.
 	AllowedOrigin func(*http.Request) bool
-	// ClientAddress tells from where a request comes; by default it is who is connected.
-	ClientAddress func(*http.Request) netip.Addr
 	// Budgets bound what of directories a person or a key downloads in a minute; without them nobody is bounded.
 	Budgets *budget.Budgets
 	// SealCursor seals cursors of directories for who reads them, as the API does.
@@ -101,9 +97,6 @@ type transfers struct {
 func NewHandler(options Options) (http.Handler, error) {
 	if options.Patience == (Patience{}) {
 		options.Patience = DefaultPatience
-	}
-	if options.ClientAddress == nil {
-		options.ClientAddress = auth.ClientAddress(nil)
 	}
 	t := &transfers{Options: options}
 	var err error
@@ -165,7 +158,7 @@ func (t *transfers) admit(scope chat.Scope, next func(http.ResponseWriter, *http
 			return
 		}
 		next(w, r, visit{actor, chat.FileID{UUID: id}, func(ctx context.Context) error {
-			_, err := t.signIn(ctx, r)
+			_, err := t.Door.WhoAsks(ctx, r)
 			return err
 		}})
 	}
@@ -178,16 +171,11 @@ const (
 	challenge           = `Bearer realm="corridor"`
 )
 
-// isSignedOut tells whether an error says that nobody is let in with a token.
-func isSignedOut(err error) bool {
-	return errors.Is(err, auth.ErrInvalid) || errors.Is(err, auth.ErrExpired) || errors.Is(err, chat.ErrSignedOut)
-}
-
 // known is who is asking. Whoever is not signed in has been told.
 func (t *transfers) known(w http.ResponseWriter, r *http.Request) (chat.Actor, bool) {
-	actor, err := t.signIn(r.Context(), r)
+	actor, err := t.Door.WhoAsks(r.Context(), r)
 	switch {
-	case isSignedOut(err):
+	case errors.Is(err, chat.ErrSignedOut):
 		w.Header().Set("WWW-Authenticate", challenge)
 		Refuse(w, http.StatusUnauthorized, codeUnauthenticated, signInFirst)
 		return chat.Actor{}, false
@@ -196,20 +184,6 @@ func (t *transfers) known(w http.ResponseWriter, r *http.Request) (chat.Actor, b
 		return chat.Actor{}, false
 	}
 	return actor, true
-}
-
-func (t *transfers) signIn(ctx context.Context, r *http.Request) (chat.Actor, error) {
-	token, _ := auth.FromRequest(r)
-	ctx, cancel := context.WithTimeout(ctx, signInTime)
-	defer cancel()
-	if chat.IsPartnerKey(token) {
-		return t.Chat.SignedInByKey(ctx, token, t.ClientAddress(r))
-	}
-	claims, err := t.Verifier.Verify(ctx, token)
-	if err != nil {
-		return chat.Actor{}, err
-	}
-	return t.Chat.SignedIn(ctx, chat.Credential(claims))
 }
 
 // AccountOf is whose budget is spent by an actor: each key has one of its own.

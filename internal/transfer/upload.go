@@ -208,7 +208,7 @@ func (s tusStore) answer(ctx context.Context, err error) error {
 	if failure := new(chat.Error); errors.As(err, &failure) && failure.Code == chat.CodeNotFound {
 		return typed(http.StatusNotFound, string(chat.CodeNotFound), "There is no such file.")
 	}
-	if isSignedOut(err) {
+	if errors.Is(err, chat.ErrSignedOut) {
 		return typed(http.StatusUnauthorized, codeUnauthenticated, signInFirst)
 	}
 	return typed(answerOf(ctx, s.logger, err))
