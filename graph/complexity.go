@@ -21,7 +21,8 @@ func fieldCosts() (c generated.ComplexityRoot) {
 	c.Contact.SharedWaitingRooms = func(child, first int, _ *string) int { return times(child, first) }
 	c.GroupConversation.Participants = func(child, first int, _ *string) int { return times(child, first) }
 	c.Clinic.PartnerKeys = func(child, first int, _ *string) int { return times(child, first) }
-	c.Clinic.ServiceAccounts = func(child, first int, _ *string) int { return times(child, first) }
+	c.Clinic.ServiceAccounts = func(child, first int, _ *string, _ bool) int { return times(child, first) }
+	c.Clinic.Administrators = func(child, first int, _ *string) int { return times(child, first) }
 	staff := func(child, first int, _ *string) int { return timesAtMost(child, first, chat.MaxStaffPage) }
 	c.Directory.Staff, c.User.Contacts, c.WaitingRoom.Members, c.Directory.WaitingRooms = staff, staff, staff, staff
 	c.Directory.Changes = func(child int, _ string, first int) int { return timesAtMost(child, first, chat.MaxStaffPage) }

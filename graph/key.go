@@ -20,9 +20,9 @@ func (r *clinicResolver) PartnerKeys(ctx context.Context, _ *chat.Clinic, first 
 }
 
 // ServiceAccounts are the accounts that programs of partners act as.
-func (r *clinicResolver) ServiceAccounts(ctx context.Context, _ *chat.Clinic, first int, after *string) (*generated.ServiceAccountConnection, error) {
+func (r *clinicResolver) ServiceAccounts(ctx context.Context, _ *chat.Clinic, first int, after *string, includeDeactivated bool) (*generated.ServiceAccountConnection, error) {
 	viewer := actor(ctx)
-	page, err := r.chat.ServiceAccounts(ctx, viewer, r.sealed(ctx, &viewer, first, after))
+	page, err := r.chat.ServiceAccounts(ctx, viewer, r.sealed(ctx, &viewer, first, after), includeDeactivated)
 	if err != nil {
 		return nil, err
 	}
@@ -30,6 +30,19 @@ func (r *clinicResolver) ServiceAccounts(ctx context.Context, _ *chat.Clinic, fi
 		return &generated.ServiceAccountEdge{Cursor: cursor, Node: &node}
 	})
 	return &generated.ServiceAccountConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info}, nil
+}
+
+// Administrators are who administers the clinic.
+func (r *clinicResolver) Administrators(ctx context.Context, _ *chat.Clinic, first int, after *string) (*generated.AdministratorConnection, error) {
+	viewer := actor(ctx)
+	page, err := r.chat.Administrators(ctx, viewer, r.sealed(ctx, &viewer, first, after))
+	if err != nil {
+		return nil, err
+	}
+	edges, info := edgesOf(ctx, page, chat.User.Position, r.seal.of(&viewer), func(cursor string, node chat.User) *generated.AdministratorEdge {
+		return &generated.AdministratorEdge{Cursor: cursor, Node: &node}
+	})
+	return &generated.AdministratorConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info}, nil
 }
 
 // ServiceAccount is as whom the key acts.
@@ -45,6 +58,14 @@ func (r *partnerKeyResolver) CreatedBy(ctx context.Context, key *chat.PartnerKey
 	return load(ctx).users.find(ctx, *key.CreatedBy)
 }
 
+// Replaces is the key that another one was made to replace.
+func (r *partnerKeyResolver) Replaces(ctx context.Context, key *chat.PartnerKey) (*chat.PartnerKey, error) {
+	if key.PredecessorID == nil {
+		return nil, nil
+	}
+	return load(ctx).partnerKeys.find(ctx, *key.PredecessorID)
+}
+
 // CreateServiceAccount makes an account for a partner's program.
 func (r *mutationResolver) CreateServiceAccount(ctx context.Context, input chat.CreateServiceAccountInput) (*generated.CreateServiceAccountPayload, error) {
 	account, err := r.chat.CreateServiceAccount(ctx, actor(ctx), input)
@@ -57,6 +78,13 @@ func (r *mutationResolver) DeactivateServiceAccount(ctx context.Context, input c
 	account, err := r.chat.DeactivateServiceAccount(ctx, actor(ctx), input)
 	failures, err := userErrors(err)
 	return &generated.DeactivateServiceAccountPayload{ServiceAccount: account, UserErrors: failures}, err
+}
+
+// ReactivateServiceAccount brings an account back.
+func (r *mutationResolver) ReactivateServiceAccount(ctx context.Context, input chat.ReactivateServiceAccountInput) (*generated.ReactivateServiceAccountPayload, error) {
+	account, err := r.chat.ReactivateServiceAccount(ctx, actor(ctx), input)
+	failures, err := userErrors(err)
+	return &generated.ReactivateServiceAccountPayload{ServiceAccount: account, UserErrors: failures}, err
 }
 
 // SetServiceAccountWaitingRooms says in which rooms an account is.

@@ -134,6 +134,7 @@ func TestWhoDoesNotAdministerTheClinicFindsNoKeysNorTheFields(t *testing.T) {
 	zoe.isRefused("NOT_FOUND", "rotatePartnerKey", vars{"keyId": partner.key})
 	zoe.isRefused("NOT_FOUND", "createPartnerKey", vars{"serviceAccountId": partner.id, "name": "Mine", "scopes": []string{"CONTACTS_READ"}})
 	zoe.isRefused("NOT_FOUND", "deactivateServiceAccount", vars{"serviceAccountId": partner.id})
+	zoe.isRefused("NOT_FOUND", "reactivateServiceAccount", vars{"serviceAccountId": partner.id})
 	grace.isRefused("NOT_FOUND", "createPartnerKey", vars{"serviceAccountId": bob.id, "name": "Bob's", "scopes": []string{"CONTACTS_READ"}})
 	check(t, "theirs is empty", zoe.sees(`{ viewer { clinic { partnerKeys { nodes { id } } } } }`, nil).texts("viewer.clinic.partnerKeys.nodes", "id"), "")
 	check(t, "it still works", partner.sees(whoAmI, nil).text("viewer.name"), "Lab results")
@@ -170,7 +171,7 @@ func TestE35ARevokedKeyAndWhatIsOpenByItEndOnAllInstances(t *testing.T) {
 	}
 	check(t, "all refused alike", len(answers), 1)
 	states := grace.sees(`{ viewer { clinic { partnerKeys { nodes { state } } } } }`, nil).texts("viewer.clinic.partnerKeys.nodes", "state")
-	check(t, "states", states, "ACTIVE, ACTIVE, EXPIRED, REVOKED")
+	check(t, "states", states, "ACTIVE, REVOKED, EXPIRED, REVOKED")
 	grace.isRefused("KEY_ENDED", "rotatePartnerKey", vars{"keyId": revoked.key})
 }
 
@@ -188,13 +189,98 @@ func TestARotatedKeyStaysGoodForItsOverlap(t *testing.T) {
 	}
 }
 
+func TestAKeyHasOneSuccessorAtATime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	grace := w.person("Grace Hall", "Front desk").administers()
+	old := grace.gives(grace.serviceAccount("Lab results"), "CONTACTS_READ")
+	rotations := make(chan thing, 2)
+	for range cap(rotations) {
+		go func() { rotations <- grace.does("rotatePartnerKey", vars{"keyId": old.key}, "partnerKey { id replaces { id replaces { id } } }") }()
+	}
+
+	made, refused := <-rotations, <-rotations
+	if made.text("partnerKey.id") == "" {
+		made, refused = refused, made
+	}
+
+	check(t, "the other one", refused.text("userErrors.0.code")+refused.text("partnerKey.id"), "KEY_REPLACED")
+	check(t, "it replaces", made.text("partnerKey.replaces.id"), old.key)
+	check(t, "which replaced none", made.text("partnerKey.replaces.replaces.id"), "")
+	grace.isRefused("KEY_REPLACED", "rotatePartnerKey", vars{"keyId": old.key})
+	grace.did("rotatePartnerKey", vars{"keyId": made.text("partnerKey.id"), "overlapMinutes": 0}, "")
+	second := grace.did("rotatePartnerKey", vars{"keyId": old.key}, "partnerKey { id replaces { id } }") // the first has ended
+	check(t, "its successor is another", second.text("partnerKey.replaces.id"), old.key)
+	grace.did("revokePartnerKey", vars{"keyId": second.text("partnerKey.id")}, "")
+	grace.did("rotatePartnerKey", vars{"keyId": old.key}, "")
+}
+
+func TestADeactivatedServiceAccountComesBackWithoutItsKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Grace Hall", "Bob Roy")
+	grace, bob := people[0].administers(), people[1]
+	account := grace.serviceAccount("Lab results")
+	comesIn := func() {
+		grace.did("setServiceAccountWaitingRooms", vars{"serviceAccountId": account, "waitingRoomIds": []string{grace.room("Front desk")}}, "")
+	}
+	comesIn()
+	old := grace.gives(account, "CONVERSATIONS_READ", "CONVERSATIONS_WRITE")
+	group := bob.group("Case", old.person)
+	grace.did("deactivateServiceAccount", vars{"serviceAccountId": account}, "")
+	const listed = `query ($all: Boolean!) { viewer { clinic { serviceAccounts(includeDeactivated: $all) { nodes { id isActive } } } } directory { staff { changesCursor } } }`
+	check(t, "it is not listed", grace.sees(listed, vars{"all": false}).texts("viewer.clinic.serviceAccounts.nodes", "id"), "")
+	gone := grace.sees(listed, vars{"all": true})
+	check(t, "but among all", gone.texts("viewer.clinic.serviceAccounts.nodes", "id"), account)
+	grace.isRefused("NOT_FOUND", "setServiceAccountWaitingRooms", vars{"serviceAccountId": account, "waitingRoomIds": []string{}})
+	taken := grace.isRefused("EMAIL_TAKEN", "createServiceAccount", vars{"name": "Lab", "email": "lab.results@partner.example"})
+	check(t, "its address is taken", taken, "A service account with this e-mail address was deactivated: reactivate it instead.")
+
+	back := grace.did("reactivateServiceAccount", vars{"serviceAccountId": account, "clientKey": "back"}, "serviceAccount { id isActive }")
+
+	check(t, "it is back", back.text("serviceAccount.id")+" "+back.text("serviceAccount.isActive"), account+" true")
+	check(t, "listed", grace.sees(listed, vars{"all": false}).texts("viewer.clinic.serviceAccounts.nodes", "id"), account)
+	changes := grace.sees(`query ($after: Cursor!) { directory { changes(after: $after) { nodes { kind user { name } } } } }`, vars{"after": gone.text("directory.staff.changesCursor")})
+	check(t, "to those who keep copies", changes.texts("directory.changes.nodes", "kind"), "ADDED")
+	check(t, "its key is not", old.asks(whoAmI, nil).code(), "UNAUTHENTICATED")
+	check(t, "in nobody's contacts", bob.finds("lab"), "")
+	partner := grace.gives(account, "CONVERSATIONS_READ", "CONVERSATIONS_WRITE")
+	partner.sends(group, "The scan is in.")
+	check(t, "in its group", bob.looksAt(group, "lastMessage { sender { name } }").text("lastMessage.sender.name"), "Lab results")
+	comesIn()
+	check(t, "in contacts again", bob.finds("lab"), "Lab results")
+	grace.did("reactivateServiceAccount", vars{"serviceAccountId": account}, "")
+	check(t, "an account in use stays as it is", partner.sees(whoAmI, nil).text("viewer.name"), "Lab results")
+	check(t, "where it is", bob.finds("lab"), "Lab results")
+}
+
+func TestAdministratorsSeeWhoAdministers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Grace Hall", "Bob Roy", "Ann Lee")
+	grace, _ := people[0].administers(), people[1].administers()
+	w.personOf("Hillside", "Zoe Kay", "MA", "Desk").administers()
+	const listed = `query ($after: Cursor) { viewer { clinic { administrators(first: 1, after: $after) { nodes { name isActive email } pageInfo { hasNextPage endCursor } } } } }`
+
+	first := grace.sees(listed, nil)
+	rest := grace.sees(listed, vars{"after": first.text("viewer.clinic.administrators.pageInfo.endCursor")})
+
+	check(t, "the first", first.texts("viewer.clinic.administrators.nodes", "name")+" "+first.text("viewer.clinic.administrators.pageInfo.hasNextPage"), "Bob Roy true")
+	check(t, "the rest", rest.texts("viewer.clinic.administrators.nodes", "name")+" "+rest.text("viewer.clinic.administrators.pageInfo.hasNextPage"), "Grace Hall false")
+	delete(w.clinics[home], people[1].email)
+	w.importRoster(home)
+	gone := grace.sees(listed, nil)
+	check(t, "who is deactivated", gone.texts("viewer.clinic.administrators.nodes", "name")+" "+gone.text("viewer.clinic.administrators.nodes.0.isActive"), "Bob Roy false")
+}
+
 func TestAKeyIsRefusedWithReason(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	grace := w.person("Grace Hall", "Front desk").administers()
 	account := grace.serviceAccount("Lab results")
 	grace.isRefused("EMAIL_TAKEN", "createServiceAccount", vars{"name": "Other", "email": "Lab.Results@partner.example"})
-	grace.isRefused("EMAIL_TAKEN", "createServiceAccount", vars{"name": "Other", "email": grace.email})
+	person := grace.isRefused("EMAIL_TAKEN", "createServiceAccount", vars{"name": "Other", "email": grace.email})
+	check(t, "says whose it is", person, "This is the address of a person of the clinic: a service account needs one of its own.")
 	grace.isRefused("INVALID", "createServiceAccount", vars{"name": " ", "email": "x@partner.example"})
 	grace.isRefused("INVALID", "createServiceAccount", vars{"name": "Other", "email": "nobody"})
 	for what, change := range map[string]vars{

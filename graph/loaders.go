@@ -147,6 +147,7 @@ type loaders struct {
 	staffRooms          loader[chat.UserID, []chat.WaitingRoom]
 	clinicRooms         loader[chat.WaitingRoomID, chat.WaitingRoom]
 	waitingRooms        loader[chat.WaitingRoomID, chat.WaitingRoom]
+	partnerKeys         loader[chat.PartnerKeyID, chat.PartnerKey]
 	unread              func() (chat.Unread, error)
 }
 
@@ -181,6 +182,7 @@ func newLoaders(ctx context.Context, service *chat.Service, actor chat.Actor) *l
 		staffMembers:        batched(of, service.StaffMembers),
 		staffRooms:          batched(of, service.StaffWaitingRooms),
 		clinicRooms:         batched(of, service.ClinicWaitingRoomsByID),
+		partnerKeys:         batched(of, service.PartnerKeysByID),
 		waitingRooms: batched(of, func(ctx context.Context, actor chat.Actor, _ []chat.WaitingRoomID) (map[chat.WaitingRoomID]chat.WaitingRoom, error) {
 			return service.WaitingRoomsByID(ctx, actor)
 		}),

@@ -159,12 +159,12 @@ var operations = []struct {
 	{"what became of a contact list", 3, func(c *crowd) int {
 		return c.reads(`query ($after: Cursor!) { directory { changes(after: $after, first: 500) { nodes { kind user { name email } } } } }`, vars{"after": c.first("staffMember(email: \"" + c.ann.email + "\") { contacts")})
 	}},
-	{"the keys of partners", 2, func(c *crowd) int {
+	{"the keys of partners", 3, func(c *crowd) int {
 		account := c.ann.serviceAccount("Account " + newKey())
 		for range min(len(c.others), 10) {
-			c.ann.gives(account, "CONTACTS_READ")
+			c.ann.did("rotatePartnerKey", vars{"keyId": c.ann.gives(account, "CONTACTS_READ").key}, "")
 		}
-		return c.reads(`{ viewer { clinic { partnerKeys(first: 100) { nodes { id serviceAccount { name } createdBy { name } } } } } }`, nil)
+		return c.reads(`{ viewer { clinic { partnerKeys(first: 100) { nodes { id serviceAccount { name } createdBy { name } replaces { id } } } } } }`, nil)
 	}},
 	{"createGroup", 10, func(c *crowd) int {
 		return c.writes("createGroup", vars{"name": "Another", "userIds": ids(c.members)}, "group { id }")

@@ -19,6 +19,11 @@ AddRosterRowsPayload.outcomes                        Ar
 AddRosterRowsPayload.userErrors                      Ar
 AddedParticipant.outcome                             PAs
 AddedParticipant.userId                              PAs
+AdministratorConnection.edges                        A
+AdministratorConnection.nodes                        A
+AdministratorConnection.pageInfo                     A
+AdministratorEdge.cursor                             A
+AdministratorEdge.node                               A
 ArchiveConversationInput.clientKey                   PAs
 ArchiveConversationInput.conversationId              PAs
 ArchiveConversationPayload.conversation              PAs
@@ -29,6 +34,7 @@ ChatTargetConnection.nodes                           PAv
 ChatTargetConnection.pageInfo                        PAv
 ChatTargetEdge.cursor                                PAv
 ChatTargetEdge.node                                  PAv
+Clinic.administrators                                A
 Clinic.fileMediaTypes                                PAcrvsw
 Clinic.fileSizeLimit                                 PAcrvsw
 Clinic.groupSizeLimit                                PAcrvsw
@@ -293,6 +299,7 @@ Mutation.leaveGroup                                  PAs
 Mutation.markRead                                    PAs
 Mutation.muteConversation                            PAs
 Mutation.pauseWebhook                                Aw
+Mutation.reactivateServiceAccount                    A
 Mutation.recallMessage                               PAs
 Mutation.removeParticipant                           PAs
 Mutation.renameGroup                                 PAs
@@ -344,6 +351,7 @@ PartnerKey.id                                        A
 PartnerKey.lastUsedAt                                A
 PartnerKey.name                                      A
 PartnerKey.networks                                  A
+PartnerKey.replaces                                  A
 PartnerKey.revokedAt                                 A
 PartnerKey.scopes                                    A
 PartnerKey.serviceAccount                            A
@@ -366,6 +374,10 @@ RateLimit.cost                                       PAcrvsw
 RateLimit.limit                                      PAcrvsw
 RateLimit.remaining                                  PAcrvsw
 RateLimit.resetAt                                    PAcrvsw
+ReactivateServiceAccountInput.clientKey              A
+ReactivateServiceAccountInput.serviceAccountId       A
+ReactivateServiceAccountPayload.serviceAccount       A
+ReactivateServiceAccountPayload.userErrors           A
 RecallMessageInput.clientKey                         PAs
 RecallMessageInput.messageId                         PAs
 RecallMessagePayload.message                         PAs

@@ -72,6 +72,17 @@ type ComplexityRoot struct {
 		UserID  func(childComplexity int) int
 	}
 
+	AdministratorConnection struct {
+		Edges    func(childComplexity int) int
+		Nodes    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	AdministratorEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
 	ArchiveConversationPayload struct {
 		Conversation func(childComplexity int) int
 		UserErrors   func(childComplexity int) int
@@ -90,6 +101,7 @@ type ComplexityRoot struct {
 	}
 
 	Clinic struct {
+		Administrators     func(childComplexity int, first int, after *string) int
 		FileMediaTypes     func(childComplexity int) int
 		FileSizeLimit      func(childComplexity int) int
 		GroupSizeLimit     func(childComplexity int) int
@@ -98,7 +110,7 @@ type ComplexityRoot struct {
 		Name               func(childComplexity int) int
 		PartnerKeys        func(childComplexity int, first int, after *string) int
 		RenameGroup        func(childComplexity int) int
-		ServiceAccounts    func(childComplexity int, first int, after *string) int
+		ServiceAccounts    func(childComplexity int, first int, after *string, includeDeactivated bool) int
 		SupportContact     func(childComplexity int) int
 		Webhooks           func(childComplexity int, first int, after *string) int
 	}
@@ -406,6 +418,7 @@ type ComplexityRoot struct {
 		MarkRead                      func(childComplexity int, input chat.MarkReadInput) int
 		MuteConversation              func(childComplexity int, input chat.MuteConversationInput) int
 		PauseWebhook                  func(childComplexity int, input chat.PauseWebhookInput) int
+		ReactivateServiceAccount      func(childComplexity int, input chat.ReactivateServiceAccountInput) int
 		RecallMessage                 func(childComplexity int, input chat.RecallMessageInput) int
 		RemoveParticipant             func(childComplexity int, input chat.RemoveParticipantInput) int
 		RenameGroup                   func(childComplexity int, input chat.RenameGroupInput) int
@@ -474,6 +487,7 @@ type ComplexityRoot struct {
 		LastUsedAt     func(childComplexity int) int
 		Name           func(childComplexity int) int
 		Networks       func(childComplexity int) int
+		Replaces       func(childComplexity int) int
 		RevokedAt      func(childComplexity int) int
 		Scopes         func(childComplexity int) int
 		ServiceAccount func(childComplexity int) int
@@ -509,6 +523,11 @@ type ComplexityRoot struct {
 		Limit     func(childComplexity int) int
 		Remaining func(childComplexity int) int
 		ResetAt   func(childComplexity int) int
+	}
+
+	ReactivateServiceAccountPayload struct {
+		ServiceAccount func(childComplexity int) int
+		UserErrors     func(childComplexity int) int
 	}
 
 	RecallMessagePayload struct {
@@ -788,7 +807,8 @@ type ClinicResolver interface {
 	FileSizeLimit(ctx context.Context, obj *chat.Clinic) (int, error)
 	FileMediaTypes(ctx context.Context, obj *chat.Clinic) ([]string, error)
 	PartnerKeys(ctx context.Context, obj *chat.Clinic, first int, after *string) (*PartnerKeyConnection, error)
-	ServiceAccounts(ctx context.Context, obj *chat.Clinic, first int, after *string) (*ServiceAccountConnection, error)
+	ServiceAccounts(ctx context.Context, obj *chat.Clinic, first int, after *string, includeDeactivated bool) (*ServiceAccountConnection, error)
+	Administrators(ctx context.Context, obj *chat.Clinic, first int, after *string) (*AdministratorConnection, error)
 	Webhooks(ctx context.Context, obj *chat.Clinic, first int, after *string) (*WebhookConnection, error)
 }
 type ContactResolver interface {
@@ -861,6 +881,7 @@ type MutationResolver interface {
 	CreateServiceAccount(ctx context.Context, input chat.CreateServiceAccountInput) (*CreateServiceAccountPayload, error)
 	SetServiceAccountWaitingRooms(ctx context.Context, input chat.SetServiceAccountWaitingRoomsInput) (*SetServiceAccountWaitingRoomsPayload, error)
 	DeactivateServiceAccount(ctx context.Context, input chat.DeactivateServiceAccountInput) (*DeactivateServiceAccountPayload, error)
+	ReactivateServiceAccount(ctx context.Context, input chat.ReactivateServiceAccountInput) (*ReactivateServiceAccountPayload, error)
 	CreatePartnerKey(ctx context.Context, input chat.CreatePartnerKeyInput) (*CreatePartnerKeyPayload, error)
 	RotatePartnerKey(ctx context.Context, input chat.RotatePartnerKeyInput) (*RotatePartnerKeyPayload, error)
 	RevokePartnerKey(ctx context.Context, input chat.RevokePartnerKeyInput) (*RevokePartnerKeyPayload, error)
@@ -887,6 +908,8 @@ type PartnerKeyResolver interface {
 	ServiceAccount(ctx context.Context, obj *chat.PartnerKey) (*chat.User, error)
 
 	CreatedBy(ctx context.Context, obj *chat.PartnerKey) (*chat.User, error)
+
+	Replaces(ctx context.Context, obj *chat.PartnerKey) (*chat.PartnerKey, error)
 }
 type QueryResolver interface {
 	Viewer(ctx context.Context) (*chat.Actor, error)
@@ -990,6 +1013,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.AddedParticipant.UserID(childComplexity), true
 
+	case "AdministratorConnection.edges":
+		if e.ComplexityRoot.AdministratorConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AdministratorConnection.Edges(childComplexity), true
+	case "AdministratorConnection.nodes":
+		if e.ComplexityRoot.AdministratorConnection.Nodes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AdministratorConnection.Nodes(childComplexity), true
+	case "AdministratorConnection.pageInfo":
+		if e.ComplexityRoot.AdministratorConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AdministratorConnection.PageInfo(childComplexity), true
+
+	case "AdministratorEdge.cursor":
+		if e.ComplexityRoot.AdministratorEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AdministratorEdge.Cursor(childComplexity), true
+	case "AdministratorEdge.node":
+		if e.ComplexityRoot.AdministratorEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AdministratorEdge.Node(childComplexity), true
+
 	case "ArchiveConversationPayload.conversation":
 		if e.ComplexityRoot.ArchiveConversationPayload.Conversation == nil {
 			break
@@ -1041,6 +1096,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ChatTargetEdge.Node(childComplexity), true
 
+	case "Clinic.administrators":
+		if e.ComplexityRoot.Clinic.Administrators == nil {
+			break
+		}
+
+		args, err := ec.field_Clinic_administrators_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Clinic.Administrators(childComplexity, args["first"].(int), args["after"].(*string)), true
 	case "Clinic.fileMediaTypes":
 		if e.ComplexityRoot.Clinic.FileMediaTypes == nil {
 			break
@@ -1104,7 +1170,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Clinic.ServiceAccounts(childComplexity, args["first"].(int), args["after"].(*string)), true
+		return e.ComplexityRoot.Clinic.ServiceAccounts(childComplexity, args["first"].(int), args["after"].(*string), args["includeDeactivated"].(bool)), true
 	case "Clinic.supportContact":
 		if e.ComplexityRoot.Clinic.SupportContact == nil {
 			break
@@ -2429,6 +2495,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.PauseWebhook(childComplexity, args["input"].(chat.PauseWebhookInput)), true
+	case "Mutation.reactivateServiceAccount":
+		if e.ComplexityRoot.Mutation.ReactivateServiceAccount == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_reactivateServiceAccount_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReactivateServiceAccount(childComplexity, args["input"].(chat.ReactivateServiceAccountInput)), true
 	case "Mutation.recallMessage":
 		if e.ComplexityRoot.Mutation.RecallMessage == nil {
 			break
@@ -2813,6 +2890,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PartnerKey.Networks(childComplexity), true
+	case "PartnerKey.replaces":
+		if e.ComplexityRoot.PartnerKey.Replaces == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PartnerKey.Replaces(childComplexity), true
 	case "PartnerKey.revokedAt":
 		if e.ComplexityRoot.PartnerKey.RevokedAt == nil {
 			break
@@ -2949,6 +3032,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RateLimit.ResetAt(childComplexity), true
+
+	case "ReactivateServiceAccountPayload.serviceAccount":
+		if e.ComplexityRoot.ReactivateServiceAccountPayload.ServiceAccount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReactivateServiceAccountPayload.ServiceAccount(childComplexity), true
+	case "ReactivateServiceAccountPayload.userErrors":
+		if e.ComplexityRoot.ReactivateServiceAccountPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReactivateServiceAccountPayload.UserErrors(childComplexity), true
 
 	case "RecallMessagePayload.message":
 		if e.ComplexityRoot.RecallMessagePayload.Message == nil {
@@ -3930,6 +4026,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 		ec.unmarshalInputMarkReadInput,
 		ec.unmarshalInputMuteConversationInput,
 		ec.unmarshalInputPauseWebhookInput,
+		ec.unmarshalInputReactivateServiceAccountInput,
 		ec.unmarshalInputRecallMessageInput,
 		ec.unmarshalInputRemoveParticipantInput,
 		ec.unmarshalInputRenameGroupInput,
@@ -4235,7 +4332,19 @@ type Clinic {
     first: Int! = 20
     "Behind which."
     after: Cursor
+    "Whether those that were deactivated are there, too."
+    includeDeactivated: Boolean! = false
   ): ServiceAccountConnection! @access(administrators: true)
+  """
+  Who administers the clinic, by name: the server's operator says who. Who was deactivated can't, and is there all the same, for they could again if
+  they came back. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `CURSOR_INVALID` + "`" + `.
+  """
+  administrators(
+    "How many, from 0 to 100."
+    first: Int! = 20
+    "Behind which."
+    after: Cursor
+  ): AdministratorConnection! @access(administrators: true)
   "The webhooks of all service accounts, the newest first. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `CURSOR_INVALID` + "`" + `."
   webhooks(
     "How many, from 0 to 100."
@@ -4274,6 +4383,8 @@ type PartnerKey {
   revokedAt: DateTime
   "When it was used last, to the minute. Null if it never was."
   lastUsedAt: DateTime
+  "Which key it was made to replace, by ` + "`" + `rotatePartnerKey` + "`" + `. Null if none."
+  replaces: PartnerKey
 }
 
 "Whether a key can be used. More values may come."
@@ -5199,6 +5310,24 @@ type WebhookEdge {
   node: Webhook!
 }
 
+"A page of administrators."
+type AdministratorConnection {
+  "With their cursors."
+  edges: [AdministratorEdge!]!
+  "The same without."
+  nodes: [User!]!
+  "Where the page lies in the list."
+  pageInfo: PageInfo!
+}
+
+"An administrator in a list."
+type AdministratorEdge {
+  "Their place in the list."
+  cursor: Cursor!
+  "The person."
+  node: User!
+}
+
 "A page of service accounts."
 type ServiceAccountConnection {
   "With their cursors."
@@ -5431,13 +5560,21 @@ type Mutation {
     input: SetServiceAccountWaitingRoomsInput!
   ): SetServiceAccountWaitingRoomsPayload! @access(administrators: true)
   """
-  Ends a service account, its keys and what is open by them, within 5 seconds on all servers (E35). Its messages stay.
-  Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `BUSY` + "`" + `.
+  Ends a service account, its keys for good, and what is open by them, within 5 seconds on all servers (E35). Its messages stay, and so does
+  its e-mail address with it. Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `BUSY` + "`" + `.
   """
   deactivateServiceAccount(
     "What to do, under a client key."
     input: DeactivateServiceAccountInput!
   ): DeactivateServiceAccountPayload! @access(administrators: true)
+  """
+  Brings back a service account that was deactivated, with its groups, documents and webhooks, which go on once it has a key with their scopes. It is in no waiting
+  room, and its old keys stay revoked. An account in use stays as it is. Errors: ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `BUSY` + "`" + `.
+  """
+  reactivateServiceAccount(
+    "What to do, under a client key."
+    input: ReactivateServiceAccountInput!
+  ): ReactivateServiceAccountPayload! @access(administrators: true)
   """
   Makes a key for a service account. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `TOO_MANY_KEYS` + "`" + `, ` + "`" + `BUSY` + "`" + `.
   """
@@ -5446,7 +5583,7 @@ type Mutation {
     input: CreatePartnerKeyInput!
   ): CreatePartnerKeyPayload! @access(administrators: true)
   """
-  Makes a key like another one, which then ends after an overlap. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `KEY_ENDED` + "`" + `, ` + "`" + `TOO_MANY_KEYS` + "`" + `, ` + "`" + `BUSY` + "`" + `.
+  Makes a key like another one, which then ends after an overlap. Errors: ` + "`" + `INVALID` + "`" + `, ` + "`" + `NOT_FOUND` + "`" + `, ` + "`" + `KEY_ENDED` + "`" + `, ` + "`" + `KEY_REPLACED` + "`" + `, ` + "`" + `TOO_MANY_KEYS` + "`" + `, ` + "`" + `BUSY` + "`" + `.
   """
   rotatePartnerKey(
     "What to do, under a client key."
@@ -5654,6 +5791,8 @@ enum ErrorCode {
   TOO_MANY_KEYS
   "The key was revoked, or its time is over."
   KEY_ENDED
+  "The key has a successor that can be used."
+  KEY_REPLACED
   "The roster would deactivate everybody or most people, or take them out of all waiting rooms, and was not allowed to."
   MASS_DEACTIVATION
   "The clinic has as many webhooks as it may have: 100."
@@ -6248,6 +6387,27 @@ input DeactivateServiceAccountInput {
 
 "What ` + "`" + `deactivateServiceAccount` + "`" + ` did."
 type DeactivateServiceAccountPayload {
+  "The account. Null if nothing was done."
+  serviceAccount: User
+  "What was wrong. Empty if it was done."
+  userErrors: [UserError!]!
+}
+
+"What ` + "`" + `reactivateServiceAccount` + "`" + ` needs."
+input ReactivateServiceAccountInput {
+  """
+  A key that the client makes for each thing a person does, 1 to 100 characters, such as a UUID.
+  Repeating a call with its key does nothing more and returns what the first one did, for ever, as
+  it is by now; the same key with anything else is ` + "`" + `CLIENT_KEY_CONFLICT` + "`" + ` (E36). A call that failed
+  leaves its key unused.
+  """
+  clientKey: String!
+  "Which account."
+  serviceAccountId: ID!
+}
+
+"What ` + "`" + `reactivateServiceAccount` + "`" + ` did."
+type ReactivateServiceAccountPayload {
   "The account. Null if nothing was done."
   serviceAccount: User
   "What was wrong. Empty if it was done."
@@ -6924,6 +7084,28 @@ func (ec *executionContext) childFields_AddedParticipant(ctx context.Context, fi
 	return nil, fmt.Errorf("no field named %q was found under type AddedParticipant", field.Name)
 }
 
+func (ec *executionContext) childFields_AdministratorConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_AdministratorConnection_edges(ctx, field)
+	case "nodes":
+		return ec.fieldContext_AdministratorConnection_nodes(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_AdministratorConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AdministratorConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_AdministratorEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_AdministratorEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_AdministratorEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AdministratorEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_ArchiveConversationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "conversation":
@@ -6980,6 +7162,8 @@ func (ec *executionContext) childFields_Clinic(ctx context.Context, field graphq
 		return ec.fieldContext_Clinic_partnerKeys(ctx, field)
 	case "serviceAccounts":
 		return ec.fieldContext_Clinic_serviceAccounts(ctx, field)
+	case "administrators":
+		return ec.fieldContext_Clinic_administrators(ctx, field)
 	case "webhooks":
 		return ec.fieldContext_Clinic_webhooks(ctx, field)
 	}
@@ -7534,6 +7718,8 @@ func (ec *executionContext) childFields_PartnerKey(ctx context.Context, field gr
 		return ec.fieldContext_PartnerKey_revokedAt(ctx, field)
 	case "lastUsedAt":
 		return ec.fieldContext_PartnerKey_lastUsedAt(ctx, field)
+	case "replaces":
+		return ec.fieldContext_PartnerKey_replaces(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PartnerKey", field.Name)
 }
@@ -7582,6 +7768,16 @@ func (ec *executionContext) childFields_RateLimit(ctx context.Context, field gra
 		return ec.fieldContext_RateLimit_resetAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RateLimit", field.Name)
+}
+
+func (ec *executionContext) childFields_ReactivateServiceAccountPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "serviceAccount":
+		return ec.fieldContext_ReactivateServiceAccountPayload_serviceAccount(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ReactivateServiceAccountPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReactivateServiceAccountPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_RecallMessagePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8200,6 +8396,28 @@ func (ec *executionContext) childFields___Type(ctx context.Context, field graphq
 
 // region    ***************************** args.gotpl *****************************
 
+func (ec *executionContext) field_Clinic_administrators_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (int, error) {
+			return ec.unmarshalNInt2int(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOCursor2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	return args, nil
+}
+
 func (ec *executionContext) field_Clinic_partnerKeys_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -8241,6 +8459,14 @@ func (ec *executionContext) field_Clinic_serviceAccounts_args(ctx context.Contex
 		return nil, err
 	}
 	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "includeDeactivated",
+		func(ctx context.Context, v any) (bool, error) {
+			return ec.unmarshalNBoolean2bool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["includeDeactivated"] = arg2
 	return args, nil
 }
 
@@ -8746,6 +8972,20 @@ func (ec *executionContext) field_Mutation_pauseWebhook_args(ctx context.Context
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (chat.PauseWebhookInput, error) {
 			return ec.unmarshalNPauseWebhookInput2corridorᚋinternalᚋchatᚐPauseWebhookInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_reactivateServiceAccount_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (chat.ReactivateServiceAccountInput, error) {
+			return ec.unmarshalNReactivateServiceAccountInput2corridorᚋinternalᚋchatᚐReactivateServiceAccountInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -9608,6 +9848,157 @@ func (ec *executionContext) fieldContext_AddedParticipant_outcome(_ context.Cont
 	return graphql.NewScalarFieldContext("AddedParticipant", field, false, false, errors.New("field of type AddOutcome does not have child fields"))
 }
 
+func (ec *executionContext) _AdministratorConnection_edges(ctx context.Context, field graphql.CollectedField, obj *AdministratorConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AdministratorConnection_edges(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Edges, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*AdministratorEdge) graphql.Marshaler {
+			return ec.marshalNAdministratorEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐAdministratorEdgeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AdministratorConnection_edges(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AdministratorConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AdministratorEdge(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AdministratorConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *AdministratorConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AdministratorConnection_nodes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Nodes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*chat.User) graphql.Marshaler {
+			return ec.marshalNUser2ᚕᚖcorridorᚋinternalᚋchatᚐUserᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AdministratorConnection_nodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AdministratorConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_User(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AdministratorConnection_pageInfo(ctx context.Context, field graphql.CollectedField, obj *AdministratorConnection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AdministratorConnection_pageInfo(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PageInfo, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *PageInfo) graphql.Marshaler {
+			return ec.marshalNPageInfo2ᚖcorridorᚋgraphᚋgeneratedᚐPageInfo(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AdministratorConnection_pageInfo(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AdministratorConnection",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PageInfo(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AdministratorEdge_cursor(ctx context.Context, field graphql.CollectedField, obj *AdministratorEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AdministratorEdge_cursor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Cursor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNCursor2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AdministratorEdge_cursor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AdministratorEdge", field, false, false, errors.New("field of type Cursor does not have child fields"))
+}
+
+func (ec *executionContext) _AdministratorEdge_node(ctx context.Context, field graphql.CollectedField, obj *AdministratorEdge) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AdministratorEdge_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.User) graphql.Marshaler {
+			return ec.marshalNUser2ᚖcorridorᚋinternalᚋchatᚐUser(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AdministratorEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AdministratorEdge",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_User(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _ArchiveConversationPayload_conversation(ctx context.Context, field graphql.CollectedField, obj *ArchiveConversationPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -10066,7 +10457,7 @@ func (ec *executionContext) _Clinic_serviceAccounts(ctx context.Context, field g
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Clinic().ServiceAccounts(ctx, obj, fc.Args["first"].(int), fc.Args["after"].(*string))
+			return ec.Resolvers.Clinic().ServiceAccounts(ctx, obj, fc.Args["first"].(int), fc.Args["after"].(*string), fc.Args["includeDeactivated"].(bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *ServiceAccountConnection) graphql.Marshaler {
@@ -10094,6 +10485,50 @@ func (ec *executionContext) fieldContext_Clinic_serviceAccounts(ctx context.Cont
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Clinic_serviceAccounts_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Clinic_administrators(ctx context.Context, field graphql.CollectedField, obj *chat.Clinic) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Clinic_administrators(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Clinic().Administrators(ctx, obj, fc.Args["first"].(int), fc.Args["after"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *AdministratorConnection) graphql.Marshaler {
+			return ec.marshalNAdministratorConnection2ᚖcorridorᚋgraphᚋgeneratedᚐAdministratorConnection(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Clinic_administrators(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Clinic",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AdministratorConnection(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Clinic_administrators_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -15773,6 +16208,50 @@ func (ec *executionContext) fieldContext_Mutation_deactivateServiceAccount(ctx c
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_reactivateServiceAccount(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_reactivateServiceAccount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ReactivateServiceAccount(ctx, fc.Args["input"].(chat.ReactivateServiceAccountInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *ReactivateServiceAccountPayload) graphql.Marshaler {
+			return ec.marshalNReactivateServiceAccountPayload2ᚖcorridorᚋgraphᚋgeneratedᚐReactivateServiceAccountPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_reactivateServiceAccount(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReactivateServiceAccountPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_reactivateServiceAccount_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_createPartnerKey(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -17294,6 +17773,38 @@ func (ec *executionContext) fieldContext_PartnerKey_lastUsedAt(_ context.Context
 	return graphql.NewScalarFieldContext("PartnerKey", field, false, false, errors.New("field of type DateTime does not have child fields"))
 }
 
+func (ec *executionContext) _PartnerKey_replaces(ctx context.Context, field graphql.CollectedField, obj *chat.PartnerKey) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PartnerKey_replaces(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.PartnerKey().Replaces(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.PartnerKey) graphql.Marshaler {
+			return ec.marshalOPartnerKey2ᚖcorridorᚋinternalᚋchatᚐPartnerKey(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PartnerKey_replaces(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "PartnerKey",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PartnerKey(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _PartnerKeyConnection_edges(ctx context.Context, field graphql.CollectedField, obj *PartnerKeyConnection) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -17859,6 +18370,70 @@ func (ec *executionContext) _RateLimit_resetAt(ctx context.Context, field graphq
 }
 func (ec *executionContext) fieldContext_RateLimit_resetAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("RateLimit", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _ReactivateServiceAccountPayload_serviceAccount(ctx context.Context, field graphql.CollectedField, obj *ReactivateServiceAccountPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReactivateServiceAccountPayload_serviceAccount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ServiceAccount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *chat.User) graphql.Marshaler {
+			return ec.marshalOUser2ᚖcorridorᚋinternalᚋchatᚐUser(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReactivateServiceAccountPayload_serviceAccount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ReactivateServiceAccountPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_User(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ReactivateServiceAccountPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *ReactivateServiceAccountPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReactivateServiceAccountPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*chat.Error) graphql.Marshaler {
+			return ec.marshalNUserError2ᚕᚖcorridorᚋinternalᚋchatᚐErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReactivateServiceAccountPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ReactivateServiceAccountPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UserError(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _RecallMessagePayload_message(ctx context.Context, field graphql.CollectedField, obj *RecallMessagePayload) (ret graphql.Marshaler) {
@@ -23839,6 +24414,43 @@ func (ec *executionContext) unmarshalInputPauseWebhookInput(ctx context.Context,
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputReactivateServiceAccountInput(ctx context.Context, obj any) (chat.ReactivateServiceAccountInput, error) {
+	var it chat.ReactivateServiceAccountInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"clientKey", "serviceAccountId"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "clientKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("clientKey"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClientKey = data
+		case "serviceAccountId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("serviceAccountId"))
+			data, err := ec.unmarshalNID2corridorᚋinternalᚋchatᚐUserID(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ServiceAccountID = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputRecallMessageInput(ctx context.Context, obj any) (chat.RecallMessageInput, error) {
 	var it chat.RecallMessageInput
 	if obj == nil {
@@ -25146,6 +25758,97 @@ func (ec *executionContext) _AddedParticipant(ctx context.Context, sel ast.Selec
 	return out
 }
 
+var administratorConnectionImplementors = []string{"AdministratorConnection"}
+
+func (ec *executionContext) _AdministratorConnection(ctx context.Context, sel ast.SelectionSet, obj *AdministratorConnection) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, administratorConnectionImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AdministratorConnection")
+		case "edges":
+			out.Values[i] = ec._AdministratorConnection_edges(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "nodes":
+			out.Values[i] = ec._AdministratorConnection_nodes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pageInfo":
+			out.Values[i] = ec._AdministratorConnection_pageInfo(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var administratorEdgeImplementors = []string{"AdministratorEdge"}
+
+func (ec *executionContext) _AdministratorEdge(ctx context.Context, sel ast.SelectionSet, obj *AdministratorEdge) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, administratorEdgeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AdministratorEdge")
+		case "cursor":
+			out.Values[i] = ec._AdministratorEdge_cursor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._AdministratorEdge_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var archiveConversationPayloadImplementors = []string{"ArchiveConversationPayload"}
 
 func (ec *executionContext) _ArchiveConversationPayload(ctx context.Context, sel ast.SelectionSet, obj *ArchiveConversationPayload) graphql.Marshaler {
@@ -25451,6 +26154,44 @@ func (ec *executionContext) _Clinic(ctx context.Context, sel ast.SelectionSet, o
 					}
 				}()
 				res = ec._Clinic_serviceAccounts(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "administrators":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Clinic_administrators(ctx, field, obj)
 				if res == graphql.Null {
 					atomic.AddUint32(&fs.Invalids, 1)
 				}
@@ -28665,6 +29406,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "reactivateServiceAccount":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_reactivateServiceAccount(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "createPartnerKey":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createPartnerKey(ctx, field)
@@ -29300,6 +30048,44 @@ func (ec *executionContext) _PartnerKey(ctx context.Context, sel ast.SelectionSe
 			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
+		case "replaces":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._PartnerKey_replaces(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -29649,6 +30435,49 @@ func (ec *executionContext) _RateLimit(ctx context.Context, sel ast.SelectionSet
 			}
 		case "resetAt":
 			out.Values[i] = ec._RateLimit_resetAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var reactivateServiceAccountPayloadImplementors = []string{"ReactivateServiceAccountPayload"}
+
+func (ec *executionContext) _ReactivateServiceAccountPayload(ctx context.Context, sel ast.SelectionSet, obj *ReactivateServiceAccountPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, reactivateServiceAccountPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ReactivateServiceAccountPayload")
+		case "serviceAccount":
+			out.Values[i] = ec._ReactivateServiceAccountPayload_serviceAccount(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._ReactivateServiceAccountPayload_userErrors(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -32702,6 +33531,42 @@ func (ec *executionContext) marshalNAddedParticipant2ᚖcorridorᚋinternalᚋch
 	return ec._AddedParticipant(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNAdministratorConnection2ᚖcorridorᚋgraphᚋgeneratedᚐAdministratorConnection(ctx context.Context, sel ast.SelectionSet, v *AdministratorConnection) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._AdministratorConnection(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNAdministratorEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐAdministratorEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*AdministratorEdge) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNAdministratorEdge2ᚖcorridorᚋgraphᚋgeneratedᚐAdministratorEdge(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNAdministratorEdge2ᚖcorridorᚋgraphᚋgeneratedᚐAdministratorEdge(ctx context.Context, sel ast.SelectionSet, v *AdministratorEdge) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._AdministratorEdge(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNArchiveConversationInput2corridorᚋinternalᚋchatᚐArchiveConversationInput(ctx context.Context, v any) (chat.ArchiveConversationInput, error) {
 	res, err := ec.unmarshalInputArchiveConversationInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -33887,6 +34752,21 @@ func (ec *executionContext) marshalNPauseWebhookPayload2ᚖcorridorᚋgraphᚋge
 		return graphql.Null
 	}
 	return ec._PauseWebhookPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNReactivateServiceAccountInput2corridorᚋinternalᚋchatᚐReactivateServiceAccountInput(ctx context.Context, v any) (chat.ReactivateServiceAccountInput, error) {
+	res, err := ec.unmarshalInputReactivateServiceAccountInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNReactivateServiceAccountPayload2ᚖcorridorᚋgraphᚋgeneratedᚐReactivateServiceAccountPayload(ctx context.Context, sel ast.SelectionSet, v *ReactivateServiceAccountPayload) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._ReactivateServiceAccountPayload(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNRecallMessageInput2corridorᚋinternalᚋchatᚐRecallMessageInput(ctx context.Context, v any) (chat.RecallMessageInput, error) {

@@ -26,6 +26,24 @@ type AddRosterRowsPayload struct {
 	UserErrors []*chat.Error `json:"userErrors"`
 }
 
+// A page of administrators.
+type AdministratorConnection struct {
+	// With their cursors.
+	Edges []*AdministratorEdge `json:"edges"`
+	// The same without.
+	Nodes []*chat.User `json:"nodes"`
+	// Where the page lies in the list.
+	PageInfo *PageInfo `json:"pageInfo"`
+}
+
+// An administrator in a list.
+type AdministratorEdge struct {
+	// Their place in the list.
+	Cursor string `json:"cursor"`
+	// The person.
+	Node *chat.User `json:"node"`
+}
+
 // What `archiveConversation` did.
 type ArchiveConversationPayload struct {
 	// The conversation afterwards. Null if nothing was done.
@@ -330,6 +348,14 @@ type RateLimit struct {
 	Remaining int `json:"remaining"`
 	// When the next minute begins, with all points again. It does not begin at the same second for everybody.
 	ResetAt time.Time `json:"resetAt"`
+}
+
+// What `reactivateServiceAccount` did.
+type ReactivateServiceAccountPayload struct {
+	// The account. Null if nothing was done.
+	ServiceAccount *chat.User `json:"serviceAccount,omitempty"`
+	// What was wrong. Empty if it was done.
+	UserErrors []*chat.Error `json:"userErrors"`
 }
 
 // What `recallMessage` did.

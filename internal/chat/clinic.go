@@ -99,6 +99,12 @@ func (s *Service) SetAdministrator(ctx context.Context, user User, administrator
 	return nil
 }
 
+// Administrators returns a page of those who administer the actor's clinic, by name, also of those who are deactivated and would again if
+// they came back. It is for administrators.
+func (s *Service) Administrators(ctx context.Context, actor Actor, page Forward) (Page[User], error) {
+	return s.usersWho(ctx, actor, page, `administrator`)
+}
+
 // FindUser returns the person with an e-mail address at the clinic of that name, or at any clinic
 // if it is empty. It is for operators: it has no actor.
 func (s *Service) FindUser(ctx context.Context, email, clinic string) (User, error) {

@@ -44,6 +44,7 @@ const (
 	CodeEmailTaken             ErrorCode = "EMAIL_TAKEN"
 	CodeTooManyKeys            ErrorCode = "TOO_MANY_KEYS"
 	CodeKeyEnded               ErrorCode = "KEY_ENDED"
+	CodeKeyReplaced            ErrorCode = "KEY_REPLACED"
 	CodeMassDeactivation       ErrorCode = "MASS_DEACTIVATION"
 	CodeTooManyWebhooks        ErrorCode = "TOO_MANY_WEBHOOKS"
 	CodeBusy                   ErrorCode = "BUSY"

@@ -70,6 +70,8 @@ type PartnerKey struct {
 	ExpiresAt  time.Time  `db:"expires_at"`
 	RevokedAt  *time.Time `db:"revoked_at"`
 	LastUsedAt *time.Time `db:"last_used_at"`
+	// PredecessorID is of the key that it was made to replace, nil for one of its own.
+	PredecessorID *PartnerKeyID `db:"predecessor_id"`
 	// DocumentsOnly says that it runs nothing but what is registered for its service account.
 	DocumentsOnly bool `db:"documents_only"`
 
@@ -106,7 +108,7 @@ func scopesOf(names []string) []Scope {
 }
 
 const keyColumns = `partner_keys.id, partner_keys.name, service_account_id, created_by, partner_keys.created_at, expires_at, revoked_at,
-	last_used_at, documents_only, scopes, networks::text[] AS networks`
+	last_used_at, predecessor_id, documents_only, scopes, networks::text[] AS networks`
 
 // Grant is what an actor with a key may do.
 type Grant struct {
@@ -307,16 +309,25 @@ func (u User) Position() []string { return []string{u.Name, u.ID.String()} }
 
 // partnerKey returns a key of the actor's clinic.
 func (s *Service) partnerKey(ctx context.Context, actor Actor, id PartnerKeyID) (*PartnerKey, error) {
-	const query = `SELECT ` + keyColumns + ` FROM partner_keys WHERE id = $1 AND clinic_id = $2`
-	var key PartnerKey
-	err := s.db.GetContext(ctx, &key, query, id, actor.Clinic.ID)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, notFound("key", "keyId")
+	found, err := s.PartnerKeysByID(ctx, actor, []PartnerKeyID{id})
+	key, ok := found[id]
+	if err == nil && !ok {
+		err = notFound("key", "keyId")
 	}
-	if err != nil {
-		return nil, fmt.Errorf("find the key: %w", err)
+	return &key, err
+}
+
+// PartnerKeysByID returns those of the keys that are of the actor's clinic. It is for administrators.
+func (s *Service) PartnerKeysByID(ctx context.Context, actor Actor, ids []PartnerKeyID) (map[PartnerKeyID]PartnerKey, error) {
+	if err := administers(actor, "key", "keyId"); err != nil {
+		return nil, err
 	}
-	return &key, nil
+	const query = `SELECT ` + keyColumns + ` FROM partner_keys WHERE id = ANY ($1) AND clinic_id = $2`
+	var keys []PartnerKey
+	if err := s.find(ctx, &keys, query, array(ids), actor.Clinic.ID); err != nil {
+		return nil, fmt.Errorf("find keys: %w", err)
+	}
+	return byKey(keys, func(k PartnerKey) PartnerKeyID { return k.ID }), nil
 }
 
 // The limits of keys.
@@ -347,7 +358,7 @@ func (s *Service) CreatePartnerKey(ctx context.Context, actor Actor, in CreatePa
 		return nil, "", err
 	}
 	return s.giveKey(ctx, actor, "createPartnerKey", in.ClientKey, in, func(ctx context.Context, tx *transaction) (PartnerKeyID, string, error) {
-		return makeKey(ctx, tx, in)
+		return makeKey(ctx, tx, in, nil)
 	})
 }
 
@@ -367,8 +378,8 @@ func (s *Service) giveKey(ctx context.Context, actor Actor, operation, clientKey
 	return key, secret, err
 }
 
-// makeKey makes a key of the actor's clinic.
-func makeKey(ctx context.Context, tx *transaction, in CreatePartnerKeyInput) (id PartnerKeyID, key string, err error) {
+// makeKey makes a key of the actor's clinic, maybe in place of another one.
+func makeKey(ctx context.Context, tx *transaction, in CreatePartnerKeyInput, predecessor *PartnerKeyID) (id PartnerKeyID, key string, err error) {
 	name, refused := clean("name", strings.TrimSpace(in.Name), MaxGroupName, "")
 	switch {
 	case refused != nil:
@@ -405,11 +416,11 @@ func makeKey(ctx context.Context, tx *transaction, in CreatePartnerKeyInput) (id
 	id = PartnerKeyID{newID()}
 	sent, hash := newSecret()
 	const insert = `
-		INSERT INTO partner_keys (id, clinic_id, service_account_id, name, secret_sha256, scopes, networks, created_by, expires_at, documents_only)
-		SELECT $1, clinic_id, users.id, $4, $5, $6, $7::text[]::cidr[], $8, $9, $10 FROM users
+		INSERT INTO partner_keys (id, clinic_id, service_account_id, name, secret_sha256, scopes, networks, created_by, expires_at, documents_only, predecessor_id)
+		SELECT $1, clinic_id, users.id, $4, $5, $6, $7::text[]::cidr[], $8, $9, $10, $11 FROM users
 		WHERE users.id = $3 AND clinic_id = $2 AND kind = 'SERVICE' AND deactivated_at IS NULL`
 	made, err := tx.updates(ctx, insert, id, tx.actor.Clinic.ID, in.ServiceAccountID, name, hash, array(slices.Compact(scopes)), array(networks),
-		tx.actor.byWhom(), expires, in.DocumentsOnly)
+		tx.actor.byWhom(), expires, in.DocumentsOnly, predecessor)
 	if err != nil {
 		return id, "", err
 	}
@@ -484,6 +495,14 @@ func rotateKey(ctx context.Context, tx *transaction, in RotatePartnerKeyInput) (
 	if old.State() != KeyActive {
 		return PartnerKeyID{}, "", refuse(CodeKeyEnded, "This key has ended: make a new one.").of("keyId")
 	}
+	const succeeded = `SELECT EXISTS (SELECT FROM partner_keys WHERE predecessor_id = $1 AND revoked_at IS NULL AND expires_at > now())`
+	var replaced bool
+	if err := tx.GetContext(ctx, &replaced, succeeded, old.ID); err != nil {
+		return PartnerKeyID{}, "", fmt.Errorf("find the successor: %w", err)
+	}
+	if replaced {
+		return PartnerKeyID{}, "", refuse(CodeKeyReplaced, "This key has a successor that can be used: take that one, or revoke it first if it was lost.").of("keyId")
+	}
 	const ends = `UPDATE partner_keys SET expires_at = least(expires_at, now() + $2 * interval '1 second') WHERE id = $1`
 	if _, err := tx.ExecContext(ctx, ends, old.ID, overlap.Seconds()); err != nil {
 		return PartnerKeyID{}, "", fmt.Errorf("end the old key: %w", err)
@@ -491,7 +510,7 @@ func rotateKey(ctx context.Context, tx *transaction, in RotatePartnerKeyInput) (
 	return makeKey(ctx, tx, CreatePartnerKeyInput{
 		ServiceAccountID: old.ServiceAccountID, Name: old.Name, Scopes: old.Scopes(), Networks: old.Networks(), DocumentsOnly: old.DocumentsOnly,
 		ExpiresAt: in.ExpiresAt,
-	})
+	}, &old.ID)
 }
 
 // RevokePartnerKeyInput says which key ends.

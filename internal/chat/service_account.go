@@ -11,9 +11,18 @@ import (
 	"corridor/internal/eventlog"
 )
 
-// ServiceAccounts returns a page of the service accounts of the actor's clinic that are in use, by name. It is for
-// administrators.
-func (s *Service) ServiceAccounts(ctx context.Context, actor Actor, page Forward) (Page[User], error) {
+// ServiceAccounts returns a page of the service accounts of the actor's clinic, by name: those in use, or with those that were
+// deactivated. It is for administrators.
+func (s *Service) ServiceAccounts(ctx context.Context, actor Actor, page Forward, deactivated bool) (Page[User], error) {
+	condition := `kind = 'SERVICE'`
+	if !deactivated {
+		condition += ` AND deactivated_at IS NULL`
+	}
+	return s.usersWho(ctx, actor, page, condition)
+}
+
+// usersWho returns a page of the users of the actor's clinic who meet a condition, by name. It is for administrators.
+func (s *Service) usersWho(ctx context.Context, actor Actor, page Forward, condition string) (Page[User], error) {
 	if err := administers(actor, "clinic", "clinic"); err != nil {
 		return Page[User]{}, err
 	}
@@ -21,16 +30,16 @@ func (s *Service) ServiceAccounts(ctx context.Context, actor Actor, page Forward
 	if err != nil {
 		return Page[User]{}, err
 	}
-	const query = `
+	query := `
 		SELECT ` + userColumns + `, presence.seen_at FROM users LEFT JOIN presence ON presence.user_id = users.id
-		WHERE clinic_id = $1 AND kind = 'SERVICE' AND deactivated_at IS NULL
+		WHERE clinic_id = $1 AND ` + condition + `
 			AND ($2::text IS NULL OR (users.name COLLATE "C", users.id) > ($2 COLLATE "C", $3::uuid))
 		ORDER BY users.name COLLATE "C", users.id LIMIT $4`
-	var accounts []User
-	if err := s.find(ctx, &accounts, query, actor.Clinic.ID, after.at(0), after.at(1), page.First+1); err != nil {
-		return Page[User]{}, fmt.Errorf("service accounts: %w", err)
+	var users []User
+	if err := s.find(ctx, &users, query, actor.Clinic.ID, after.at(0), after.at(1), page.First+1); err != nil {
+		return Page[User]{}, fmt.Errorf("users of the clinic: %w", err)
 	}
-	return forward(accounts, page), nil
+	return forward(users, page), nil
 }
 
 // CreateServiceAccountInput says what a service account is called.
@@ -66,14 +75,15 @@ func (s *Service) serviceAccount(ctx context.Context, actor Actor, id UserID) (*
 	return &account, nil
 }
 
-// FindServiceAccount returns the service account of the actor's clinic that has an e-mail address. It is for administrators.
+// FindServiceAccount returns the service account of the actor's clinic that has an e-mail address, also if it was deactivated. It is for
+// administrators.
 func (s *Service) FindServiceAccount(ctx context.Context, actor Actor, email string) (*User, error) {
 	if err := administers(actor, "service account", "serviceAccount"); err != nil {
 		return nil, err
 	}
 	const query = `
 		SELECT ` + userColumns + ` FROM users
-		WHERE clinic_id = $1 AND email = $2 AND kind = 'SERVICE' AND deactivated_at IS NULL`
+		WHERE clinic_id = $1 AND email = $2 AND kind = 'SERVICE'`
 	var account User
 	err := s.db.GetContext(ctx, &account, query, actor.Clinic.ID, strings.ToLower(strings.TrimSpace(email)))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -123,9 +133,28 @@ func makeServiceAccount(ctx context.Context, tx *transaction, in CreateServiceAc
 		return UserID{}, err
 	}
 	if !made {
-		return UserID{}, refuse(CodeEmailTaken, "Somebody at the clinic has this e-mail address, or had it: who is deactivated keeps theirs.").of("email")
+		return UserID{}, whoHas(ctx, tx, email)
 	}
 	return id, directory.write(ctx, tx, nil)
+}
+
+// whoHas refuses an e-mail address that somebody of the actor's clinic has, and says who.
+func whoHas(ctx context.Context, tx *transaction, email string) error {
+	const query = `SELECT ` + userColumns + ` FROM users WHERE clinic_id = $1 AND email = $2`
+	var user User
+	if err := tx.GetContext(ctx, &user, query, tx.actor.Clinic.ID, email); err != nil {
+		return fmt.Errorf("find who has the address: %w", err)
+	}
+	says := "This is the address of a person of the clinic: a service account needs one of its own."
+	switch {
+	case user.Kind == ServiceAccount && user.IsActive():
+		says = "There is a service account with this e-mail address."
+	case user.Kind == ServiceAccount:
+		says = "A service account with this e-mail address was deactivated: reactivate it instead."
+	case !user.IsActive():
+		says = "This is the address of a person who was at the clinic: a service account needs one of its own."
+	}
+	return refuse(CodeEmailTaken, "%s", says).of("email")
 }
 
 // DeactivateServiceAccountInput says which account ends.
@@ -136,10 +165,61 @@ type DeactivateServiceAccountInput struct {
 
 // DeactivateServiceAccount ends an account, its keys and its open streams. It is for administrators.
 func (s *Service) DeactivateServiceAccount(ctx context.Context, actor Actor, in DeactivateServiceAccountInput) (*User, error) {
+	return s.changeServiceAccount(ctx, actor, "deactivateServiceAccount", in.ClientKey, in, in.ServiceAccountID,
+		func(ctx context.Context, tx *transaction, clinic Clinic, directory *directory, account User) ([]eventlog.Event, error) {
+			const deactivate = `UPDATE users SET deactivated_at = coalesce(deactivated_at, now()) WHERE id = $1`
+			if _, err := tx.ExecContext(ctx, deactivate, account.ID); err != nil {
+				return nil, fmt.Errorf("deactivate the account: %w", err)
+			}
+			// For good: the account may come back.
+			const revoke = `UPDATE partner_keys SET revoked_at = now() WHERE service_account_id = $1 AND revoked_at IS NULL`
+			if _, err := tx.ExecContext(ctx, revoke, account.ID); err != nil {
+				return nil, fmt.Errorf("revoke the keys of the account: %w", err)
+			}
+			directory.changed(account.ID)
+			events, err := moveServiceAccount(ctx, tx, directory, account, nil)
+			if err != nil {
+				return nil, err
+			}
+			// Groups that it owns are handed over as those of people who are gone.
+			left := rosterWrite{clinic: clinic, gone: []UserID{account.ID}}
+			if err := left.setGroups(ctx, tx); err != nil {
+				return nil, err
+			}
+			return append(events, eventlog.Event{Stream: account.Stream, Kind: kindSignedOut, Subject: account.ID.UUID}), nil
+		})
+}
+
+// ReactivateServiceAccountInput says which account comes back.
+type ReactivateServiceAccountInput struct {
+	ClientKey        string
+	ServiceAccountID UserID
+}
+
+// ReactivateServiceAccount brings an account back, without keys that can be used and without waiting rooms. It is for administrators.
+func (s *Service) ReactivateServiceAccount(ctx context.Context, actor Actor, in ReactivateServiceAccountInput) (*User, error) {
+	return s.changeServiceAccount(ctx, actor, "reactivateServiceAccount", in.ClientKey, in, in.ServiceAccountID,
+		func(ctx context.Context, tx *transaction, clinic Clinic, directory *directory, account User) ([]eventlog.Event, error) {
+			if account.IsActive() {
+				return nil, nil
+			}
+			const reactivate = `UPDATE users SET deactivated_at = NULL, entered_seq = $2 WHERE id = $1`
+			if _, err := tx.ExecContext(ctx, reactivate, account.ID, directory.changed(account.ID)); err != nil {
+				return nil, fmt.Errorf("reactivate the account: %w", err)
+			}
+			back := rosterWrite{clinic: clinic, back: []UserID{account.ID}}
+			return nil, back.setGroups(ctx, tx)
+		})
+}
+
+// changeServiceAccount changes an account of the actor's clinic under the lock of the clinic. What act returns the streams hear.
+func (s *Service) changeServiceAccount(ctx context.Context, actor Actor, operation, clientKey string, in any, id UserID,
+	act func(ctx context.Context, tx *transaction, clinic Clinic, directory *directory, account User) ([]eventlog.Event, error),
+) (*User, error) {
 	if err := administers(actor, "service account", "serviceAccountId"); err != nil {
 		return nil, err
 	}
-	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "deactivateServiceAccount", in.ClientKey, in, func(ctx context.Context, tx *transaction) (UserID, error) {
+	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, operation, clientKey, in, func(ctx context.Context, tx *transaction) (UserID, error) {
 		clinic, err := lockClinic(ctx, tx.Tx, actor.Clinic.Name)
 		if err != nil {
 			return UserID{}, err
@@ -148,28 +228,19 @@ func (s *Service) DeactivateServiceAccount(ctx context.Context, actor Actor, in 
 		if err != nil {
 			return UserID{}, err
 		}
-		const deactivate = `
-			UPDATE users SET deactivated_at = coalesce(deactivated_at, now())
-			WHERE id = $1 AND clinic_id = $2 AND kind = 'SERVICE' RETURNING ` + userColumns
+		const find = `SELECT ` + userColumns + ` FROM users WHERE id = $1 AND clinic_id = $2 AND kind = 'SERVICE'`
 		var account User
-		err = tx.GetContext(ctx, &account, deactivate, in.ServiceAccountID, clinic.ID)
+		err = tx.GetContext(ctx, &account, find, id, clinic.ID)
 		if errors.Is(err, sql.ErrNoRows) {
 			return UserID{}, notFound("service account", "serviceAccountId")
 		}
 		if err != nil {
-			return UserID{}, fmt.Errorf("deactivate the account: %w", err)
+			return UserID{}, fmt.Errorf("find the account: %w", err)
 		}
-		directory.changed(account.ID)
-		events, err := moveServiceAccount(ctx, tx, directory, account, nil)
+		events, err := act(ctx, tx, clinic, directory, account)
 		if err != nil {
 			return UserID{}, err
 		}
-		// Groups that it owns are handed over as those of people who are gone.
-		left := rosterWrite{clinic: clinic, gone: []UserID{account.ID}}
-		if err := left.setGroups(ctx, tx); err != nil {
-			return UserID{}, err
-		}
-		events = append(events, eventlog.Event{Stream: account.Stream, Kind: kindSignedOut, Subject: account.ID.UUID})
 		return account.ID, directory.write(ctx, tx, events)
 	})
 	if err != nil {
@@ -191,40 +262,16 @@ const maxServiceRooms = 1000
 // SetServiceAccountWaitingRooms puts an account into waiting rooms, and takes it out of all others: so it gets into
 // contact lists. It is for administrators.
 func (s *Service) SetServiceAccountWaitingRooms(ctx context.Context, actor Actor, in SetServiceAccountWaitingRoomsInput) (*User, error) {
-	if err := administers(actor, "service account", "serviceAccountId"); err != nil {
-		return nil, err
-	}
-	id, err := changeIn(ctx, lane{clinic: actor.Clinic.Name}, s, actor, "setServiceAccountWaitingRooms", in.ClientKey, in, func(ctx context.Context, tx *transaction) (UserID, error) {
-		if len(in.WaitingRoomIDs) > maxServiceRooms {
-			return UserID{}, invalid("waitingRoomIds", "A service account is in at most %d waiting rooms.", maxServiceRooms)
-		}
-		clinic, err := lockClinic(ctx, tx.Tx, actor.Clinic.Name)
-		if err != nil {
-			return UserID{}, err
-		}
-		directory, err := openDirectory(ctx, tx, clinic)
-		if err != nil {
-			return UserID{}, err
-		}
-		const find = `SELECT ` + userColumns + ` FROM users WHERE id = $1 AND clinic_id = $2 AND kind = 'SERVICE' AND deactivated_at IS NULL`
-		var account User
-		err = tx.GetContext(ctx, &account, find, in.ServiceAccountID, clinic.ID)
-		if errors.Is(err, sql.ErrNoRows) {
-			return UserID{}, notFound("service account", "serviceAccountId")
-		}
-		if err != nil {
-			return UserID{}, fmt.Errorf("find the account: %w", err)
-		}
-		events, err := moveServiceAccount(ctx, tx, directory, account, in.WaitingRoomIDs)
-		if err != nil {
-			return UserID{}, err
-		}
-		return account.ID, directory.write(ctx, tx, events)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return s.serviceAccount(ctx, actor, id)
+	return s.changeServiceAccount(ctx, actor, "setServiceAccountWaitingRooms", in.ClientKey, in, in.ServiceAccountID,
+		func(ctx context.Context, tx *transaction, _ Clinic, directory *directory, account User) ([]eventlog.Event, error) {
+			switch {
+			case !account.IsActive():
+				return nil, notFound("service account", "serviceAccountId")
+			case len(in.WaitingRoomIDs) > maxServiceRooms:
+				return nil, invalid("waitingRoomIds", "A service account is in at most %d waiting rooms.", maxServiceRooms)
+			}
+			return moveServiceAccount(ctx, tx, directory, account, in.WaitingRoomIDs)
+		})
 }
 
 // moveServiceAccount changes in which rooms an account is, and returns what their streams are to hear.
