@@ -17,7 +17,26 @@ type clinicCommands struct {
 	Show clinicShow `cmd:"" help:"Show what a clinic has decided, or all clinics."`
 	Set  clinicSet  `cmd:"" help:"Change what a clinic has decided. Only what is given changes."`
 
-	Administrator clinicAdministrator `cmd:"" help:"Let somebody administer their clinic: its partner keys, service accounts and roster."`
+	Administrator administratorCommands `cmd:"" help:"Who administers a clinic: its partner keys, service accounts and roster."`
+}
+
+type administratorCommands struct {
+	Set  clinicAdministrator `cmd:"" default:"withargs" help:"Let somebody administer their clinic. This is what happens with an address and no command."`
+	List administratorList   `cmd:"" help:"Show who administers a clinic, by name."`
+}
+
+type administratorList struct {
+	clinicSetting
+	databaseSettings
+}
+
+// Run lists administrators.
+func (c *administratorList) Run(streams streams) error {
+	return c.operate(&c.databaseSettings, streams, func(ctx context.Context, service *chat.Service, operator chat.Actor) error {
+		return printUsers(streams, func(page chat.Forward) (chat.Page[chat.User], error) {
+			return service.Administrators(ctx, operator, page)
+		})
+	})
 }
 
 type clinicShow struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -35,12 +36,12 @@ type documentOwner struct {
 
 func (o *documentOwner) operate(streams streams, do func(ctx context.Context, service *chat.Service, operator chat.Actor, account chat.UserID) error) error {
 	return o.clinicSetting.operate(&o.databaseSettings, streams, func(ctx context.Context, service *chat.Service, operator chat.Actor) error {
-		account, err := service.FindServiceAccount(ctx, operator, o.ServiceAccount)
-		if isNotFound(err) {
-			return fmt.Errorf("the clinic has no service account %q: `corridor key create` makes one", o.ServiceAccount)
-		}
-		if err != nil {
+		account, err := findServiceAccount(ctx, service, operator, o.ServiceAccount)
+		switch {
+		case err != nil:
 			return flagged(err)
+		case !account.IsActive():
+			return isGone(account)
 		}
 		return do(ctx, service, operator, account.ID)
 	})
@@ -80,9 +81,47 @@ func (c *documentUpload) Run(streams streams) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(streams.stdout, "%s, %d of them new.\n", counted(len(documents)), added)
+		if _, err := fmt.Fprintf(streams.stdout, "%s, %d of them new.\n", counted(len(documents)), added); err != nil {
+			return err
+		}
+		scopes, err := service.KeyScopes(ctx, operator, account)
+		if err == nil {
+			warnOfScopes(streams.stderr, documents, scopes)
+		}
 		return err
 	})
+}
+
+// warnOfScopes names the documents that none of the account's keys can run. Without keys there is nothing to go by.
+func warnOfScopes(to io.Writer, documents []chat.NewDocument, ofKeys [][]chat.Scope) {
+	var useless []string
+	checks := make([]func(string) (string, error), len(ofKeys))
+	for i, scopes := range ofKeys {
+		checks[i] = graph.DocumentCheck(scopes)
+	}
+	for _, document := range documents {
+		var outside error
+		for _, check := range checks {
+			if _, outside = check(document.Text); outside == nil {
+				break
+			}
+		}
+		if outside != nil {
+			useless = append(useless, fmt.Sprintf("%s: %s", cmp.Or(document.Name, "one without a name"), firstWords(outside)))
+		}
+	}
+	if len(useless) > 0 {
+		fmt.Fprintf(to, "corridor: these are registered, but no key of the account has the scopes for them yet:\n  %s%s\n",
+			strings.Join(useless[:min(len(useless), listed)], "\n  "), andMore(useless))
+	}
+}
+
+// andMore tells of lines that are not listed.
+func andMore(lines []string) string {
+	if left := len(lines) - listed; left > 0 {
+		return fmt.Sprintf("\n  and %d more", left)
+	}
+	return ""
 }
 
 // manifestLimit is above what all documents of an account may have.
@@ -130,11 +169,7 @@ func readManifest(manifest []byte) ([]chat.NewDocument, error) {
 		documents = append(documents, chat.NewDocument{Name: name, Text: text})
 	}
 	if len(bad) > 0 {
-		more := ""
-		if left := len(bad) - listed; left > 0 {
-			more = fmt.Sprintf("\n  and %d more", left)
-		}
-		return nil, fmt.Errorf("%d of %d documents can't be registered, so none was:\n  %s%s", len(bad), len(texts), strings.Join(bad[:min(len(bad), listed)], "\n  "), more)
+		return nil, fmt.Errorf("%d of %d documents can't be registered, so none was:\n  %s%s", len(bad), len(texts), strings.Join(bad[:min(len(bad), listed)], "\n  "), andMore(bad))
 	}
 	return documents, nil
 }

@@ -75,6 +75,35 @@ func TestDocumentsOfAClientsBuildAreRegisteredListedAndRemoved(t *testing.T) {
 	}
 }
 
+func TestDocumentsThatNoKeyMayRunAreNamed(t *testing.T) {
+	t.Parallel()
+	settings := []string{"DATABASE_URL=" + pgtest.New(t).URL}
+	runsWith(t, header+"ida@east.example,Ida,CSR,Desk\n", settings, "roster", "import", "-", "--clinic", "East")
+	makes := func(scopes string) {
+		t.Helper()
+		if got := runs(t, settings, "key", "create", "Lab", "--service-account", "lab@partner.example", "--scopes", scopes); got.code != 0 {
+			t.Fatal(got.stderr)
+		}
+	}
+	const who, staff, chats = "query Who { viewer { name } }", "query Staff { directory { staff { nodes { id } } } }", "query Chats { viewer { conversations { nodes { id } } } }"
+	uploads := func() said {
+		t.Helper()
+		manifest := asJSON(t, map[string]string{sha256Of(who): who, sha256Of(staff): staff, sha256Of(chats): chats})
+		return runsWith(t, manifest, settings, "documents", "upload", "-", "--service-account", "lab@partner.example")
+	}
+	makes("contacts:read")
+
+	got := uploads()
+
+	if got.code != 0 || got.stdout != "3 documents, 3 of them new.\n" || !strings.Contains(got.stderr, "  Chats: ") || !strings.Contains(got.stderr, `Cannot query field "conversations"`) || strings.Contains(got.stderr, "Staff") {
+		t.Errorf("it ended with %d: %s%s", got.code, got.stdout, got.stderr)
+	}
+	makes("conversations:read")
+	if got := uploads(); got.stdout != "3 documents, 0 of them new.\n" || got.stderr != "" {
+		t.Errorf("with a key for each it says: %s%s", got.stdout, got.stderr)
+	}
+}
+
 func TestABadManifestIsRefusedWithEveryBadDocument(t *testing.T) {
 	t.Parallel()
 	settings := []string{"DATABASE_URL=" + pgtest.New(t).URL}

@@ -16,6 +16,8 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/coder/websocket/wsjson"
+
+	"corridor/internal/chat"
 )
 
 // everything is the stream of a person with what a terminal has room for.
@@ -57,6 +59,8 @@ func (c *followCommand) Run(streams streams) error {
 		switch closed := websocket.CloseStatus(err); {
 		case ctx.Err() != nil:
 			return nil
+		case closed == 4403 && chat.IsPartnerKey(c.Token):
+			return errors.New("the key is not good, or may not be used from here: `corridor key list` shows its state and its networks")
 		case closed == 4403:
 			return errors.New("the session is over or the token is not valid: get another with corridor token")
 		case errors.Is(err, errRefused):
@@ -118,8 +122,10 @@ func (c *followCommand) listen(ctx context.Context, to io.Writer) error {
 			if err := c.print(message.Payload, to); err != nil {
 				return err
 			}
-		case "error", "complete":
-			return fmt.Errorf("%w: %s", errRefused, message.Payload)
+		case "error":
+			return c.refusal(message.Payload)
+		case "complete":
+			return fmt.Errorf("%w to go on: it ended the stream", errRefused)
 		}
 		if reply != nil {
 			if err := wsjson.Write(ctx, conn, reply); err != nil {
@@ -127,6 +133,29 @@ func (c *followCommand) listen(ctx context.Context, to io.Writer) error {
 			}
 		}
 	}
+}
+
+// refusal says of the errors that a server answers with what to do.
+func (c *followCommand) refusal(payload json.RawMessage) error {
+	var errs []struct {
+		Message    string
+		Extensions struct{ Code string }
+	}
+	if json.Unmarshal(payload, &errs) != nil || len(errs) == 0 {
+		return fmt.Errorf("%w, and does not say why", errRefused)
+	}
+	says := errs[0].Message
+	switch errs[0].Extensions.Code {
+	case "GRAPHQL_VALIDATION_FAILED": // for a key what its scopes do not open is not in the schema
+		if chat.IsPartnerKey(c.Token) {
+			says = "a key needs the scope conversations:read to follow what happens: make one that has it with corridor key create"
+		} else {
+			says = "it does not know what this program asks for: use a corridor of the server's version"
+		}
+	case "DOCUMENT_NOT_REGISTERED":
+		says = "this key runs only documents that are registered: follow with a key that was made without --documents-only"
+	}
+	return fmt.Errorf("%w: %s", errRefused, says)
 }
 
 func (c *followCommand) print(payload json.RawMessage, to io.Writer) error {

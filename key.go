@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,12 +80,14 @@ func (c *keyCreate) Run(streams streams) error {
 	}
 	return c.operate(&c.databaseSettings, streams, func(ctx context.Context, service *chat.Service, operator chat.Actor) error {
 		account, err := service.FindServiceAccount(ctx, operator, c.ServiceAccount)
-		if isNotFound(err) {
-			name := c.AccountName
-			if name == "" {
-				name = c.Name
-			}
+		switch {
+		case isNotFound(err):
+			name := cmp.Or(c.AccountName, c.Name)
 			account, err = service.CreateServiceAccount(ctx, operator, chat.CreateServiceAccountInput{Name: name, Email: c.ServiceAccount})
+		case err == nil && !account.IsActive():
+			return isGone(account)
+		case err == nil && c.AccountName != "" && c.AccountName != account.Name:
+			return fmt.Errorf("--account-name: it is for a new service account, and %s exists and is called %q: leave the flag out", account.Email, account.Name)
 		}
 		if err != nil {
 			return keyFlagged(err)
@@ -105,9 +108,6 @@ func keyFlagged(err error) error {
 	refused := new(chat.Error)
 	if !errors.As(err, &refused) || len(refused.Field) == 0 {
 		return err
-	}
-	if refused.Code == chat.CodeEmailTaken {
-		return errors.New("--service-account: a person of the clinic, or an account that was deactivated, has this e-mail address: choose another")
 	}
 	flag, ok := map[string]string{
 		"email": "--service-account", "name": "the name", "keyId": "the id", "overlapMinutes": "--overlap", "expiresAt": "--expires",
@@ -150,7 +150,7 @@ func (c *keyList) Run(streams streams) error {
 	return c.operate(&c.databaseSettings, streams, func(ctx context.Context, service *chat.Service, operator chat.Actor) error {
 		table := tabwriter.NewWriter(streams.stdout, 0, 0, 2, ' ', 0)
 		defer table.Flush()
-		fmt.Fprintln(table, "ID\tNAME\tSERVICE ACCOUNT\tSTATE\tSCOPES\tDOCUMENTS\tNETWORKS\tEXPIRES\tLAST USED")
+		fmt.Fprintln(table, "ID\tNAME\tSERVICE ACCOUNT\tSTATE\tSCOPES\tDOCUMENTS\tNETWORKS\tEXPIRES\tLAST USED\tREPLACES")
 		for page := (chat.Forward{First: chat.MaxPage}); ; {
 			keys, err := service.PartnerKeys(ctx, operator, page)
 			if err != nil {
@@ -180,7 +180,7 @@ func showKey(to io.Writer, key chat.PartnerKey, account string) {
 	for i, scope := range key.Scopes() {
 		scopes[i] = scope.String()
 	}
-	documents, networks, used := "any", "everywhere", "never"
+	documents, networks, used, replaces := "any", "everywhere", "never", "none"
 	if key.DocumentsOnly {
 		documents = "registered"
 	}
@@ -190,8 +190,11 @@ func showKey(to io.Writer, key chat.PartnerKey, account string) {
 	if key.LastUsedAt != nil {
 		used = key.LastUsedAt.UTC().Format("2006-01-02 15:04")
 	}
-	fmt.Fprintf(to, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", keyID(key.ID), key.Name, account, key.State(), strings.Join(scopes, ","), documents, networks,
-		key.ExpiresAt.UTC().Format("2006-01-02 15:04"), used)
+	if key.PredecessorID != nil {
+		replaces = keyID(*key.PredecessorID)
+	}
+	fmt.Fprintf(to, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", keyID(key.ID), key.Name, account, key.State(), strings.Join(scopes, ","), documents, networks,
+		key.ExpiresAt.UTC().Format("2006-01-02 15:04"), used, replaces)
 }
 
 type keyRotate struct {

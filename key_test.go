@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"corridor/internal/pgtest"
 )
 
 // key makes a key on the command line, and returns its id with the key.
@@ -88,6 +90,131 @@ func TestTheLogSaysWhyAKeyIsRefusedToWhoAsksForIt(t *testing.T) {
 	for _, key := range []string{revokedKey, endedKey, elsewhereKey, goodKey} {
 		if strings.Contains(server.output.String(), key[20:]) {
 			t.Error("a key is in the log")
+		}
+	}
+}
+
+func TestAServiceAccountIsListedDeactivatedAndReactivatedOnTheCommandLine(t *testing.T) {
+	t.Parallel()
+	server := starts(t, demoDir(t))
+	_, key := server.key("Lab", "--service-account", "lab@partner.example", "--scopes", "contacts:read")
+	account := func(arguments ...string) said {
+		t.Helper()
+		return runs(t, in(server.dir), append([]string{"service-account"}, arguments...)...)
+	}
+
+	if got := account("deactivate", "LAB@partner.example"); got.stdout != "lab@partner.example is deactivated, and its keys are revoked.\n" {
+		t.Errorf("the deactivation says: %+v", got)
+	}
+	if got := account("list").stdout; !strings.Contains(got, "lab@partner.example  Lab   DEACTIVATED\n") {
+		t.Errorf("the list is\n%s", got)
+	}
+	for _, arguments := range [][]string{
+		{"key", "create", "Lab", "--service-account", "lab@partner.example", "--scopes", "contacts:read"},
+		{"documents", "list", "--service-account", "lab@partner.example"},
+	} {
+		if got := runs(t, in(server.dir), arguments...); got.code != exitFailed || !strings.Contains(got.stderr, "corridor service-account reactivate") {
+			t.Errorf("%q ended with %d: %s%s", arguments, got.code, got.stdout, got.stderr)
+		}
+	}
+	if got := account("reactivate", "lab@partner.example"); got.code != 0 || !strings.Contains(got.stdout, "lab@partner.example is in use") {
+		t.Errorf("the reactivation says: %+v", got)
+	}
+	if got := account("list").stdout; !strings.Contains(got, "lab@partner.example  Lab   ACTIVE\n") {
+		t.Errorf("the list is\n%s", got)
+	}
+	if status := server.status(key); status != http.StatusUnauthorized {
+		t.Errorf("its old key is answered %d", status)
+	}
+	if _, again := server.key("Lab", "--service-account", "lab@partner.example", "--scopes", "contacts:read"); server.status(again) != http.StatusOK {
+		t.Error("its new key does not work")
+	}
+	for _, what := range []string{"deactivate", "reactivate"} {
+		if got := account(what, ann); got.code != exitFailed || !strings.Contains(got.stderr, "corridor service-account list") {
+			t.Errorf("%s of a person ended with %d: %s%s", what, got.code, got.stdout, got.stderr)
+		}
+	}
+}
+
+func TestKeyCreateSaysWhatIsWrongWithTheAccount(t *testing.T) {
+	t.Parallel()
+	settings := []string{"DATABASE_URL=" + pgtest.New(t).URL}
+	runsWith(t, header+"ida@east.example,Ida,CSR,Desk\n", settings, "roster", "import", "-", "--clinic", "East")
+	creates := func(email string, more ...string) said {
+		t.Helper()
+		return runs(t, settings, append([]string{"key", "create", "Lab", "--scopes", "contacts:read", "--service-account", email}, more...)...)
+	}
+	if got := creates("lab@partner.example", "--account-name", "Lab results"); got.code != 0 {
+		t.Fatal(got.stderr)
+	}
+
+	if got := creates("ida@east.example"); got.code != exitFailed || !strings.Contains(got.stderr, "--service-account: This is the address of a person of the clinic") {
+		t.Errorf("a person's address ended with %d: %s", got.code, got.stderr)
+	}
+	if got := creates("lab@partner.example", "--account-name", "Laboratory"); got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, `--account-name`) || !strings.Contains(got.stderr, `"Lab results"`) {
+		t.Errorf("another name ended with %d: %s", got.code, got.stderr)
+	}
+	if got := creates("lab@partner.example", "--account-name", "Lab results"); got.code != 0 {
+		t.Errorf("the same name ended with %d: %s", got.code, got.stderr)
+	}
+}
+
+func TestTheListSaysWhichKeyReplacesWhich(t *testing.T) {
+	t.Parallel()
+	server := starts(t, demoDir(t))
+	first, _ := server.key("Lab", "--service-account", "lab@partner.example", "--scopes", "contacts:read")
+	rotate := []string{"key", "rotate", first}
+
+	rotated := runs(t, in(server.dir), rotate...)
+	again := runs(t, in(server.dir), rotate...)
+
+	second := strings.Fields(rotated.stderr)[1]
+	if again.code != exitFailed || again.stdout != "" || !strings.Contains(again.stderr, "has a successor") {
+		t.Errorf("again it ended with %d: %s%s", again.code, again.stdout, again.stderr)
+	}
+	rows := strings.Split(strings.TrimSpace(runs(t, in(server.dir), "key", "list").stdout), "\n")
+	if len(rows) != 3 || !strings.HasSuffix(rows[0], "REPLACES") || !strings.HasPrefix(rows[1], second) || !strings.HasSuffix(rows[1], " "+first) || !strings.HasSuffix(rows[2], " none") {
+		t.Errorf("the list is %q", rows)
+	}
+	runs(t, in(server.dir), "key", "revoke", second)
+	if got := runs(t, in(server.dir), rotate...); got.code != 0 {
+		t.Errorf("without its successor it ended with %d: %s", got.code, got.stderr)
+	}
+}
+
+func TestWhoAdministersAClinicIsListed(t *testing.T) {
+	t.Parallel()
+	settings := []string{"DATABASE_URL=" + pgtest.New(t).URL}
+	runsWith(t, header+"ida@east.example,Ida,CSR,Desk\nbo@east.example,Bo,CSR,Desk\ncy@east.example,Cy,CSR,Desk\n", settings, "roster", "import", "-", "--clinic", "East")
+	for _, arguments := range [][]string{{"ida@east.example"}, {"set", "bo@east.example"}, {"cy@east.example"}, {"cy@east.example", "--remove"}} {
+		if got := runs(t, settings, append([]string{"clinic", "administrator"}, arguments...)...); got.code != 0 {
+			t.Fatalf("%q: %s", arguments, got.stderr)
+		}
+	}
+
+	got := runs(t, settings, "clinic", "administrator", "list")
+
+	if want := "EMAIL             NAME  STATE\nbo@east.example   Bo    ACTIVE\nida@east.example  Ida   ACTIVE\n"; got.code != 0 || got.stdout != want {
+		t.Errorf("it ended with %d:\n%s%s", got.code, got.stdout, got.stderr)
+	}
+}
+
+func TestFollowSaysWhatAKeyLacks(t *testing.T) {
+	t.Parallel()
+	server := starts(t, demoDir(t))
+	_, reader := server.key("Directory", "--service-account", "lab@partner.example", "--scopes", "contacts:read")
+	_, bound := server.key("Bound", "--service-account", "lab@partner.example", "--scopes", "conversations:read", "--documents-only")
+	id, revoked := server.key("Revoked", "--service-account", "lab@partner.example", "--scopes", "conversations:read")
+	runs(t, in(server.dir), "key", "revoke", id)
+	for key, want := range map[string]string{
+		reader:  "the server refused: a key needs the scope conversations:read",
+		bound:   "--documents-only",
+		revoked: "corridor key list",
+	} {
+		got := runs(t, nil, "follow", "--token", key, "--url", server.url+"/graphql")
+
+		if got.code != exitFailed || !strings.Contains(got.stderr, want) || strings.Contains(got.stderr, "{") || strings.Count(got.stderr, "\n") != 1 {
+			t.Errorf("it ended with %d and does not say %q: %s", got.code, want, got.stderr)
 		}
 	}
 }

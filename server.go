@@ -50,16 +50,17 @@ const (
 )
 
 type commands struct {
-	Serve     serveCommand     `cmd:"" default:"withargs" help:"Run the server until it is told to stop. This is what happens without a command."`
-	Token     tokenCommand     `cmd:"" help:"Print a bearer token for a person of a clinic, as their host application would get it."`
-	Follow    followCommand    `cmd:"" help:"Print what happens for a person, live, a line of JSON for each event."`
-	Roster    rosterCommands   `cmd:"" help:"The people and waiting rooms of a clinic."`
-	Clinic    clinicCommands   `cmd:"" help:"What a clinic decides for itself."`
-	Key       keyCommands      `cmd:"" help:"The keys of partners' programs."`
-	Documents documentCommands `cmd:"" help:"The documents of GraphQL that keys may be bound to."`
-	Session   sessionCommands  `cmd:"" help:"The sessions of a person."`
-	Schema    schemaCommand    `cmd:"" help:"Print the schema of the API, as servers publish it at /schema.graphqls and /schema.json."`
-	Migrate   migrateCommand   `cmd:"" help:"Bring the database up to date and say what was done. The server does it at each start."`
+	Serve          serveCommand           `cmd:"" default:"withargs" help:"Run the server until it is told to stop. This is what happens without a command."`
+	Token          tokenCommand           `cmd:"" help:"Print a bearer token for a person of a clinic, as their host application would get it."`
+	Follow         followCommand          `cmd:"" help:"Print what happens for a person, live, a line of JSON for each event."`
+	Roster         rosterCommands         `cmd:"" help:"The people and waiting rooms of a clinic."`
+	Clinic         clinicCommands         `cmd:"" help:"What a clinic decides for itself."`
+	Key            keyCommands            `cmd:"" help:"The keys of partners' programs."`
+	ServiceAccount serviceAccountCommands `cmd:"" help:"The accounts that partners' programs act as."`
+	Documents      documentCommands       `cmd:"" help:"The documents of GraphQL that keys may be bound to."`
+	Session        sessionCommands        `cmd:"" help:"The sessions of a person."`
+	Schema         schemaCommand          `cmd:"" help:"Print the schema of the API, as servers publish it at /schema.graphqls and /schema.json."`
+	Migrate        migrateCommand         `cmd:"" help:"Bring the database up to date and say what was done. The server does it at each start."`
 }
 
 // streams are what commands read from and write to.

@@ -492,7 +492,7 @@ func TestHelpTellsOfEveryFlag(t *testing.T) {
 	t.Parallel()
 	database := []string{"--database-url", "$DATABASE_URL", "--data-dir", "$CORRIDOR_DATA_DIR"}
 	for command, words := range map[string][]string{
-		"": {"serve", "token", "roster import", "clinic show", "clinic set", "clinic administrator", "key create", "key list", "key rotate", "key revoke", "documents upload", "session end", "schema", "migrate", "follow"},
+		"": {"serve", "token", "roster import", "clinic show", "clinic set", "clinic administrator set", "clinic administrator list", "service-account list", "service-account deactivate", "service-account reactivate", "key create", "key list", "key rotate", "key revoke", "documents upload", "session end", "schema", "migrate", "follow"},
 		"serve": append(database, "--listen", "$CORRIDOR_LISTEN", "--token-key", "$CORRIDOR_TOKEN_KEY", "--origins", "$CORRIDOR_ORIGINS", "--trusted-proxies", "$CORRIDOR_TRUSTED_PROXIES",
 			"--files", "$CORRIDOR_FILES", "--file-size", "$CORRIDOR_FILE_SIZE", "--file-types", "$CORRIDOR_FILE_TYPES", "--clamav", "$CORRIDOR_CLAMAV",
 			"--new-files", "$CORRIDOR_NEW_FILES", "--person-budget", "$CORRIDOR_PERSON_BUDGET", "--key-budget", "$CORRIDOR_KEY_BUDGET", "--log-level", "$CORRIDOR_LOG_LEVEL", "--drain-time", "$CORRIDOR_DRAIN_TIME", "demo", "$CORRIDOR_DEMO",
@@ -503,13 +503,15 @@ func TestHelpTellsOfEveryFlag(t *testing.T) {
 		"clinic show":   database,
 		"clinic set": append(database, "--manage-participants", "--rename-group", "history-choice", "strict-direct", "remove-on-room-exit",
 			"keep-archived", "--group-size-limit", "--retention-days", "legal-hold", "--file-quota", "--support-contact"),
-		"clinic administrator": append(database, "--clinic", "--remove"),
-		"key create":           append(database, "--service-account", "--account-name", "--scopes", "contacts:read", "--networks", "--expires", "--clinic"),
-		"key rotate":           append(database, "--overlap", "--expires", "--clinic"),
-		"session end":          append(database, "--email", "--clinic"),
-		"migrate":              database,
-		"schema":               {"--json"},
-		"follow":               {"--token", "$CORRIDOR_TOKEN", "--url", "--after"},
+		"clinic administrator set":   append(database, "--clinic", "--remove"),
+		"clinic administrator list":  append(database, "--clinic"),
+		"service-account reactivate": append(database, "email", "--clinic"),
+		"key create":                 append(database, "--service-account", "--account-name", "--scopes", "contacts:read", "--networks", "--expires", "--clinic"),
+		"key rotate":                 append(database, "--overlap", "--expires", "--clinic"),
+		"session end":                append(database, "--email", "--clinic"),
+		"migrate":                    database,
+		"schema":                     {"--json"},
+		"follow":                     {"--token", "$CORRIDOR_TOKEN", "--url", "--after"},
 	} {
 		got := runs(t, nil, append(strings.Fields(command), "--help")...)
 

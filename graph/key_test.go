@@ -196,7 +196,9 @@ func TestAKeyHasOneSuccessorAtATime(t *testing.T) {
 	old := grace.gives(grace.serviceAccount("Lab results"), "CONTACTS_READ")
 	rotations := make(chan thing, 2)
 	for range cap(rotations) {
-		go func() { rotations <- grace.does("rotatePartnerKey", vars{"keyId": old.key}, "partnerKey { id replaces { id replaces { id } } }") }()
+		go func() {
+			rotations <- grace.does("rotatePartnerKey", vars{"keyId": old.key}, "partnerKey { id replaces { id replaces { id } } }")
+		}()
 	}
 
 	made, refused := <-rotations, <-rotations

@@ -307,6 +307,25 @@ func (s *Service) PartnerKeys(ctx context.Context, actor Actor, page Forward) (P
 // Position is the person's place in a list by name, for a cursor.
 func (u User) Position() []string { return []string{u.Name, u.ID.String()} }
 
+// KeyScopes returns the sets of scopes that keys of a service account have which can be used. It is for operators.
+func (s *Service) KeyScopes(ctx context.Context, actor Actor, account UserID) ([][]Scope, error) {
+	if err := administers(actor, "service account", "serviceAccount"); err != nil {
+		return nil, err
+	}
+	const query = `
+		SELECT DISTINCT scopes FROM partner_keys
+		WHERE service_account_id = $1 AND clinic_id = $2 AND revoked_at IS NULL AND expires_at > now()`
+	var sets []pq.StringArray
+	if err := s.db.SelectContext(ctx, &sets, query, account, actor.Clinic.ID); err != nil {
+		return nil, fmt.Errorf("scopes of keys: %w", err)
+	}
+	scopes := make([][]Scope, len(sets))
+	for i, names := range sets {
+		scopes[i] = scopesOf(names)
+	}
+	return scopes, nil
+}
+
 // partnerKey returns a key of the actor's clinic.
 func (s *Service) partnerKey(ctx context.Context, actor Actor, id PartnerKeyID) (*PartnerKey, error) {
 	found, err := s.PartnerKeysByID(ctx, actor, []PartnerKeyID{id})

@@ -173,6 +173,8 @@ export type ErrorCode =
   | 'INVALID'
   /** The key was revoked, or its time is over. */
   | 'KEY_ENDED'
+  /** The key has a successor that can be used. */
+  | 'KEY_REPLACED'
   /** The roster would deactivate everybody or most people, or take them out of all waiting rooms, and was not allowed to. */
   | 'MASS_DEACTIVATION'
   /** The message was recalled. */
