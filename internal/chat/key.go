@@ -333,7 +333,10 @@ func (s *Service) partnerKey(ctx context.Context, actor Actor, id PartnerKeyID) 
 	if err == nil && !ok {
 		err = notFound("key", "keyId")
 	}
-	return &key, err
+	if err != nil {
+		return nil, err
+	}
+	return &key, nil
 }
 
 // PartnerKeysByID returns those of the keys that are of the actor's clinic. It is for administrators.

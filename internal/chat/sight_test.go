@@ -84,7 +84,8 @@ func TestASecretOfAnAttemptThatFailedIsNotReturned(t *testing.T) {
 		t.Fatal(err)
 	}
 	calls["rotatePartnerKey"] = func(clientKey string) (string, error) {
-		_, secret, err := s.RotatePartnerKey(t.Context(), ann, RotatePartnerKeyInput{ClientKey: clientKey, KeyID: key.ID, OverlapMinutes: 1})
+		successor, secret, err := s.RotatePartnerKey(t.Context(), ann, RotatePartnerKeyInput{ClientKey: clientKey, KeyID: key.ID, OverlapMinutes: 1})
+		key = successor // for a key is rotated once
 		return secret, err
 	}
 	webhook := webhookWith(t, s, "Clinic", 1)
