@@ -237,14 +237,13 @@ func (s *Service) WhyRefused(ctx context.Context, token string, from netip.Addr)
 		return id, "it is not written as keys are", nil
 	}
 	const query = `
-		SELECT partner_keys.id, CASE
+		SELECT id, CASE
 			WHEN secret_sha256 <> $2 THEN 'its secret is another'
 			WHEN revoked_at IS NOT NULL THEN 'it was revoked'
-			WHEN users.deactivated_at IS NOT NULL THEN 'its service account was deactivated'
 			WHEN expires_at <= now() THEN 'its time is over'
 			WHEN networks <> '{}' AND NOT EXISTS (SELECT FROM unnest(networks) AS network WHERE $3::inet <<= network) THEN 'it may not be used from this network'
 			ELSE 'it was refused a moment ago, and would not be now' END AS reason
-		FROM partner_keys JOIN users ON users.id = service_account_id WHERE partner_keys.id = $1`
+		FROM partner_keys WHERE id = $1`
 	var found struct {
 		ID     PartnerKeyID `db:"id"`
 		Reason string       `db:"reason"`
