@@ -22,6 +22,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/alecthomas/kong"
 	"github.com/jmoiron/sqlx"
 	"github.com/prometheus/client_golang/prometheus"
@@ -142,6 +143,7 @@ func (c *serveCommand) Run(streams streams) error {
 	}
 	logger := c.logger()
 	slog.SetDefault(logger) // libraries that log by themselves do it our way
+	collectRarely(logger)
 	told, forget := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer forget()
 	context.AfterFunc(told, forget) // the next signal finds nobody who holds it up
@@ -160,6 +162,21 @@ func (c *serveCommand) Run(streams streams) error {
 	}
 	s := &server{settings: c, logger: logger, stdout: streams.stdout, address: listener.Addr().(*net.TCPAddr)}
 	return s.serve(told, listener)
+}
+
+// rareCollections is how much memory may be used up between two garbage collections, in hundredths of what is in use: each is felt
+// by the messages that are under way, and what is in use is little.
+const rareCollections = 400
+
+// collectRarely lets garbage lie as long as memory is at hand: beyond half of what the machine or the container has it is collected more
+// often. GOGC and GOMEMLIMIT go before.
+func collectRarely(logger *slog.Logger) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(rareCollections)
+	}
+	if _, err := memlimit.Set(memlimit.WithRatio(0.5), memlimit.WithProvider(memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem))); err != nil {
+		logger.Debug("how much memory there is can't be found out", "error", err)
+	}
 }
 
 func cannotListen(address string, err error) error {

@@ -63,11 +63,11 @@ func (r *resolver) sealed(ctx context.Context, viewer *chat.Actor, first int, af
 	return page
 }
 
-// edgesOf makes the edges of a page, if they are selected, and what it says of itself. Positions are written with
-// chat.Cursor, or sealed: most clients ask for one cursor of a page, and each costs more than what else there is of a row.
+// edgesOf makes the edges of a page and what it says of itself, as far as they are selected. Positions are written with
+// chat.Cursor, or sealed: each costs more than what else there is of a row.
 func edgesOf[T, E any](ctx context.Context, page chat.Page[T], position func(T) []string, write func(position []string) string, edge func(cursor string, node T) E) ([]E, *generated.PageInfo) {
 	info := &generated.PageInfo{HasNextPage: page.HasNext, HasPreviousPage: page.HasPrevious}
-	if last := len(page.Items) - 1; last >= 0 {
+	if last := len(page.Items) - 1; last >= 0 && selects(ctx, "pageInfo") {
 		start, end := write(position(page.Items[0])), write(position(page.Items[last]))
 		info.StartCursor, info.EndCursor = &start, &end
 	}

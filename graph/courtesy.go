@@ -3,10 +3,10 @@ package graph
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"runtime"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,33 +18,45 @@ import (
 	"corridor/internal/chat"
 )
 
-// courtesy keeps programs that read a lot from making people wait. It is for what keys ask: a large query takes turns with the others: half of the
-// processors are never at it. It is worked off in short slices, and between two of them, and before it asks the database for something,
-// it gives way to what people wait for, because a page of 500 people would else put hundreds of goroutines before the one that
-// delivers a message.
+// courtesy keeps programs that read a lot from making people wait. A large query of a key takes turns with the others: half of the
+// processors are never at it. It is worked off in short slices with pauses between them, in which nothing of it runs: only then Go
+// looks whether anything came over the network, for a page of 500 people is hundreds of goroutines that are ready to run. Where
+// people wait for something by then, and before it asks the database for something, it gives way to them.
 type courtesy struct {
 	turns chan struct{}
+	// wanted is how many wait for a turn or have it.
+	wanted atomic.Int64
 
-	// people is how many responses to people are being made, and quiet since when there are none.
+	// people is how many are being served, and quiet since when there is none.
 	people, quiet atomic.Int64
 
-	step sync.Mutex
-	// begun is when the present slice began.
-	begun time.Time
+	present atomic.Pointer[slice]
 }
 
+// A slice is a short time in which large queries run. Whoever comes when it is over ends it, and the others wait for the next.
+type slice struct {
+	until time.Time
+	ends  atomic.Bool
+	ended chan struct{}
+}
+
+func newSlice() *slice { return &slice{until: time.Now().Add(sliceTime), ended: make(chan struct{})} }
+
 func newCourtesy() *courtesy {
-	return &courtesy{turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
+	c := &courtesy{turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
+	c.present.Store(newSlice())
+	return c
 }
 
 const (
 	// largeComplexity is from where on a query is large.
 	largeComplexity = 500
-	// Behind each turn there is a rest, longer the busier the server is. Whoever is alone still reads 50,000 people in half a minute.
-	restsPerTurn = 2
-	longestRest  = 2 * time.Second
-	// slice is as long as nobody notices.
-	slice = 300 * time.Microsecond
+	// Behind each turn there is a rest of so many times its length, for each who wants one: the more there are, the less of the server
+	// they have together. Whoever is alone still reads 50,000 people in 20 seconds.
+	restsForEach, mostRests = 2, 16
+	longestRest             = 2 * time.Second
+	// A slice is as long as nobody notices, and a pause as short as can be: the clock of a process that rests has milliseconds.
+	sliceTime, pause = 300 * time.Microsecond, 300 * time.Microsecond
 	// What people wait for comes in pieces: a message is written, and then read for each who hears of it. It is over when there
 	// was none for so long.
 	quietTime = 3 * time.Millisecond
@@ -52,10 +64,11 @@ const (
 	longestWay = 25 * time.Millisecond
 )
 
-// turnTime is how long a large query waits for its turn, and busySeconds when to ask again without one.
+// A large query waits for its turn between these times, and is told to ask again after so many seconds without one: programs that came
+// at once do not come back at once.
 const (
-	turnTime    = 8 * time.Second
-	busySeconds = 5
+	shortestWait, longestWait  = 4 * time.Second, 8 * time.Second
+	fewestSeconds, mostSeconds = 3, 9
 )
 
 // busy refuses a large query that has not got its turn. Nothing was done, so it is paid back.
@@ -64,11 +77,12 @@ func busy(ctx context.Context) *graphql.Response {
 	if bill, ok := graphql.GetOperationContext(ctx).Stats.GetExtension(billExtension).(*bill); ok {
 		session.account.Take(1 - bill.cost)
 	}
-	refused := refusal(string(chat.CodeRateLimited), fmt.Sprintf("Others are reading a lot at the moment. Try again in %d seconds.", busySeconds))
-	refused.Extensions["retryAfter"] = busySeconds
+	seconds := fewestSeconds + rand.N(mostSeconds-fewestSeconds)
+	refused := refusal(string(chat.CodeRateLimited), fmt.Sprintf("Others are reading a lot at the moment. Try again in %d seconds.", seconds))
+	refused.Extensions["retryAfter"] = seconds
 	if plain, _ := ctx.Value(plainRequestKey{}).(*plainRequest); plain != nil {
 		plain.status = http.StatusTooManyRequests
-		plain.header.Set("Retry-After", strconv.Itoa(busySeconds))
+		plain.header.Set("Retry-After", strconv.Itoa(seconds))
 	}
 	return &graphql.Response{Errors: gqlerror.List{refused}, Data: []byte("null")}
 }
@@ -91,13 +105,16 @@ func (c *courtesy) InterceptOperation(ctx context.Context, next graphql.Operatio
 	}
 	respond := next(context.WithValue(ctx, courteousKey{}, c))
 	return func(ctx context.Context) *graphql.Response {
+		c.wanted.Add(1)
+		defer c.wanted.Add(-1)
 		select {
 		case c.turns <- struct{}{}:
 			begun := time.Now()
 			defer func() {
-				time.AfterFunc(min(restsPerTurn*time.Since(begun), longestRest), func() { <-c.turns })
+				rests := min(restsForEach*c.wanted.Load(), mostRests)
+				time.AfterFunc(min(time.Duration(rests)*time.Since(begun), longestRest), func() { <-c.turns })
 			}()
-		case <-time.After(turnTime):
+		case <-time.After(shortestWait + rand.N(longestWait-shortestWait)):
 			return busy(ctx)
 		case <-ctx.Done(): // it is answered at once
 		}
@@ -105,12 +122,9 @@ func (c *courtesy) InterceptOperation(ctx context.Context, next graphql.Operatio
 	}
 }
 
-// InterceptField lets one field at a time through of those that need nothing but the processor.
+// InterceptField makes slices of what needs nothing but the processor.
 func (c *courtesy) InterceptField(ctx context.Context, next graphql.Resolver) (any, error) {
-	if graphql.GetFieldContext(ctx).IsResolver {
-		return next(ctx)
-	}
-	defer politely(ctx)()
+	politely(ctx)
 	return next(ctx)
 }
 
@@ -127,37 +141,49 @@ func (precedence) Validate(graphql.ExecutableSchema) error { return nil }
 
 // InterceptResponse tells it from when a response is made on until it is there.
 func (p precedence) InterceptResponse(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
-	p.courtesy.people.Add(1)
-	defer func() {
-		p.courtesy.quiet.Store(time.Now().UnixNano())
-		p.courtesy.people.Add(-1)
-	}()
+	defer p.courtesy.serves()()
 	return next(ctx)
 }
 
-// giveWay waits until people wait for nothing, but not for ever.
+// serves tells that somebody is served from now on until done is called.
+func (c *courtesy) serves() (done func()) {
+	c.people.Add(1)
+	return func() {
+		c.quiet.Store(time.Now().UnixNano())
+		c.people.Add(-1)
+	}
+}
+
+// giveWay pauses until people wait for nothing, but not for ever.
 func (c *courtesy) giveWay() {
-	for until := time.Now().Add(longestWay); ; time.Sleep(slice) {
+	for until := time.Now().Add(longestWay); ; {
+		time.Sleep(pause)
 		now := time.Now()
-		if !now.Before(until) || c.people.Load() == 0 && now.UnixNano()-c.quiet.Load() > int64(quietTime) {
+		if now.After(until) || c.people.Load() == 0 && now.UnixNano()-c.quiet.Load() > int64(quietTime) {
 			return
 		}
 	}
 }
 
-// politely waits until it is the turn of this piece of a large query, of which there are many, and returns what ends it. For all others
-// it does nothing. What waits for something must not do so between the two.
-func politely(ctx context.Context) (end func()) {
+// politely waits until this piece of a large query, of which there are many, may run. For all others it does nothing.
+func politely(ctx context.Context) {
 	c, _ := ctx.Value(courteousKey{}).(*courtesy)
 	if c == nil {
-		return func() {}
+		return
 	}
-	c.step.Lock()
-	if time.Since(c.begun) > slice {
-		c.giveWay()
-		c.begun = time.Now()
+	for {
+		now := c.present.Load()
+		switch {
+		case time.Now().Before(now.until):
+			return
+		case now.ends.CompareAndSwap(false, true):
+			c.giveWay()
+			c.present.Store(newSlice())
+			close(now.ended)
+			return
+		}
+		<-now.ended
 	}
-	return c.step.Unlock
 }
 
 // givingWay waits before something that is long and can't be cut into slices, if it is for a large query.

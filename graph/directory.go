@@ -42,7 +42,7 @@ func (r *resolver) staff(ctx context.Context, list chat.StaffList, first int, af
 	if err != nil {
 		return nil, err
 	}
-	defer politely(ctx)()
+	politely(ctx)
 	if withRooms {
 		for _, member := range found.Items {
 			loaders.staffRooms.prime(member.ID, member.WaitingRooms)
@@ -181,6 +181,6 @@ func (r *userResolver) WaitingRooms(ctx context.Context, user *chat.User, first 
 	if err != nil {
 		return nil, err
 	}
-	defer politely(ctx)()
+	politely(ctx)
 	return waitingRooms(ctx, rooms, first, after)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -23,22 +22,19 @@ type timeLimit time.Duration
 var _ interface {
 	graphql.HandlerExtension
 	graphql.OperationInterceptor
-	graphql.FieldInterceptor
 } = timeLimit(0)
 
 func (timeLimit) ExtensionName() string                   { return "TimeLimit" }
 func (timeLimit) Validate(graphql.ExecutableSchema) error { return nil }
 
-// InterceptOperation puts the limit around what the transport calls. After the
-// opening or an event was cut the stream breaks off, so that the client resumes
-// at it and does not miss it.
+// InterceptOperation puts the limit around what the transport calls: around the response of a subscription, too, which is asked
+// for when there is an event. After the opening or an event was cut the stream breaks off, so that the client resumes at it and does
+// not miss it.
 func (limit timeLimit) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	if graphql.GetOperationContext(ctx).Operation.Operation != ast.Subscription {
 		respond := next(ctx)
 		return func(ctx context.Context) *graphql.Response {
-			ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(limit), errTimeout)
-			defer cancel()
-			response, _ := cutOff(ctx, respond(ctx))
+			response, _ := limit.cutOff(ctx, respond)
 			return response
 		}
 	}
@@ -55,51 +51,18 @@ func (limit timeLimit) InterceptOperation(ctx context.Context, next graphql.Oper
 		if over {
 			return nil
 		}
-		ctx, cancel := context.WithCancelCause(ctx)
-		defer cancel(nil)
-		clock := &eventClock{start: func() *time.Timer {
-			return time.AfterFunc(time.Duration(limit), func() { cancel(errTimeout) })
-		}}
-		defer clock.stop()
 		var response *graphql.Response
-		if response, over = cutOff(ctx, respond(context.WithValue(ctx, eventClockKey{}, clock))); over {
+		if response, over = limit.cutOff(ctx, respond); over {
 			endSession(ctx, closeTryAgain, "Try again later")
 		}
 		return response
 	}
 }
 
-// InterceptField starts an event's clock at its first field: before that the
-// stream only waits for the event.
-func (limit timeLimit) InterceptField(ctx context.Context, next graphql.Resolver) (any, error) {
-	// The nearest field is found at once, the clock only at the end of the chain.
-	if field := graphql.GetFieldContext(ctx); field == nil || field.Parent == nil || field.Parent.Parent == nil {
-		if clock, ok := ctx.Value(eventClockKey{}).(*eventClock); ok {
-			clock.run()
-		}
-	}
-	return next(ctx)
-}
-
-type (
-	eventClockKey struct{}
-	eventClock    struct {
-		once  sync.Once
-		start func() *time.Timer
-		timer *time.Timer
-	}
-)
-
-func (c *eventClock) run() { c.once.Do(func() { c.timer = c.start() }) }
-
-func (c *eventClock) stop() {
-	c.once.Do(func() {})
-	if c.timer != nil {
-		c.timer.Stop()
-	}
-}
-
-func cutOff(ctx context.Context, response *graphql.Response) (_ *graphql.Response, cut bool) {
+func (limit timeLimit) cutOff(ctx context.Context, respond graphql.ResponseHandler) (_ *graphql.Response, cut bool) {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(limit), errTimeout)
+	defer cancel()
+	response := respond(ctx)
 	if context.Cause(ctx) != errTimeout || response != nil && len(response.Errors) == 0 {
 		return response, false
 	}

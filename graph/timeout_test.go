@@ -24,8 +24,16 @@ func start(t *testing.T, s *stub, query string) (next func() *graphql.Response) 
 	if errs != nil {
 		t.Fatal(errs)
 	}
-	respond, ctx := exec.DispatchOperation(ctx, operation)
-	return func() *graphql.Response { return respond(ctx) }
+	running := run(ctx, exec, operation, func() {})
+	return func() *graphql.Response {
+		for {
+			response, what, again := running.next()
+			if what != notYet {
+				return response
+			}
+			time.Sleep(again)
+		}
+	}
 }
 
 // stuck is a resolver that would take for ever.
@@ -94,16 +102,22 @@ func TestAFailureInTimeIsNotCalledATimeout(t *testing.T) {
 func TestASubscriptionMayWaitForEver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, ticks := newStub(DefaultLimits), make(chan string)
-		s.open = func(context.Context) (<-chan string, error) { return ticks, nil }
-		next := start(t, s, "subscription {ticks{name}}")
-		go func() {
-			for range 3 {
-				time.Sleep(24 * time.Hour)
+		s, opened := newStub(DefaultLimits), time.Now()
+		s.polled = func(source *source, ticks chan<- string) {
+			days := 1
+			source.poll = func(context.Context) (outcome, time.Duration) {
+				switch due := time.Duration(days) * 24 * time.Hour; {
+				case days > 3:
+					return noMore, 0
+				case time.Since(opened) < due:
+					return notYet, due - time.Since(opened)
+				}
+				days++
 				ticks <- "tick"
+				return ready, 0
 			}
-			close(ticks)
-		}()
+		}
+		next := start(t, s, "subscription {ticks{name}}")
 
 		for range 3 {
 			wantData(t, next(), `{"ticks":"Ann"}`)
