@@ -106,7 +106,7 @@ func (c *clinicAdministrator) Run(streams streams) error {
 	}
 	return withOldChat(c.databaseSettings, streams.stderr, func(ctx context.Context, service *chat.Service) error {
 		user, err := service.FindUser(ctx, c.Email, c.Clinic)
-		if err != nil {
+		if err != nil && (!c.Remove || user.ID == chat.UserID{}) {
 			return flagged(err)
 		}
 		if err := service.SetAdministrator(ctx, user, !c.Remove); err != nil {

@@ -92,8 +92,12 @@ func (c *documentUpload) Run(streams streams) error {
 	})
 }
 
-// warnOfScopes names the documents that none of the account's keys can run. Without keys there is nothing to go by.
+// warnOfScopes names the documents that none of the account's keys can run.
 func warnOfScopes(to io.Writer, documents []chat.NewDocument, ofKeys [][]chat.Scope) {
+	if len(ofKeys) == 0 {
+		fmt.Fprintln(to, "corridor: these are registered, but the account has no key that can be used: make one with corridor key create")
+		return
+	}
 	var useless []string
 	checks := make([]func(string) (string, error), len(ofKeys))
 	for i, scopes := range ofKeys {
@@ -111,7 +115,7 @@ func warnOfScopes(to io.Writer, documents []chat.NewDocument, ofKeys [][]chat.Sc
 		}
 	}
 	if len(useless) > 0 {
-		fmt.Fprintf(to, "corridor: these are registered, but no key of the account has the scopes for them yet:\n  %s%s\n",
+		fmt.Fprintf(to, "corridor: these are registered, but no single key of the account has the scopes for all that they ask:\n  %s%s\n",
 			strings.Join(useless[:min(len(useless), listed)], "\n  "), andMore(useless))
 	}
 }

@@ -102,6 +102,12 @@ func TestDocumentsThatNoKeyMayRunAreNamed(t *testing.T) {
 	if got := uploads(); got.stdout != "3 documents, 0 of them new.\n" || got.stderr != "" {
 		t.Errorf("with a key for each it says: %s%s", got.stdout, got.stderr)
 	}
+	for _, row := range strings.Split(strings.TrimSpace(runs(t, settings, "key", "list").stdout), "\n")[1:] {
+		runs(t, settings, "key", "revoke", strings.Fields(row)[0])
+	}
+	if got := uploads(); got.code != 0 || !strings.Contains(got.stderr, "corridor key create") {
+		t.Errorf("without a key it says: %s%s", got.stdout, got.stderr)
+	}
 }
 
 func TestABadManifestIsRefusedWithEveryBadDocument(t *testing.T) {

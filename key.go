@@ -83,7 +83,9 @@ func (c *keyCreate) Run(streams streams) error {
 		switch {
 		case isNotFound(err):
 			name := cmp.Or(c.AccountName, c.Name)
-			account, err = service.CreateServiceAccount(ctx, operator, chat.CreateServiceAccountInput{Name: name, Email: c.ServiceAccount})
+			if account, err = service.CreateServiceAccount(ctx, operator, chat.CreateServiceAccountInput{Name: name, Email: c.ServiceAccount}); err == nil {
+				fmt.Fprintf(streams.stderr, "A new service account acts with it: %q, %s.\n", account.Name, account.Email)
+			}
 		case err == nil && !account.IsActive():
 			return isGone(account)
 		case err == nil && c.AccountName != "" && c.AccountName != account.Name:
@@ -110,7 +112,7 @@ func keyFlagged(err error) error {
 		return err
 	}
 	flag, ok := map[string]string{
-		"email": "--service-account", "name": "the name", "keyId": "the id", "overlapMinutes": "--overlap", "expiresAt": "--expires",
+		"email": "--service-account", "name": "the name", "keyId": "the key", "overlapMinutes": "--overlap", "expiresAt": "--expires",
 		"scopes": "--scopes", "networks": "--networks", "serviceAccountId": "--service-account",
 	}[refused.Field[0]]
 	if !ok {
@@ -218,6 +220,7 @@ func (c *keyRotate) Run(streams streams) error {
 		if err != nil {
 			return keyFlagged(err)
 		}
+		fmt.Fprintf(streams.stderr, "The key before stays good for %s.\n", c.Overlap)
 		return printKey(streams, key, secret)
 	})
 }

@@ -18,15 +18,16 @@ func (p *process) key(arguments ...string) (id, key string) {
 	if made.code != 0 {
 		p.t.Fatalf("no key: %s", made.stderr)
 	}
-	return strings.Fields(made.stderr)[1], strings.TrimSpace(made.stdout)
+	_, rest, _ := strings.Cut(made.stderr, "Key ")
+	return strings.Fields(rest)[0], strings.TrimSpace(made.stdout)
 }
 
-// refusals are why keys were refused, by the log, with the ids of those that there are.
+// refusals are why keys and tokens were refused, by the log, with the ids of those keys that there are.
 func (p *process) refusals() (refusals []string) {
 	p.t.Helper()
 	for line := range strings.Lines(p.output.String()) {
 		var said struct{ Level, Msg, Reason, Key string }
-		if json.Unmarshal([]byte(line), &said) == nil && said.Msg == "a key is refused" {
+		if json.Unmarshal([]byte(line), &said) == nil && (said.Msg == "a key is refused" || said.Msg == "a token is refused") {
 			refusals = append(refusals, strings.TrimSpace(said.Level+" "+said.Reason+" "+said.Key))
 		}
 	}
@@ -58,6 +59,8 @@ func TestTheLogSaysWhyAKeyIsRefusedToWhoAsksForIt(t *testing.T) {
 		{otherwise(goodKey, len(goodKey)-1), "its secret is another " + good},
 		{otherwise(goodKey, len("corridor_")), "there is no such key"},
 		{"corridor_key", "it is not written as keys are"},
+		{"no.token.this", "the token is not valid: it is not written as tokens are"},
+		{server.token("ann.lee@lakeside.example") + "A", "the token is not valid: its signature is not good, or of an algorithm that is not taken"},
 	} {
 		before := len(server.refusals())
 
@@ -168,7 +171,8 @@ func TestTheListSaysWhichKeyReplacesWhich(t *testing.T) {
 	rotated := runs(t, in(server.dir), rotate...)
 	again := runs(t, in(server.dir), rotate...)
 
-	second := strings.Fields(rotated.stderr)[1]
+	_, made, _ := strings.Cut(rotated.stderr, "Key ")
+	second := strings.Fields(made)[0]
 	if again.code != exitFailed || again.stdout != "" || !strings.Contains(again.stderr, "has a successor") {
 		t.Errorf("again it ended with %d: %s%s", again.code, again.stdout, again.stderr)
 	}
@@ -177,6 +181,9 @@ func TestTheListSaysWhichKeyReplacesWhich(t *testing.T) {
 		t.Errorf("the list is %q", rows)
 	}
 	runs(t, in(server.dir), "key", "revoke", second)
+	if !strings.HasPrefix(rotated.stderr, "The key before stays good for 24h") {
+		t.Errorf("it says %q of the key before", rotated.stderr)
+	}
 	if got := runs(t, in(server.dir), rotate...); got.code != 0 {
 		t.Errorf("without its successor it ended with %d: %s", got.code, got.stderr)
 	}
@@ -196,6 +203,15 @@ func TestWhoAdministersAClinicIsListed(t *testing.T) {
 
 	if want := "EMAIL             NAME  STATE\nbo@east.example   Bo    ACTIVE\nida@east.example  Ida   ACTIVE\n"; got.code != 0 || got.stdout != want {
 		t.Errorf("it ended with %d:\n%s%s", got.code, got.stdout, got.stderr)
+	}
+
+	// Who has left is dismissed as well, so that a roster that brings them back does not make them an administrator again.
+	runsWith(t, header+"ida@east.example,Ida,CSR,Desk\ncy@east.example,Cy,CSR,Desk\n", settings, "roster", "import", "-", "--clinic", "East")
+	dismissed := runs(t, settings, "clinic", "administrator", "bo@east.example", "--remove")
+	appointed := runs(t, settings, "clinic", "administrator", "bo@east.example")
+	got = runs(t, settings, "clinic", "administrator", "list")
+	if dismissed.code != 0 || appointed.code != exitFailed || strings.Contains(got.stdout, "bo@") {
+		t.Errorf("who has left is dismissed with %d and appointed with %d: %s", dismissed.code, appointed.code, got.stdout)
 	}
 }
 

@@ -33506,7 +33506,7 @@ func (ec *executionContext) marshalNAddRosterRowsPayload2ᚖcorridorᚋgraphᚋg
 }
 
 func (ec *executionContext) marshalNAddedParticipant2ᚕᚖcorridorᚋinternalᚋchatᚐAddedParticipantᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.AddedParticipant) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNAddedParticipant2ᚖcorridorᚋinternalᚋchatᚐAddedParticipant(ctx, sel, v[i])
@@ -33542,7 +33542,7 @@ func (ec *executionContext) marshalNAdministratorConnection2ᚖcorridorᚋgraph�
 }
 
 func (ec *executionContext) marshalNAdministratorEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐAdministratorEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*AdministratorEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNAdministratorEdge2ᚖcorridorᚋgraphᚋgeneratedᚐAdministratorEdge(ctx, sel, v[i])
@@ -33609,7 +33609,7 @@ func (ec *executionContext) marshalNChatTarget2corridorᚋinternalᚋchatᚐChat
 }
 
 func (ec *executionContext) marshalNChatTarget2ᚕcorridorᚋinternalᚋchatᚐChatTargetᚄ(ctx context.Context, sel ast.SelectionSet, v []chat.ChatTarget) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNChatTarget2corridorᚋinternalᚋchatᚐChatTarget(ctx, sel, v[i])
@@ -33635,7 +33635,7 @@ func (ec *executionContext) marshalNChatTargetConnection2ᚖcorridorᚋgraphᚋg
 }
 
 func (ec *executionContext) marshalNChatTargetEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐChatTargetEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*ChatTargetEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNChatTargetEdge2ᚖcorridorᚋgraphᚋgeneratedᚐChatTargetEdge(ctx, sel, v[i])
@@ -33665,7 +33665,7 @@ func (ec *executionContext) marshalNClinic2corridorᚋinternalᚋchatᚐClinic(c
 }
 
 func (ec *executionContext) marshalNContact2ᚕᚖcorridorᚋinternalᚋchatᚐContactᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.Contact) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNContact2ᚖcorridorᚋinternalᚋchatᚐContact(ctx, sel, v[i])
@@ -33701,7 +33701,7 @@ func (ec *executionContext) marshalNContactConnection2ᚖcorridorᚋgraphᚋgene
 }
 
 func (ec *executionContext) marshalNContactEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐContactEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*ContactEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNContactEdge2ᚖcorridorᚋgraphᚋgeneratedᚐContactEdge(ctx, sel, v[i])
@@ -33737,7 +33737,7 @@ func (ec *executionContext) marshalNConversation2corridorᚋinternalᚋchatᚐCo
 }
 
 func (ec *executionContext) marshalNConversation2ᚕcorridorᚋinternalᚋchatᚐConversationᚄ(ctx context.Context, sel ast.SelectionSet, v []chat.Conversation) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNConversation2corridorᚋinternalᚋchatᚐConversation(ctx, sel, v[i])
@@ -33780,7 +33780,7 @@ func (ec *executionContext) marshalNConversationConnection2ᚖcorridorᚋgraph�
 }
 
 func (ec *executionContext) marshalNConversationEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐConversationEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*ConversationEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNConversationEdge2ᚖcorridorᚋgraphᚋgeneratedᚐConversationEdge(ctx, sel, v[i])
@@ -34015,7 +34015,7 @@ func (ec *executionContext) marshalNEvent2corridorᚋinternalᚋchatᚐEvent(ctx
 }
 
 func (ec *executionContext) marshalNFile2ᚕᚖcorridorᚋinternalᚋchatᚐFileᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.File) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNFile2ᚖcorridorᚋinternalᚋchatᚐFile(ctx, sel, v[i])
@@ -34448,7 +34448,7 @@ func (ec *executionContext) marshalNMembershipState2corridorᚋinternalᚋchat�
 }
 
 func (ec *executionContext) marshalNMessage2ᚕᚖcorridorᚋinternalᚋchatᚐMessageᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.Message) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNMessage2ᚖcorridorᚋinternalᚋchatᚐMessage(ctx, sel, v[i])
@@ -34494,7 +34494,7 @@ func (ec *executionContext) marshalNMessageConnection2ᚖcorridorᚋgraphᚋgene
 }
 
 func (ec *executionContext) marshalNMessageEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐMessageEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*MessageEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNMessageEdge2ᚖcorridorᚋgraphᚋgeneratedᚐMessageEdge(ctx, sel, v[i])
@@ -34552,7 +34552,7 @@ func (ec *executionContext) marshalNMuteConversationPayload2ᚖcorridorᚋgraph�
 }
 
 func (ec *executionContext) marshalNNode2ᚕcorridorᚋinternalᚋchatᚐNode(ctx context.Context, sel ast.SelectionSet, v []chat.Node) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalONode2corridorᚋinternalᚋchatᚐNode(ctx, sel, v[i])
@@ -34582,7 +34582,7 @@ func (ec *executionContext) marshalNPageInfo2ᚖcorridorᚋgraphᚋgeneratedᚐP
 }
 
 func (ec *executionContext) marshalNParticipant2ᚕᚖcorridorᚋinternalᚋchatᚐParticipantᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.Participant) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNParticipant2ᚖcorridorᚋinternalᚋchatᚐParticipant(ctx, sel, v[i])
@@ -34618,7 +34618,7 @@ func (ec *executionContext) marshalNParticipantConnection2ᚖcorridorᚋgraphᚋ
 }
 
 func (ec *executionContext) marshalNParticipantEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐParticipantEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*ParticipantEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNParticipantEdge2ᚖcorridorᚋgraphᚋgeneratedᚐParticipantEdge(ctx, sel, v[i])
@@ -34661,7 +34661,7 @@ func (ec *executionContext) marshalNParticipantRole2corridorᚋinternalᚋchat�
 }
 
 func (ec *executionContext) marshalNPartnerKey2ᚕᚖcorridorᚋinternalᚋchatᚐPartnerKeyᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.PartnerKey) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNPartnerKey2ᚖcorridorᚋinternalᚋchatᚐPartnerKey(ctx, sel, v[i])
@@ -34697,7 +34697,7 @@ func (ec *executionContext) marshalNPartnerKeyConnection2ᚖcorridorᚋgraphᚋg
 }
 
 func (ec *executionContext) marshalNPartnerKeyEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐPartnerKeyEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*PartnerKeyEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNPartnerKeyEdge2ᚖcorridorᚋgraphᚋgeneratedᚐPartnerKeyEdge(ctx, sel, v[i])
@@ -34877,7 +34877,7 @@ func (ec *executionContext) marshalNRevokePartnerKeyPayload2ᚖcorridorᚋgraph�
 }
 
 func (ec *executionContext) marshalNRosterOutcome2ᚕᚖcorridorᚋinternalᚋchatᚐRosterOutcomeᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.RosterOutcome) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNRosterOutcome2ᚖcorridorᚋinternalᚋchatᚐRosterOutcome(ctx, sel, v[i])
@@ -35019,7 +35019,7 @@ func (ec *executionContext) unmarshalNScope2ᚕcorridorᚋinternalᚋchatᚐScop
 }
 
 func (ec *executionContext) marshalNScope2ᚕcorridorᚋinternalᚋchatᚐScopeᚄ(ctx context.Context, sel ast.SelectionSet, v []chat.Scope) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNScope2corridorᚋinternalᚋchatᚐScope(ctx, sel, v[i])
@@ -35060,7 +35060,7 @@ func (ec *executionContext) marshalNServiceAccountConnection2ᚖcorridorᚋgraph
 }
 
 func (ec *executionContext) marshalNServiceAccountEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐServiceAccountEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*ServiceAccountEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNServiceAccountEdge2ᚖcorridorᚋgraphᚋgeneratedᚐServiceAccountEdge(ctx, sel, v[i])
@@ -35116,7 +35116,7 @@ func (ec *executionContext) marshalNSignOutPayload2ᚖcorridorᚋgraphᚋgenerat
 }
 
 func (ec *executionContext) marshalNStaffChange2ᚕᚖcorridorᚋinternalᚋchatᚐStaffChangeᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.StaffChange) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNStaffChange2ᚖcorridorᚋinternalᚋchatᚐStaffChange(ctx, sel, v[i])
@@ -35152,7 +35152,7 @@ func (ec *executionContext) marshalNStaffChangeConnection2ᚖcorridorᚋgraphᚋ
 }
 
 func (ec *executionContext) marshalNStaffChangeEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐStaffChangeEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*StaffChangeEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNStaffChangeEdge2ᚖcorridorᚋgraphᚋgeneratedᚐStaffChangeEdge(ctx, sel, v[i])
@@ -35205,7 +35205,7 @@ func (ec *executionContext) marshalNStaffConnection2ᚖcorridorᚋgraphᚋgenera
 }
 
 func (ec *executionContext) marshalNStaffEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐStaffEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*StaffEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNStaffEdge2ᚖcorridorᚋgraphᚋgeneratedᚐStaffEdge(ctx, sel, v[i])
@@ -35400,7 +35400,7 @@ func (ec *executionContext) marshalNUser2corridorᚋinternalᚋchatᚐUser(ctx c
 }
 
 func (ec *executionContext) marshalNUser2ᚕᚖcorridorᚋinternalᚋchatᚐUserᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.User) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNUser2ᚖcorridorᚋinternalᚋchatᚐUser(ctx, sel, v[i])
@@ -35426,7 +35426,7 @@ func (ec *executionContext) marshalNUser2ᚖcorridorᚋinternalᚋchatᚐUser(ct
 }
 
 func (ec *executionContext) marshalNUserError2ᚕᚖcorridorᚋinternalᚋchatᚐErrorᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.Error) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNUserError2ᚖcorridorᚋinternalᚋchatᚐError(ctx, sel, v[i])
@@ -35499,7 +35499,7 @@ func (ec *executionContext) marshalNViewerSettings2ᚖcorridorᚋinternalᚋchat
 }
 
 func (ec *executionContext) marshalNWaitingRoom2ᚕᚖcorridorᚋinternalᚋchatᚐWaitingRoomᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.WaitingRoom) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNWaitingRoom2ᚖcorridorᚋinternalᚋchatᚐWaitingRoom(ctx, sel, v[i])
@@ -35535,7 +35535,7 @@ func (ec *executionContext) marshalNWaitingRoomConnection2ᚖcorridorᚋgraphᚋ
 }
 
 func (ec *executionContext) marshalNWaitingRoomEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐWaitingRoomEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*WaitingRoomEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNWaitingRoomEdge2ᚖcorridorᚋgraphᚋgeneratedᚐWaitingRoomEdge(ctx, sel, v[i])
@@ -35561,7 +35561,7 @@ func (ec *executionContext) marshalNWaitingRoomEdge2ᚖcorridorᚋgraphᚋgenera
 }
 
 func (ec *executionContext) marshalNWebhook2ᚕᚖcorridorᚋinternalᚋchatᚐWebhookᚄ(ctx context.Context, sel ast.SelectionSet, v []*chat.Webhook) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNWebhook2ᚖcorridorᚋinternalᚋchatᚐWebhook(ctx, sel, v[i])
@@ -35597,7 +35597,7 @@ func (ec *executionContext) marshalNWebhookConnection2ᚖcorridorᚋgraphᚋgene
 }
 
 func (ec *executionContext) marshalNWebhookEdge2ᚕᚖcorridorᚋgraphᚋgeneratedᚐWebhookEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []*WebhookEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNWebhookEdge2ᚖcorridorᚋgraphᚋgeneratedᚐWebhookEdge(ctx, sel, v[i])
@@ -35654,7 +35654,7 @@ func (ec *executionContext) unmarshalNWebhookEventType2ᚕcorridorᚋinternalᚋ
 }
 
 func (ec *executionContext) marshalNWebhookEventType2ᚕcorridorᚋinternalᚋchatᚐWebhookEventTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []chat.WebhookEventType) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNWebhookEventType2corridorᚋinternalᚋchatᚐWebhookEventType(ctx, sel, v[i])
@@ -35708,7 +35708,7 @@ func (ec *executionContext) marshalN__Directive2githubᚗcomᚋ99designsᚋgqlge
 }
 
 func (ec *executionContext) marshalN__Directive2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐDirectiveᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.Directive) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Directive2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐDirective(ctx, sel, v[i])
@@ -35754,7 +35754,7 @@ func (ec *executionContext) unmarshalN__DirectiveLocation2ᚕstringᚄ(ctx conte
 }
 
 func (ec *executionContext) marshalN__DirectiveLocation2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__DirectiveLocation2string(ctx, sel, v[i])
@@ -35782,7 +35782,7 @@ func (ec *executionContext) marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlg
 }
 
 func (ec *executionContext) marshalN__InputValue2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValueᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.InputValue) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValue(ctx, sel, v[i])
@@ -35802,7 +35802,7 @@ func (ec *executionContext) marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋg
 }
 
 func (ec *executionContext) marshalN__Type2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.Type) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐType(ctx, sel, v[i])
@@ -36222,7 +36222,7 @@ func (ec *executionContext) marshalOWebhookEventType2ᚕcorridorᚋinternalᚋch
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNWebhookEventType2corridorᚋinternalᚋchatᚐWebhookEventType(ctx, sel, v[i])
@@ -36241,7 +36241,7 @@ func (ec *executionContext) marshalO__EnumValue2ᚕgithubᚗcomᚋ99designsᚋgq
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__EnumValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐEnumValue(ctx, sel, v[i])
@@ -36260,7 +36260,7 @@ func (ec *executionContext) marshalO__Field2ᚕgithubᚗcomᚋ99designsᚋgqlgen
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Field2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐField(ctx, sel, v[i])
@@ -36279,7 +36279,7 @@ func (ec *executionContext) marshalO__InputValue2ᚕgithubᚗcomᚋ99designsᚋg
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValue(ctx, sel, v[i])
@@ -36305,7 +36305,7 @@ func (ec *executionContext) marshalO__Type2ᚕgithubᚗcomᚋ99designsᚋgqlgen�
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 100, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐType(ctx, sel, v[i])

@@ -115,12 +115,12 @@ func (k *Key) Mint(subject uuid.UUID, ttl time.Duration) (string, error) {
 // have not run out. There is no leeway: who signs and who verifies share a clock.
 func (k *Key) Verify(_ context.Context, token string) (chat.Credential, error) {
 	if len(token) > maxTokenBytes {
-		return chat.Credential{}, ErrInvalid
+		return chat.Credential{}, invalid("it is too long")
 	}
 	var claims jwt.RegisteredClaims
 	parsed, err := k.parser.ParseWithClaims(token, &claims, func(t *jwt.Token) (any, error) {
 		if _, ok := t.Header["crit"]; ok {
-			return nil, ErrInvalid // demands that we understand what we do not
+			return nil, invalid(demanding)
 		}
 		return k.secret, nil
 	})
@@ -130,18 +130,50 @@ func (k *Key) Verify(_ context.Context, token string) (chat.Credential, error) {
 		!errors.Is(err, jwt.ErrTokenInvalidIssuer) && !errors.Is(err, jwt.ErrTokenInvalidAudience):
 		return chat.Credential{}, ErrExpired
 	default:
-		return chat.Credential{}, ErrInvalid
+		return chat.Credential{}, invalid(whatIsWrong(err))
 	}
 	// One person, one spelling: uuid.Parse would take braces and urn: as well.
 	subject, err := uuid.Parse(claims.Subject)
 	if err != nil || subject == uuid.Nil || subject.String() != claims.Subject {
-		return chat.Credential{}, ErrInvalid
+		return chat.Credential{}, invalid("its subject is no id of a person")
 	}
 	issued, ok := issuedAt(claims)
 	if !ok {
-		return chat.Credential{}, ErrInvalid
+		return chat.Credential{}, invalid(notIssued)
 	}
 	return chat.Credential{Subject: subject, Token: nameOf(parsed), IssuedAt: issued, ExpiresAt: claims.ExpiresAt.Time}, nil
+}
+
+// What is wrong with tokens, for the log of operators. It repeats nothing that stands in them.
+const (
+	demanding = "it demands that one understands what nobody here does"
+	notIssued = "when it was issued is not said, or lies ahead"
+)
+
+func invalid(reason string) error { return fmt.Errorf("%w: %s", ErrInvalid, reason) }
+
+// whatIsWrong says why a token could not be believed, by the first of these that is so.
+func whatIsWrong(err error) string {
+	for _, is := range []struct {
+		err    error
+		reason string
+	}{
+		{jwt.ErrTokenMalformed, "it is not written as tokens are"},
+		{jwt.ErrTokenSignatureInvalid, "its signature is not good, or of an algorithm that is not taken"},
+		{jwt.ErrTokenInvalidIssuer, "it is of another issuer"},
+		{jwt.ErrTokenInvalidAudience, "it is for another audience"},
+		{jwt.ErrTokenNotValidYet, "it is not good yet"},
+		{jwt.ErrTokenUsedBeforeIssued, notIssued},
+		{jwt.ErrTokenRequiredClaimMissing, "it lacks a claim that all tokens need, such as when it expires"},
+	} {
+		if errors.Is(err, is.err) {
+			return is.reason
+		}
+	}
+	if _, reason, ok := strings.Cut(err.Error(), ErrInvalid.Error()+": "); ok && errors.Is(err, ErrInvalid) {
+		return reason // it is ours
+	}
+	return "its claims are not as they must be"
 }
 
 // issuedAt is when a token says that it was issued, if it does. It is not ok if that lies ahead, for

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -151,8 +152,13 @@ func TestATokenIsRefused(t *testing.T) {
 
 			got, err := newKey(t).Verify(context.Background(), test.token)
 
-			if err != test.want { //nolint:errorlint // nothing may be wrapped around it
-				t.Errorf("error %v, want exactly %v", err, test.want)
+			if !errors.Is(err, test.want) {
+				t.Errorf("error %v, want %v", err, test.want)
+			}
+			for _, part := range strings.Split(test.token, ".") {
+				if len(part) > 3 && strings.Contains(err.Error(), part) {
+					t.Errorf("the log is told of the token: %v", err)
+				}
 			}
 			if got != (chat.Credential{}) {
 				t.Errorf("a refused token made claims: %v", got)

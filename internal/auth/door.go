@@ -60,11 +60,16 @@ func (d *Door) WhoBears(ctx context.Context, token string, from netip.Addr) (cha
 	credential, err := d.verifier.Verify(ctx, token)
 	switch {
 	case errors.Is(err, ErrInvalid), errors.Is(err, ErrExpired):
+		d.logger.DebugContext(ctx, "a token is refused", "reason", err.Error())
 		return chat.Actor{}, chat.ErrSignedOut
 	case err != nil:
 		return chat.Actor{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return d.chat.SignedIn(ctx, credential)
+	actor, err := d.chat.SignedIn(ctx, credential)
+	if errors.Is(err, chat.ErrSignedOut) {
+		d.logger.DebugContext(ctx, "a token is refused", "reason", "it names nobody who may sign in: who is not at the clinic, at several of which it names none, deactivated or signed out")
+	}
+	return actor, err
 }
 
 // logRefusal tells operators who want to know why a key was refused. Nobody else hears of it, and keys that there are cost as

@@ -211,7 +211,7 @@ func (c *oidcClaims) UnmarshalJSON(data []byte) error {
 // other than ErrInvalid and ErrExpired mean that the issuer's keys can't be had.
 func (o *OIDC) Verify(ctx context.Context, token string) (chat.Credential, error) {
 	if len(token) > maxTokenBytes {
-		return chat.Credential{}, ErrInvalid
+		return chat.Credential{}, invalid("it is too long")
 	}
 	var claims oidcClaims
 	var away error
@@ -233,31 +233,34 @@ func (o *OIDC) Verify(ctx context.Context, token string) (chat.Credential, error
 		!errors.Is(err, jwt.ErrTokenInvalidIssuer) && !errors.Is(err, jwt.ErrTokenInvalidAudience):
 		return chat.Credential{}, ErrExpired
 	}
-	return chat.Credential{}, ErrInvalid
+	return chat.Credential{}, invalid(whatIsWrong(err))
 }
 
 // believe takes out of a token what it says of its bearer.
 func (o *OIDC) believe(token *jwt.Token, claims oidcClaims) (chat.Credential, error) {
 	issued, ok := issuedAt(claims.RegisteredClaims)
-	if !ok || !o.isStrong(claims) {
-		return chat.Credential{}, ErrInvalid
+	switch {
+	case !ok:
+		return chat.Credential{}, invalid(notIssued)
+	case !o.isStrong(claims):
+		return chat.Credential{}, invalid("it does not say that more than one proof was asked for, as CORRIDOR_OIDC_MFA demands")
 	}
 	believed := chat.Credential{Token: nameOf(token), IssuedAt: issued, ExpiresAt: claims.ExpiresAt.Time}
 	person, _ := claims.named[o.options.PersonClaim].(string)
 	if believed.Subject, ok = subjectOf(person); !ok {
 		if believed.Email, ok = emailOf(person); !ok || o.options.PersonClaim == "email" && !isVerified(claims) {
-			return chat.Credential{}, ErrInvalid
+			return chat.Credential{}, invalid("it names nobody by an id, or by an e-mail address that is verified")
 		}
 	}
 	switch clinic := claims.named[o.options.ClinicClaim].(type) {
 	case nil:
 	case string:
 		if clinic == "" || len(clinic) > maxClinicBytes || strings.ContainsRune(clinic, 0) {
-			return chat.Credential{}, ErrInvalid
+			return chat.Credential{}, invalid(noClinic)
 		}
 		believed.Clinic = clinic
 	default:
-		return chat.Credential{}, ErrInvalid
+		return chat.Credential{}, invalid(noClinic)
 	}
 	return believed, nil
 }
@@ -313,15 +316,15 @@ var accessTokens = []string{"jwt", "at+jwt", "application/at+jwt"}
 // another if that can't be found out.
 func (o *OIDC) keyOf(ctx context.Context, token *jwt.Token) (any, error) {
 	if _, ok := token.Header["crit"]; ok {
-		return nil, ErrInvalid // demands that we understand what we do not
+		return nil, invalid(demanding)
 	}
 	if kind, ok := token.Header["typ"]; ok {
 		if name, _ := kind.(string); !slices.Contains(accessTokens, strings.ToLower(name)) {
-			return nil, ErrInvalid
+			return nil, invalid("it is of a type that speaks for nobody")
 		}
 	}
 	if id, _ := token.Header["kid"].(string); id == "" {
-		return nil, ErrInvalid // to try all keys would be work for nothing
+		return nil, invalid("it does not name the key that signed it") // to try all keys would be work for nothing
 	}
 	key, err := o.knownKey(ctx, token)
 	if !errors.Is(err, errUnknown) {
@@ -329,15 +332,20 @@ func (o *OIDC) keyOf(ctx context.Context, token *jwt.Token) (any, error) {
 	}
 	switch err := o.fetch(ctx, o.unknown.Allow); {
 	case errors.Is(err, errTooOften) && o.keys.Load() != nil && !o.away.Load():
-		return nil, ErrInvalid // the keys are those of a moment ago
+		return nil, invalid(unknownKey) // the keys are those of a moment ago
 	case err != nil:
 		return nil, err
 	}
 	if key, err = o.knownKey(ctx, token); errors.Is(err, errUnknown) {
-		return nil, ErrInvalid
+		return nil, invalid(unknownKey)
 	}
 	return key, err
 }
+
+const (
+	unknownKey = "the issuer has no such key"
+	noClinic   = "its clinic is no name"
+)
 
 var (
 	errUnknown  = errors.New("there is no such key")
@@ -355,7 +363,7 @@ func (o *OIDC) knownKey(ctx context.Context, token *jwt.Token) (any, error) {
 	case errors.Is(err, jwkset.ErrKeyNotFound):
 		return nil, errUnknown
 	case err != nil:
-		return nil, ErrInvalid // it is for another algorithm, or another use
+		return nil, invalid("its key is for another algorithm, or another use")
 	}
 	return key, nil
 }

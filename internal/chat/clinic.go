@@ -106,7 +106,8 @@ func (s *Service) Administrators(ctx context.Context, actor Actor, page Forward)
 }
 
 // FindUser returns the person with an e-mail address at the clinic of that name, or at any clinic
-// if it is empty. It is for operators: it has no actor.
+// if it is empty. Of somebody who is deactivated at only one it fails with PERSON_UNAVAILABLE, and returns them all the same. It is for
+// operators: it has no actor.
 func (s *Service) FindUser(ctx context.Context, email, clinic string) (User, error) {
 	address, refused := clean("email", strings.ToLower(strings.TrimSpace(email)), MaxEmail, "")
 	if refused != nil {
@@ -135,6 +136,8 @@ func (s *Service) FindUser(ctx context.Context, email, clinic string) (User, err
 		return found[0].User, nil
 	case len(clinics) > 1:
 		return User{}, invalid("clinic", "%s works at several clinics: %s.", address, strings.Join(clinics, "; "))
+	case len(found) == 1:
+		return found[0].User, refuse(CodePersonUnavailable, "%s is deactivated at %s: a roster that lists them brings them back.", address, found[0].ClinicName)
 	case len(found) > 0:
 		return User{}, refuse(CodePersonUnavailable, "%s is deactivated at %s: a roster that lists them brings them back.", address, found[0].ClinicName)
 	case clinic != "":
