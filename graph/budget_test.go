@@ -78,6 +78,8 @@ func TestWhatIsLeftIsShown(t *testing.T) {
 	check(t, "cost", shown.number("rateLimit.cost"), 4) // of 308: a hundred times the node with its two fields, and what is around
 	paged := ann.asks(`{ rateLimit { cost } viewer { contacts(first: 100) { nodes { name email } pageInfo { hasNextPage endCursor } eventCursor } } }`, nil)
 	check(t, "what a page says of itself costs nothing", ann.must(paged).number("rateLimit.cost"), 4)
+	bare := ann.asks(`{ rateLimit { cost } viewer { conversations(first: 100) { nodes { ... on Node { id } ... on GroupConversation { participants(first: 10) { pageInfo { hasNextPage } } } } } } }`, nil)
+	check(t, "what is read costs something", ann.must(bare).number("rateLimit.cost"), 14)
 	check(t, "remaining", shown.number("rateLimit.remaining"), before-4)
 	resetAt, err := time.Parse(time.RFC3339, shown.text("rateLimit.resetAt"))
 	left := resetAt.Sub(w.clock.now())

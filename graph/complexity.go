@@ -67,4 +67,5 @@ const usualRooms = 5
 // must not make the sum smaller.
 func times(child, n int) int { return timesAtMost(child, n, chat.MaxPage) }
 
-func timesAtMost(child, n, most int) int { return 1 + child*min(max(n, 1), most) }
+// timesAtMost counts an item at least once: it is read, even if nothing is selected of it but what the page says of itself.
+func timesAtMost(child, n, most int) int { return 1 + max(child, 1)*min(max(n, 1), most) }

@@ -62,6 +62,8 @@ const (
 	quietTime = 3 * time.Millisecond
 	// longestWay bounds how long a slice gives way: where people never rest, large queries go on slowly.
 	longestWay = 25 * time.Millisecond
+	// mostWays is how much way a query gives in all: by then it only pauses, or it would hold its turn for ever.
+	mostWays = time.Second
 )
 
 // A large query waits for its turn between these times, and is told to ask again after so many seconds without one: programs that came
@@ -89,6 +91,13 @@ func busy(ctx context.Context) *graphql.Response {
 
 type courteousKey struct{}
 
+// courteous is a large query.
+type courteous struct {
+	*courtesy
+	// given is how long it has waited for people, in nanoseconds.
+	given atomic.Int64
+}
+
 var _ interface {
 	graphql.HandlerExtension
 	graphql.OperationInterceptor
@@ -103,7 +112,7 @@ func (c *courtesy) InterceptOperation(ctx context.Context, next graphql.Operatio
 	if !does(ctx, ast.Query) || extension.GetComplexityStats(ctx).Complexity < largeComplexity {
 		return next(ctx)
 	}
-	respond := next(context.WithValue(ctx, courteousKey{}, c))
+	respond := next(context.WithValue(ctx, courteousKey{}, &courteous{courtesy: c}))
 	return func(ctx context.Context) *graphql.Response {
 		c.wanted.Add(1)
 		defer c.wanted.Add(-1)
@@ -116,7 +125,8 @@ func (c *courtesy) InterceptOperation(ctx context.Context, next graphql.Operatio
 			}()
 		case <-time.After(shortestWait + rand.N(longestWait-shortestWait)):
 			return busy(ctx)
-		case <-ctx.Done(): // it is answered at once
+		case <-ctx.Done():
+			return &graphql.Response{Errors: gqlerror.List{refusal(codeInternal, cancelled)}, Data: []byte("null")}
 		}
 		return respond(ctx)
 	}
@@ -125,6 +135,9 @@ func (c *courtesy) InterceptOperation(ctx context.Context, next graphql.Operatio
 // InterceptField makes slices of what needs nothing but the processor.
 func (c *courtesy) InterceptField(ctx context.Context, next graphql.Resolver) (any, error) {
 	politely(ctx)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	return next(ctx)
 }
 
@@ -155,30 +168,32 @@ func (c *courtesy) serves() (done func()) {
 }
 
 // giveWay pauses until people wait for nothing, but not for ever.
-func (c *courtesy) giveWay() {
-	for until := time.Now().Add(longestWay); ; {
+func (q *courteous) giveWay(ctx context.Context) {
+	begun := time.Now()
+	until := begun.Add(min(longestWay, mostWays-time.Duration(q.given.Load())))
+	for now := begun; ctx.Err() == nil; {
 		time.Sleep(pause)
-		now := time.Now()
-		if now.After(until) || c.people.Load() == 0 && now.UnixNano()-c.quiet.Load() > int64(quietTime) {
-			return
+		if now = time.Now(); now.After(until) || q.people.Load() == 0 && now.UnixNano()-q.quiet.Load() > int64(quietTime) {
+			break
 		}
 	}
+	q.given.Add(int64(time.Since(begun) - pause))
 }
 
 // politely waits until this piece of a large query, of which there are many, may run. For all others it does nothing.
 func politely(ctx context.Context) {
-	c, _ := ctx.Value(courteousKey{}).(*courtesy)
-	if c == nil {
+	q, _ := ctx.Value(courteousKey{}).(*courteous)
+	if q == nil {
 		return
 	}
 	for {
-		now := c.present.Load()
+		now := q.present.Load()
 		switch {
 		case time.Now().Before(now.until):
 			return
 		case now.ends.CompareAndSwap(false, true):
-			c.giveWay()
-			c.present.Store(newSlice())
+			q.giveWay(ctx)
+			q.present.Store(newSlice())
 			close(now.ended)
 			return
 		}
@@ -188,7 +203,7 @@ func politely(ctx context.Context) {
 
 // givingWay waits before something that is long and can't be cut into slices, if it is for a large query.
 func givingWay(ctx context.Context) {
-	if c, _ := ctx.Value(courteousKey{}).(*courtesy); c != nil {
-		c.giveWay()
+	if q, _ := ctx.Value(courteousKey{}).(*courteous); q != nil {
+		q.giveWay(ctx)
 	}
 }

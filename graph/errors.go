@@ -21,6 +21,9 @@ const (
 	codeUnauthenticated = "UNAUTHENTICATED"
 )
 
+// cancelled is what nobody reads: who asked is gone.
+const cancelled = "The operation was cancelled."
+
 // userErrors makes the expected failure of a mutation part of its payload; any other error stays
 // one.
 func userErrors(err error) ([]*chat.Error, error) {
@@ -57,7 +60,7 @@ func presenter(logger *slog.Logger) graphql.ErrorPresenterFunc {
 		case errors.As(err, &document) && document.Unwrap() == nil:
 			return maskInput(document)
 		case abandoned(ctx):
-			return refusal(codeInternal, "The operation was cancelled.") // nobody reads it
+			return refusal(codeInternal, cancelled)
 		}
 		fault := rand.Text()
 		logger.ErrorContext(ctx, "a request failed", "fault", fault, "path", graphql.GetPath(ctx).String(), "error", chat.Describe(err))

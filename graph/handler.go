@@ -94,7 +94,7 @@ func NewHandler(options Options) (*Handler, error) {
 		},
 		made: map[string]*surface{},
 	}
-	door := &door{options, all, courtesy}
+	door := &door{options, all}
 	watched := newSessions(options.Chat, options.Logger)
 	open := newCarriers(drainWindow)
 	socket := newSocket(socketOptions{
@@ -247,7 +247,6 @@ const signInFirst = "Sign in first: send a valid token as Authorization: Bearer.
 type door struct {
 	Options
 	surfaces *surfaces
-	courtesy *courtesy
 }
 
 // signedIn lets through who has a valid token or key. Sockets say who they are in their first message.
@@ -275,9 +274,6 @@ func (d *door) signedIn(next http.Handler) http.Handler {
 // signIn begins the session of a token or key. Its errors are errUnavailable, or anything else for
 // whoever is not let in.
 func (d *door) signIn(ctx context.Context, token string, from netip.Addr) (*session, error) {
-	if !chat.IsPartnerKey(token) {
-		defer d.courtesy.serves()()
-	}
 	asked := time.Now()
 	actor, err := d.Door.WhoBears(ctx, token, from)
 	switch {

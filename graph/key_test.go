@@ -210,8 +210,10 @@ func TestAKeyHasOneSuccessorAtATime(t *testing.T) {
 	check(t, "it replaces", made.text("partnerKey.replaces.id"), old.key)
 	check(t, "which replaced none", made.text("partnerKey.replaces.replaces.id"), "")
 	grace.isRefused("KEY_REPLACED", "rotatePartnerKey", vars{"keyId": old.key})
-	grace.did("rotatePartnerKey", vars{"keyId": made.text("partnerKey.id"), "overlapMinutes": 0}, "")
-	second := grace.did("rotatePartnerKey", vars{"keyId": old.key}, "partnerKey { id replaces { id } }") // the first has ended
+	third := grace.did("rotatePartnerKey", vars{"keyId": made.text("partnerKey.id"), "overlapMinutes": 0}, "partnerKey { id }")
+	grace.isRefused("KEY_REPLACED", "rotatePartnerKey", vars{"keyId": old.key}) // the first has ended, but not its own successor
+	grace.did("revokePartnerKey", vars{"keyId": third.text("partnerKey.id")}, "")
+	second := grace.did("rotatePartnerKey", vars{"keyId": old.key}, "partnerKey { id replaces { id } }")
 	check(t, "its successor is another", second.text("partnerKey.replaces.id"), old.key)
 	grace.did("revokePartnerKey", vars{"keyId": second.text("partnerKey.id")}, "")
 	grace.did("rotatePartnerKey", vars{"keyId": old.key}, "")

@@ -42,7 +42,7 @@ func (l *loader[K, V]) Load(ctx context.Context, key K) (V, error) {
 		}, dataloadgen.WithWait(batchWait), dataloadgen.WithBatchCapacity(1000))
 	})
 	var thunk func() (V, error)
-	l.of.gather(func() { thunk = l.loader.LoadThunk(ctx, key) })
+	l.of.gather(ctx, func() { thunk = l.loader.LoadThunk(ctx, key) })
 	return thunk()
 }
 
@@ -82,11 +82,11 @@ const (
 )
 
 // gather calls ask when the fields have come to rest, behind those of all others, and returns.
-func (r *response) gather(ask func()) {
+func (r *response) gather(ctx context.Context, ask func()) {
 	r.mu.Lock()
 	if r.passed == nil {
 		r.passed = make(chan struct{})
-		go r.pass(r.passed)
+		go r.pass(ctx, r.passed)
 	}
 	r.waiting = append(r.waiting, ask)
 	passed := r.passed
@@ -94,10 +94,13 @@ func (r *response) gather(ask func()) {
 	<-passed
 }
 
-func (r *response) pass(passed chan struct{}) {
+func (r *response) pass(ctx context.Context, passed chan struct{}) {
 	until := time.Now().Add(longest)
 	for asked, rested := 1, 0; rested < restings && time.Now().Before(until); rested++ {
 		time.Sleep(rest)
+		paused := time.Now()
+		politely(ctx) // where all others pause, they have not come to rest
+		until = until.Add(time.Since(paused))
 		runtime.Gosched() // whoever is about to ask goes first
 		r.mu.Lock()
 		if now := len(r.waiting); now != asked {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"corridor/internal/pgtest"
@@ -242,4 +243,42 @@ func (c *crowd) first(list string) string {
 	c.t.Helper()
 	found := c.ann.sees(`{ directory { `+list+` { changesCursor } } }`+strings.Repeat(" }", strings.Count(list, "{")), nil)
 	return found.text("directory.staff.changesCursor") + found.text("directory.staffMember.contacts.changesCursor")
+}
+
+// Large queries of keys are worked off in slices, and give way to people between them. Nothing is asked for more often for it.
+func TestALargeQueryTakesNoMoreStatementsWhilePeopleAsk(t *testing.T) {
+	t.Parallel()
+	w := newThriftyWorld(t, 1_000_000)
+	ann := w.enrol(home, "Ann Lee", "MA", "Desk", "Ward")
+	for i := range 150 {
+		w.enrol(home, fmt.Sprintf("Person %03d", i), "MA", "Desk", "Ward")
+	}
+	w.importRoster(home)
+	ann.administers()
+	key := ann.gives(ann.serviceAccount("Copy"), "CONTACTS_READ")
+	const document = `{ directory { staff(first: 500) { nodes { id name contacts(first: 2) { nodes { id name waitingRooms { nodes { id name } } } } } } } }`
+	counts := func() int {
+		t.Helper()
+		ctx, counter := pgtest.Count(context.Background())
+		key.must(w.asksUnder(ctx, key.at, key.token, document, nil))
+		return counter.Statements()
+	}
+	quiet := counts()
+	ctx, stop := context.WithCancel(t.Context())
+	var people sync.WaitGroup
+	defer people.Wait()
+	defer stop()
+	for range 3 {
+		people.Go(func() {
+			for ctx.Err() == nil {
+				ann.asks(`{ viewer { name } }`, nil)
+			}
+		})
+	}
+
+	busy := min(counts(), counts(), counts())
+
+	if busy > quiet {
+		t.Errorf("%d statements while people ask, and %d while nobody does", busy, quiet)
+	}
 }

@@ -237,13 +237,14 @@ func (s *Service) WhyRefused(ctx context.Context, token string, from netip.Addr)
 		return id, "it is not written as keys are", nil
 	}
 	const query = `
-		SELECT id, CASE
+		SELECT partner_keys.id, CASE
 			WHEN secret_sha256 <> $2 THEN 'its secret is another'
 			WHEN revoked_at IS NOT NULL THEN 'it was revoked'
 			WHEN expires_at <= now() THEN 'its time is over'
+			WHEN users.deactivated_at IS NOT NULL THEN 'its account is deactivated'
 			WHEN networks <> '{}' AND NOT EXISTS (SELECT FROM unnest(networks) AS network WHERE $3::inet <<= network) THEN 'it may not be used from this network'
 			ELSE 'it was refused a moment ago, and would not be now' END AS reason
-		FROM partner_keys WHERE id = $1`
+		FROM partner_keys JOIN users ON users.id = service_account_id WHERE partner_keys.id = $1`
 	var found struct {
 		ID     PartnerKeyID `db:"id"`
 		Reason string       `db:"reason"`
@@ -516,7 +517,13 @@ func rotateKey(ctx context.Context, tx *transaction, in RotatePartnerKeyInput) (
 	if old.State() != KeyActive {
 		return PartnerKeyID{}, "", refuse(CodeKeyEnded, "This key has ended: make a new one.").of("keyId")
 	}
-	const succeeded = `SELECT EXISTS (SELECT FROM partner_keys WHERE predecessor_id = $1 AND revoked_at IS NULL AND expires_at > now())`
+	const succeeded = `
+		WITH RECURSIVE successors AS (
+			SELECT id, revoked_at IS NULL AND expires_at > now() AS good FROM partner_keys WHERE predecessor_id = $1
+			UNION ALL
+			SELECT partner_keys.id, revoked_at IS NULL AND expires_at > now() FROM successors JOIN partner_keys ON predecessor_id = successors.id
+		)
+		SELECT EXISTS (SELECT FROM successors WHERE good)`
 	var replaced bool
 	if err := tx.GetContext(ctx, &replaced, succeeded, old.ID); err != nil {
 		return PartnerKeyID{}, "", fmt.Errorf("find the successor: %w", err)

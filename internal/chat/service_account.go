@@ -172,9 +172,8 @@ func (s *Service) DeactivateServiceAccount(ctx context.Context, actor Actor, in 
 				return nil, fmt.Errorf("deactivate the account: %w", err)
 			}
 			// For good: the account may come back.
-			const revoke = `UPDATE partner_keys SET revoked_at = now() WHERE service_account_id = $1 AND revoked_at IS NULL`
-			if _, err := tx.ExecContext(ctx, revoke, account.ID); err != nil {
-				return nil, fmt.Errorf("revoke the keys of the account: %w", err)
+			if err := revokeKeysOf(ctx, tx, account.ID); err != nil {
+				return nil, err
 			}
 			directory.changed(account.ID)
 			events, err := moveServiceAccount(ctx, tx, directory, account, nil)
@@ -190,6 +189,14 @@ func (s *Service) DeactivateServiceAccount(ctx context.Context, actor Actor, in 
 		})
 }
 
+func revokeKeysOf(ctx context.Context, tx *transaction, account UserID) error {
+	const revoke = `UPDATE partner_keys SET revoked_at = now() WHERE service_account_id = $1 AND revoked_at IS NULL`
+	if _, err := tx.ExecContext(ctx, revoke, account); err != nil {
+		return fmt.Errorf("revoke the keys of the account: %w", err)
+	}
+	return nil
+}
+
 // ReactivateServiceAccountInput says which account comes back.
 type ReactivateServiceAccountInput struct {
 	ClientKey        string
@@ -202,6 +209,10 @@ func (s *Service) ReactivateServiceAccount(ctx context.Context, actor Actor, in 
 		func(ctx context.Context, tx *transaction, clinic Clinic, directory *directory, account User) ([]eventlog.Event, error) {
 			if account.IsActive() {
 				return nil, nil
+			}
+			// An instance of an earlier version may have deactivated it, which left them.
+			if err := revokeKeysOf(ctx, tx, account.ID); err != nil {
+				return nil, err
 			}
 			const reactivate = `UPDATE users SET deactivated_at = NULL, entered_seq = $2 WHERE id = $1`
 			if _, err := tx.ExecContext(ctx, reactivate, account.ID, directory.changed(account.ID)); err != nil {
