@@ -5791,7 +5791,7 @@ enum ErrorCode {
   TOO_MANY_KEYS
   "The key was revoked, or its time is over."
   KEY_ENDED
-  "The key has a successor that can be used."
+  "The key has a successor that can be used, or one of its successors has."
   KEY_REPLACED
   "The roster would deactivate everybody or most people, or take them out of all waiting rooms, and was not allowed to."
   MASS_DEACTIVATION
