@@ -244,7 +244,7 @@ func (f *fileSettings) check(d databaseSettings) (err error) {
 // budgetSettings say how much may be asked.
 type budgetSettings struct {
 	PersonBudget int `env:"CORRIDOR_PERSON_BUDGET" default:"15000" placeholder:"POINTS" help:"How many points' worth of operations a person may ask for a minute, of all instances together: 250, which the largest operation costs, or more, or 0 for no limit (${default})."`
-	KeyBudget    int `env:"CORRIDOR_KEY_BUDGET" default:"6000" placeholder:"POINTS" help:"The same for a partner key (${default})."`
+	KeyBudget    int `env:"CORRIDOR_KEY_BUDGET" default:"12000" placeholder:"POINTS" help:"The same for a partner key (${default})."`
 }
 
 // maxBudget is more than a server can do in a minute.

@@ -52,7 +52,7 @@ const (
 	// largeComplexity is from where on a query is large.
 	largeComplexity = 500
 	// Behind each turn there is a rest of so many times its length, for each who wants one: the more there are, the less of the server
-	// they have together. Whoever is alone still reads 50,000 people in 20 seconds.
+	// they have together. Whoever is alone still reads 50,000 people in half a minute.
 	restsForEach, mostRests = 2, 16
 	longestRest             = 2 * time.Second
 	// A slice is as long as nobody notices, and a pause as short as can be: the clock of a process that rests has milliseconds.
