@@ -213,7 +213,7 @@ func TestAPartnersDay(t *testing.T) {
 	if got := partner.people[event.Data.UserID]; got != "Zoë Brown, Imaging" {
 		t.Errorf("the webhook was about %q", got)
 	}
-	if !strings.Contains(partner.limit, "r=59") {
+	if !strings.Contains(partner.limit, "r=119") {
 		t.Errorf("the day cost too much: %s", partner.limit)
 	}
 
