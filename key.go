@@ -220,7 +220,7 @@ func (c *keyRotate) Run(streams streams) error {
 		if err != nil {
 			return keyFlagged(err)
 		}
-		fmt.Fprintf(streams.stderr, "The key before stays good for %s.\n", c.Overlap)
+		fmt.Fprintf(streams.stderr, "The key before stays good for at most %s.\n", c.Overlap)
 		return printKey(streams, key, secret)
 	})
 }

@@ -181,7 +181,7 @@ func TestTheListSaysWhichKeyReplacesWhich(t *testing.T) {
 		t.Errorf("the list is %q", rows)
 	}
 	runs(t, in(server.dir), "key", "revoke", second)
-	if !strings.HasPrefix(rotated.stderr, "The key before stays good for 24h") {
+	if !strings.HasPrefix(rotated.stderr, "The key before stays good for at most 24h") {
 		t.Errorf("it says %q of the key before", rotated.stderr)
 	}
 	if got := runs(t, in(server.dir), rotate...); got.code != 0 {

@@ -75,17 +75,17 @@ func BenchmarkMessagesBesidePartners(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// warmUp is how long partners read before it counts.
-const warmUp = 3 * time.Second
-
-// besidePartners does something while partners read, and says how often they asked and were refused.
+// besidePartners does something while partners read, all of whom have been answered once, and says how often they asked and were refused.
 func besidePartners(b *testing.B, server *process, keys []string, do func()) (asked, refused int) {
 	b.Helper()
 	ctx, stop := context.WithCancel(b.Context())
 	var mu sync.Mutex
-	var partners sync.WaitGroup
+	var partners, began sync.WaitGroup
+	began.Add(len(keys))
 	for _, key := range keys {
 		partners.Go(func() {
+			answered := sync.OnceFunc(began.Done)
+			defer answered()
 			after := any(nil)
 			for ctx.Err() == nil {
 				body, _ := json.Marshal(map[string]any{"query": `query ($after: Cursor) { directory { staff(first: 500, after: $after) {
@@ -108,6 +108,7 @@ func besidePartners(b *testing.B, server *process, keys []string, do func()) (as
 					refused++
 				}
 				mu.Unlock()
+				answered()
 				if response.StatusCode != http.StatusOK {
 					seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))
 					select {
@@ -124,8 +125,7 @@ func besidePartners(b *testing.B, server *process, keys []string, do func()) (as
 			}
 		})
 	}
-	// Fifty who connect at once are not what is measured.
-	time.Sleep(warmUp)
+	began.Wait() // fifty who connect at once are not what is measured
 	do()
 	stop()
 	partners.Wait()

@@ -18,8 +18,8 @@ import (
 	"corridor/internal/chat"
 )
 
-// courtesy keeps programs that read a lot from making people wait. A large query of a key takes turns with the others: half of the
-// processors are never at it. It is worked off in short slices with pauses between them, in which nothing of it runs: only then Go
+// courtesy keeps programs that read a lot from making people wait. A large query of a key takes turns with the others, one at
+// a time for two processors. It is worked off in short slices with pauses between them, in which nothing of it runs: only then Go
 // looks whether anything came over the network, for a page of 500 people is hundreds of goroutines that are ready to run. Where
 // people wait for something by then, and before it asks the database for something, it gives way to them.
 type courtesy struct {

@@ -42,7 +42,6 @@ func (r *resolver) staff(ctx context.Context, list chat.StaffList, first int, af
 	if err != nil {
 		return nil, err
 	}
-	politely(ctx)
 	if withRooms {
 		for _, member := range found.Items {
 			loaders.staffRooms.prime(member.ID, member.WaitingRooms)
@@ -181,6 +180,5 @@ func (r *userResolver) WaitingRooms(ctx context.Context, user *chat.User, first 
 	if err != nil {
 		return nil, err
 	}
-	politely(ctx)
 	return waitingRooms(ctx, rooms, first, after)
 }

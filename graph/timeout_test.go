@@ -31,7 +31,7 @@ func start(t *testing.T, s *stub, query string) (next func() *graphql.Response) 
 			if what != notYet {
 				return response
 			}
-			time.Sleep(again)
+			time.Sleep(again) // by the test's own clock: it takes no time
 		}
 	}
 }

@@ -182,14 +182,14 @@ func TestAnInstanceThatIsAloneCountsAndSaysSoOnce(t *testing.T) {
 	go func() { ended <- b.Run(ctx) }()
 	ann := b.Person(startsFirst)
 	spends(t, ann, 4, 6)
-	eventually(t, "it tries again", func() bool { return testutil.ToFloat64(b.faults) >= 2 })
+	pgtest.Eventually(t, "it tries again", func() bool { return testutil.ToFloat64(b.faults) >= 2 })
 	spends(t, ann, 1, 5)
 
 	if _, err := db.Exec(`ALTER TABLE elsewhere RENAME TO budgets`); err != nil {
 		t.Fatal(err)
 	}
 
-	eventually(t, "all points are written down", func() bool {
+	pgtest.Eventually(t, "all points are written down", func() bool {
 		var written int
 		if err := db.Get(&written, `SELECT coalesce(sum(spent), 0) FROM budgets`); err != nil {
 			t.Fatal(err)
@@ -267,21 +267,6 @@ func BenchmarkSettle(b *testing.B) {
 		}
 		if err := budgets.settle(context.Background()); err != nil {
 			b.Fatal(err)
-		}
-	}
-}
-
-// eventually waits for what comes soon.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	look := time.NewTicker(5 * time.Millisecond)
-	defer look.Stop()
-	enough := time.After(20 * time.Second)
-	for !is() {
-		select {
-		case <-look.C:
-		case <-enough:
-			t.Fatalf("waited in vain until %s", what)
 		}
 	}
 }

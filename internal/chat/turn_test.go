@@ -9,22 +9,8 @@ import (
 	"time"
 
 	"corridor/internal/eventlog"
+	"corridor/internal/pgtest"
 )
-
-// eventually waits for what comes soon.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	look := time.NewTicker(5 * time.Millisecond)
-	defer look.Stop()
-	enough := time.After(20 * time.Second)
-	for !is() {
-		select {
-		case <-look.C:
-		case <-enough:
-			t.Fatalf("waited in vain until %s", what)
-		}
-	}
-}
 
 // waiting is how many have the turn of a name or wait for it.
 func (t *turns) waiting(name string) int {
@@ -59,7 +45,7 @@ func TestWhoWaitsForARosterHoldsUpNoOtherClinic(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "all pieces wait", func() bool { return s.clinics.waiting("Partner clinic") == pieces && len(s.writers) == 1 })
+	pgtest.Eventually(t, "all pieces wait", func() bool { return s.clinics.waiting("Partner clinic") == pieces && len(s.writers) == 1 })
 
 	_, err := s.SendMessage(t.Context(), ann, SendMessageInput{ClientKey: "hello", ConversationID: conversation, Body: "hello"})
 
@@ -92,7 +78,7 @@ func TestAWholeRosterIsBusyUntilItIsWritten(t *testing.T) {
 		_, err := s.FinishRosterSync(context.Background(), partner, finish)
 		written <- err
 	}()
-	eventually(t, "it is written", func() (is bool) {
+	pgtest.Eventually(t, "it is written", func() (is bool) {
 		return db.Get(&is, `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`) == nil && is
 	})
 

@@ -190,25 +190,16 @@ func executable(t *testing.T) string {
 	return name
 }
 
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for until := time.Now().Add(30 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(until) {
-			t.Fatalf("waited in vain until %s", what)
-		}
-	}
-}
-
 func TestAGreenRunLeavesNothing(t *testing.T) {
 	t.Parallel()
 	_, dir := play(t, "passes")
-	eventually(t, "the directory is gone", func() bool { return !exists(dir) })
+	pgtest.Eventually(t, "the directory is gone", func() bool { return !exists(dir) })
 }
 
 func TestAKilledRunLeavesNothing(t *testing.T) {
 	t.Parallel()
 	_, dir := play(t, "is killed")
-	eventually(t, "the directory is gone", func() bool { return !exists(dir) })
+	pgtest.Eventually(t, "the directory is gone", func() bool { return !exists(dir) })
 }
 
 func TestARedTestKeepsItsDatabase(t *testing.T) {
@@ -219,7 +210,7 @@ func TestARedTestKeepsItsDatabase(t *testing.T) {
 	if command == nil || command[1] != dir {
 		t.Fatalf("the test does not say where its database is: %s", output)
 	}
-	eventually(t, "the server is down", func() bool { return !exists(filepath.Join(dir, "pgdata/postmaster.pid")) })
+	pgtest.Eventually(t, "the server is down", func() bool { return !exists(filepath.Join(dir, "pgdata/postmaster.pid")) })
 
 	server, err := postgres.Start(t.Context(), postgres.ServerOptions{Dir: dir})
 	if err != nil {
