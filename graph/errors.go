@@ -19,7 +19,11 @@ const (
 	codeInternal        = "INTERNAL"
 	codeTooComplex      = "COMPLEXITY_LIMIT_EXCEEDED" // gqlgen's
 	codeUnauthenticated = "UNAUTHENTICATED"
+	codeUnavailable     = "UNAVAILABLE"
 )
+
+// notAvailable is for who comes while the database is away.
+const notAvailable = "The service is not available at the moment. Please try again."
 
 // cancelled is what nobody reads: who asked is gone.
 const cancelled = "The operation was cancelled."
@@ -38,7 +42,7 @@ func userErrors(err error) ([]*chat.Error, error) {
 }
 
 // presenter says of an error what the caller may know: all of an expected failure, what is theirs
-// of a bad document, and of a fault nothing but an id that the log has too.
+// of a bad document, and of a fault nothing but an id that the log has too, and whether it passes by itself.
 func presenter(logger *slog.Logger) graphql.ErrorPresenterFunc {
 	return func(ctx context.Context, err error) *gqlerror.Error {
 		failure, document, number := new(chat.Error), new(gqlerror.Error), new(strconv.NumError)
@@ -65,6 +69,9 @@ func presenter(logger *slog.Logger) graphql.ErrorPresenterFunc {
 		fault := rand.Text()
 		logger.ErrorContext(ctx, "a request failed", "fault", fault, "path", graphql.GetPath(ctx).String(), "error", chat.Describe(err))
 		shown := refusal(codeInternal, "Something went wrong on our side. Please try again; if it stays, report the fault "+fault+".")
+		if chat.Unavailable(err) {
+			shown = refusal(codeUnavailable, notAvailable)
+		}
 		shown.Path = graphql.GetPath(ctx)
 		shown.Extensions["fault"] = fault
 		return shown

@@ -2,11 +2,29 @@ package graph
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
 )
+
+// The first may pass, so that clients try again by themselves; the second would not, so they don't.
+func TestADatabaseThatIsAwayIsToldFromAFault(t *testing.T) {
+	t.Parallel()
+	for code, err := range map[string]error{
+		codeUnavailable: fmt.Errorf("send a message: %w", driver.ErrBadConn), codeInternal: errors.New("a bug"),
+	} {
+		var log strings.Builder
+
+		shown := presenter(slog.New(slog.NewTextHandler(&log, nil)))(t.Context(), err)
+
+		if fault := fmt.Sprint(shown.Extensions["fault"]); shown.Extensions["code"] != code || !strings.Contains(log.String(), fault) || !strings.Contains(log.String(), err.Error()) {
+			t.Errorf("%v is shown as %v and logged as %q", err, shown.Extensions, log.String())
+		}
+	}
+}
 
 func TestWhoIsGoneIsNoFault(t *testing.T) {
 	t.Parallel()

@@ -233,7 +233,7 @@ func does(ctx context.Context, kind ast.Operation) bool {
 // failed tells whether a fault of ours is in a response.
 func failed(response *graphql.Response) bool {
 	for _, err := range response.Errors {
-		if err.Extensions["code"] == codeInternal {
+		if code := err.Extensions["code"]; code == codeInternal || code == codeUnavailable {
 			return true
 		}
 	}
@@ -261,7 +261,7 @@ func (d *door) signedIn(next http.Handler) http.Handler {
 		switch {
 		case errors.Is(err, errUnavailable):
 			w.Header().Set("Retry-After", "1")
-			refuse(w, http.StatusServiceUnavailable, refusal(codeInternal, "The service is not available at the moment. Please try again."))
+			refuse(w, http.StatusServiceUnavailable, refusal(codeUnavailable, notAvailable))
 		case err != nil:
 			w.Header().Set("WWW-Authenticate", `Bearer realm="corridor"`)
 			refuse(w, http.StatusUnauthorized, refusal(codeUnauthenticated, signInFirst))

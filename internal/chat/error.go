@@ -83,6 +83,10 @@ func Describe(fault error) string {
 	return fault.Error()
 }
 
+// Unavailable tells whether a fault is that the database is away. What was asked for can be asked for again under the same client key:
+// nobody knows whether it was done.
+func Unavailable(fault error) bool { return postgres.Unavailable(fault) }
+
 func refuse(code ErrorCode, message string, arguments ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(message, arguments...)}
 }

@@ -11,10 +11,13 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/url"
 	"os"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -150,6 +153,17 @@ func Violates(err error, constraint string) bool {
 func Deadlock(err error) bool {
 	code, _ := Code(err)
 	return code == "40P01" || code == "40001"
+}
+
+// Unavailable tells whether the database could not be reached, or broke the connection off: it restarts, or another one takes
+// over. Whether what was on its way was done is not known.
+func Unavailable(err error) bool {
+	if code, _ := Code(err); code != "" {
+		// It shuts down, crashed, starts, has no connection left, or is a primary no more.
+		return strings.HasPrefix(code, "08") || slices.Contains([]string{"57P01", "57P02", "57P03", "53300", "25006"}, code)
+	}
+	network := new(net.OpError)
+	return errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // Code returns the SQLSTATE of an error of the server and the constraint it names, if any. Unlike

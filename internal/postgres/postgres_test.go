@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/url"
@@ -111,6 +112,40 @@ func TestAViolationIsKnownByItsConstraint(t *testing.T) {
 	}
 	if state, constraint := postgres.Code(err); state != "23505" || constraint != "people_email_key" {
 		t.Errorf("the code is %s of %s", state, constraint)
+	}
+}
+
+func TestWhetherTheDatabaseIsAwayIsKnown(t *testing.T) {
+	t.Parallel()
+	database := pgtest.NewEmpty(t)
+	db := database.Open()
+	_, wrong := db.ExecContext(t.Context(), `SELECT no_such_column`)
+	late, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	_, tooLate := db.ExecContext(late, `SELECT 1`)
+	_, nobody := postgres.Open(t.Context(), "postgres://corridor@127.0.0.1:1/corridor")
+	conn, err := db.Connx(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var process int
+	if err := conn.GetContext(t.Context(), &process, `SELECT pg_backend_pid()`); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, db, `SELECT pg_terminate_backend($1)`, process)
+	cutOff := conn.GetContext(t.Context(), &process, `SELECT pg_backend_pid()`)
+
+	for what, c := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"a refused statement": {wrong, false}, "a time that is over": {tooLate, false}, "nothing": {nil, false},
+		"nobody who listens": {nobody, true}, "a session that was ended": {cutOff, true},
+	} {
+		if got := postgres.Unavailable(c.err); got != c.want {
+			t.Errorf("that the database is away is said to be %t by %s (%v)", got, what, c.err)
+		}
 	}
 }
 

@@ -84,8 +84,12 @@ describe("the outbox", () => {
       "in its answer",
       () => new CombinedGraphQLErrors({ errors: [{ message: "", extensions: { code: "RATE_LIMITED" } }] }),
     ],
+    [
+      "as its database is away",
+      () => new CombinedGraphQLErrors({ errors: [{ message: "", extensions: { code: "UNAVAILABLE" } }] }),
+    ],
     ["by its status", () => new ServerError("", { response: new Response("", { status: 429 }), bodyText: "" })],
-  ])("sends again what was one thing too many for this minute, as the server says %s", async (_, tooMany) => {
+  ])("sends again what the server would take a little later, as it says %s", async (_, tooMany) => {
     const { outbox, sent } = server(() => {
       throw tooMany()
     }, taken)

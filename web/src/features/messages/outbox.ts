@@ -201,7 +201,7 @@ export class Outbox {
 const none: readonly Outgoing[] = []
 
 /** What the server says when it would take the message a little later. */
-const passing = new Set(["RESTARTING", "BUSY", "RATE_LIMITED"])
+const passing = new Set(["RESTARTING", "UNAVAILABLE", "BUSY", "RATE_LIMITED"])
 
 /**
  * Whether the server has spoken: everything else is the network, a server that restarts or has been asked too much, or
