@@ -79,7 +79,7 @@ func (r *contactResolver) DirectConversation(ctx context.Context, contact *chat.
 
 // IsViewer tells whether the user is the one who asks.
 func (r *userResolver) IsViewer(ctx context.Context, user *chat.User) (bool, error) {
-	return user.ID == actor(ctx).User.ID, nil
+	return isViewer(ctx, user.ID), nil
 }
 
 // Contact is the user's entry in the viewer's contact list.

@@ -34,12 +34,19 @@ func (r *viewerResolver) UnreadMessageCount(ctx context.Context, _ *chat.Actor) 
 
 // LastMessage is the last line that the viewer may see.
 func (r *directConversationResolver) LastMessage(ctx context.Context, conversation *chat.DirectConversation) (*chat.Message, error) {
-	return load(ctx).lastMessages.find(ctx, conversation.ID)
+	return lastMessage(ctx, &conversation.ConversationView)
 }
 
 // LastMessage is the last line that the viewer may see.
 func (r *groupConversationResolver) LastMessage(ctx context.Context, group *chat.GroupConversation) (*chat.Message, error) {
-	return load(ctx).lastMessages.find(ctx, group.ID)
+	return lastMessage(ctx, &group.ConversationView)
+}
+
+func lastMessage(ctx context.Context, of *chat.ConversationView) (*chat.Message, error) {
+	if known := of.KnownLastMessage(); known != nil {
+		return known, nil
+	}
+	return load(ctx).lastMessages.find(ctx, of.ID)
 }
 
 // Peer is the other person.

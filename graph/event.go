@@ -104,7 +104,13 @@ func follow[E any](ctx context.Context, r *resolver, after *string, may func() e
 	}
 	events := make(chan E, 1)
 	noticed, over := false, false
-	from.close = stream.Close
+	from.close, from.fanOut = stream.Close, r.fanOut
+	from.put = func(event chat.Event) {
+		select {
+		case events <- as(event):
+		case <-ctx.Done(): // it may be full of one that nobody took
+		}
+	}
 	from.poll = func(ctx context.Context) (outcome, time.Duration) {
 		for !over {
 			event, again, err := next(ctx, stream, &noticed)
@@ -118,7 +124,7 @@ func follow[E any](ctx context.Context, r *resolver, after *string, may func() e
 			}
 			if picked == deliver || picked == deliverAndEnd {
 				if event, err = r.look(ctx, event, from.wanted); err == nil {
-					events <- as(event) // it has room: the one before was taken
+					from.event = event
 					return ready, 0
 				}
 			}

@@ -55,15 +55,22 @@ type Options struct {
 // Handler serves the API over HTTP, WebSocket and Server-Sent Events at one address.
 type Handler struct {
 	http.Handler
-	open *carriers
-	seal seal
+	open   *carriers
+	fanOut *fanOut
+	seal   seal
 }
 
 // Describe implements prometheus.Collector.
-func (h *Handler) Describe(to chan<- *prometheus.Desc) { h.open.Describe(to) }
+func (h *Handler) Describe(to chan<- *prometheus.Desc) {
+	h.open.Describe(to)
+	h.fanOut.responses.Describe(to)
+}
 
 // Collect implements prometheus.Collector: what the connections of subscriptions do.
-func (h *Handler) Collect(to chan<- prometheus.Metric) { h.open.Collect(to) }
+func (h *Handler) Collect(to chan<- prometheus.Metric) {
+	h.open.Collect(to)
+	h.fanOut.responses.Collect(to)
+}
 
 // Drain closes all that subscriptions go over so that clients come back, to another instance or
 // after the restart, and returns when they are gone or ctx ends.
@@ -85,7 +92,7 @@ func NewHandler(options Options) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	resolvers := &resolver{chat: options.Chat, logger: options.Logger, seal: seal, links: options.Links}
+	resolvers := &resolver{chat: options.Chat, logger: options.Logger, seal: seal, links: options.Links, fanOut: newFanOut(options.Chat)}
 	courtesy, documents := newCourtesy(), newDocuments(options.Chat)
 	all := &surfaces{
 		whole: generated.NewExecutableSchema(generated.Config{}).Schema(),
@@ -126,7 +133,7 @@ func NewHandler(options Options) (*Handler, error) {
 		MaxAge:                     600,
 	})
 	guarded := jsonOnly(door.signedIn(transports))
-	return &Handler{open: open, seal: seal, Handler: browser.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return &Handler{open: open, fanOut: resolvers.fanOut, seal: seal, Handler: browser.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "private, no-store") // also to GET with a hash, for which others keep answers
 		if !allowed(r) {
 			refuse(w, http.StatusForbidden, refusal(codeForbiddenOrigin, "Pages of this origin may not use this API."))
@@ -179,6 +186,9 @@ func newExecutor(options Options, resolvers *resolver, courtesy *courtesy, docum
 	})
 	exec.AroundResponses(func(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
 		if !does(ctx, ast.Subscription) {
+			return next(ctx)
+		}
+		if nobodyIn(ctx) != nil {
 			return next(ctx)
 		}
 		response := next(scoped(ctx))

@@ -154,7 +154,7 @@ func TestWithoutKeysNobodyCanTell(t *testing.T) {
 	socket := ann.subscribes(token, eventsDocument, nil)
 	socket.ends()
 
-	check(t, "over HTTP", fmt.Sprint(refused.status, " ", refused.code()), "503 INTERNAL")
+	check(t, "over HTTP", fmt.Sprint(refused.status, " ", refused.code()), "503 UNAVAILABLE")
 	check(t, "on a socket", int(socket.closed.Code), 1013)
 	check(t, "with a token of our own", w.asks(ann.at, own, `{ viewer { name } }`, nil).code(), "")
 	provider.Return()

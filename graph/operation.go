@@ -36,6 +36,7 @@ func run(ctx context.Context, exec graphql.GraphExecutor, operation *graphql.Ope
 	from := &source{bell: bell}
 	if operation.Operation.Operation == ast.Subscription {
 		from.wanted = wantedBy(operation.Doc)
+		from.operation = sharedOperationOf(operation)
 	}
 	respond, ctx := exec.DispatchOperation(context.WithValue(ctx, sourceKey{}, from), operation)
 	return running{ctx, respond, from}
@@ -49,10 +50,24 @@ func (r running) next() (response *graphql.Response, what outcome, again time.Du
 			return nil, what, again
 		}
 	}
-	if response = r.respond(r.ctx); response == nil {
+	if response = r.answer(); response == nil {
 		return nil, noMore, 0
 	}
 	return response, ready, 0
+}
+
+// answer makes the response, to the event that was found if it is a subscription.
+func (r running) answer() *graphql.Response {
+	event := r.source.event
+	if event == nil {
+		return r.respond(r.ctx)
+	}
+	r.source.event = nil
+	resolve := func(ctx context.Context, event chat.Event) *graphql.Response {
+		r.source.put(event)
+		return r.respond(ctx)
+	}
+	return r.source.fanOut.respond(r.ctx, r.source.operation, event, r.source.wanted, resolve)
 }
 
 // failures are why there is no more of a subscription, if it is not complete.
@@ -81,8 +96,13 @@ type source struct {
 	// itself.
 	poll  func(ctx context.Context) (outcome, time.Duration)
 	close func()
-	// wanted is what the operation selects of its events.
-	wanted chat.Wanted
+	// event is what was found, of a stream whose responses may be the same for many. It is put to gqlgen when it is resolved.
+	event  chat.Event
+	put    func(chat.Event)
+	fanOut *fanOut
+	// wanted is what the operation selects of its events, operation what it has in common with those of others.
+	wanted    chat.Wanted
+	operation sharedOperation
 	// failures are why there are no more events.
 	failures gqlerror.List
 }
@@ -107,7 +127,17 @@ func wantedBy(document *ast.QueryDocument) (wanted chat.Wanted) {
 			case "files":
 				wanted.Files = true
 			case "notify":
-				wanted.Message, wanted.Conversation = true, true
+				wanted.Notify = true
+			case "lastMessage":
+				wanted.LastMessage = true
+			case "participantCount":
+				wanted.ParticipantCount = true
+			case "joinedAt":
+				wanted.Joined = true
+			case "viewerReadCursor":
+				wanted.ReadPosition = true
+			case "unreadCount":
+				wanted.UnreadCount = true
 			case "conversation":
 				wanted.ConversationID = true
 				eachField(field.SelectionSet, func(of *ast.Field) {

@@ -21,6 +21,9 @@ func (r *groupConversationResolver) Participants(ctx context.Context, group *cha
 
 // ParticipantCount is how many are in the group.
 func (r *groupConversationResolver) ParticipantCount(ctx context.Context, group *chat.GroupConversation) (int, error) {
+	if known := group.KnownParticipantCount(); known > 0 {
+		return known, nil
+	}
 	return load(ctx).participantCounts.Load(ctx, group.ID)
 }
 

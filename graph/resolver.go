@@ -18,6 +18,7 @@ type resolver struct {
 	logger *slog.Logger
 	seal   seal
 	links  transfer.Links
+	fanOut *fanOut
 }
 
 var _ generated.ResolverRoot = (*resolver)(nil)

@@ -167,7 +167,7 @@ func (w *world) instance() *instance {
 		_ = budgets.Run(ctx)
 	}()
 	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(events, budgets)
+	metrics.MustRegister(events, budgets, handler)
 	i := &instance{chat: service, metrics: metrics, replica: replica, handler: handler, all: all, server: httptest.NewServer(all)}
 	stopped := false
 	i.stop = func() {

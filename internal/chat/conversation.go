@@ -97,7 +97,16 @@ type ConversationView struct {
 	PeerInReach bool `db:"peer_in_reach"`
 
 	policy Policy
+	// lastMessage and participantCount are there if they were looked up with it.
+	lastMessage      *Message
+	participantCount int
 }
+
+// KnownLastMessage is the last line that the actor may see, nil if it was not looked up with the conversation.
+func (c *ConversationView) KnownLastMessage() *Message { return c.lastMessage }
+
+// KnownParticipantCount is how many are in the group, 0 if it was not looked up with it.
+func (c *ConversationView) KnownParticipantCount() int { return c.participantCount }
 
 const (
 	// unreadCount is a difference of two counters, less what was recalled since: it reads no

@@ -48,8 +48,8 @@ type Message struct {
 	// FileCount is how many files were sent with it.
 	FileCount int `db:"file_count"`
 
-	sender *User  // if that is known already
-	files  []File // if they are known already
+	sender *User   // if that is known already
+	files  *[]File // if they are known already
 }
 
 // IsNode makes a message a node in GraphQL.
@@ -59,7 +59,12 @@ func (Message) IsNode() {}
 func (m Message) KnownSender() *User { return m.sender }
 
 // KnownFiles are its files, if they were looked up with the message.
-func (m Message) KnownFiles() []File { return m.files }
+func (m Message) KnownFiles() []File {
+	if m.files == nil {
+		return nil
+	}
+	return *m.files
+}
 
 // Cursor is the message's place in its conversation.
 func (m Message) Cursor() string { return Cursor(m.Position()) }
@@ -603,14 +608,24 @@ type Notify struct {
 	Sound bool
 }
 
-// NotifyOf decides how a message makes itself felt to the actor: not at all if they muted the
-// conversation, have read it, sent it themselves or can't see it any more, nor as a system line.
-func NotifyOf(conversation Conversation, m *Message) Notify {
-	if conversation == nil || m == nil {
-		return Notify{}
-	}
-	c := conversation.view()
-	felt := m.Kind == Text && m.RecalledAt == nil && (m.SenderID == nil || *m.SenderID != c.ActorID) &&
-		!c.Muted && c.State() == Active && m.Seq > c.ReadSeq
+// notifyOf decides how a message makes itself felt to a reader: not at all if they muted the conversation, have read it, sent it themselves
+// or can't see it any more, nor as a system line.
+func notifyOf(reader UserID, stands *standing, m *Message) Notify {
+	felt := stands != nil && m != nil && m.Kind == Text && m.RecalledAt == nil && (m.SenderID == nil || *m.SenderID != reader) &&
+		!stands.Muted && m.Seq > stands.ReadSeq
 	return Notify{Popup: felt, Sound: felt}
+}
+
+// standing is what decides about it, of somebody who is in the conversation.
+type standing struct {
+	Muted   bool
+	ReadSeq int64 `db:"read_seq"`
+}
+
+// standing is how the actor stands to the conversation, nil if they are not in it.
+func (c *ConversationView) standing() *standing {
+	if c.State() != Active {
+		return nil
+	}
+	return &standing{c.Muted, c.ReadSeq}
 }

@@ -21,19 +21,23 @@ type Sight struct {
 	Message      *Message
 	// sender is who wrote or did what the message says.
 	sender UserID
+	notify Notify
+	// isCommon says that nothing of it is about its reader.
+	isCommon bool
 }
 
 // Notify is how the message makes itself felt.
-func (s Sight) Notify() *Notify {
-	notify := NotifyOf(s.Conversation, s.Message)
-	return &notify
-}
+func (s Sight) Notify() *Notify { return &s.notify }
 
 // Wanted says what of a Sight is needed.
 type Wanted struct {
-	Message, Sender, Files bool
-	// Conversation is all of it, ConversationID only which one and of what kind.
+	Message, Sender, Files, Notify bool
+	// Conversation is all of it, but for what is named below, ConversationID only which one and of what kind.
 	Conversation, ConversationID bool
+	// LastMessage and ParticipantCount are of the conversation, and take more than a look at it.
+	LastMessage, ParticipantCount bool
+	// Joined, ReadPosition and UnreadCount are of the conversation, and differ between most of its participants.
+	Joined, ReadPosition, UnreadCount bool
 }
 
 // Look returns the event with what it is about, for a reader who is about to be shown it. It reads the same
@@ -69,10 +73,10 @@ func (s *Service) look(ctx context.Context, actor Actor, of Sight, conversation 
 	messageOf := messageSeen{actor.User.ID, message}
 	var conversations *batch[conversationSeen, ConversationView]
 	var messages *batch[messageSeen, Message]
-	if wanted.Conversation || wanted.ConversationID {
+	if wanted.Conversation || wanted.ConversationID || wanted.Notify {
 		conversations = s.seen.conversations.ask(conversationOf)
 	}
-	if wanted.Message && message != (MessageID{}) {
+	if (wanted.Message || wanted.Notify) && message != (MessageID{}) {
 		messages = s.seen.messages.ask(messageOf)
 	}
 	sender := s.askSender(actor, of.sender, wanted)
@@ -80,16 +84,32 @@ func (s *Service) look(ctx context.Context, actor Actor, of Sight, conversation 
 	if err != nil {
 		return Sight{}, err
 	}
-	if view != nil {
-		of.Conversation = view.kindly(actor.Clinic.Policy)
-	}
 	if of.Message, err = messages.answer(ctx, messageOf); err != nil {
 		return Sight{}, err
+	}
+	if view != nil {
+		of.notify = notifyOf(actor.User.ID, view.standing(), of.Message)
+		if err := s.knowCount(ctx, view, wanted); err != nil {
+			return Sight{}, err
+		}
+		of.Conversation = view.kindly(actor.Clinic.Policy)
 	}
 	if err := s.knowFiles(ctx, actor, of.Message, wanted); err != nil {
 		return Sight{}, err
 	}
-	return of, of.knowSender(ctx, actor, sender)
+	return of, of.Message.knowSender(ctx, actor, of.sender, sender)
+}
+
+// knowCount lets the view of a group that the actor is in know how many are in it.
+func (s *Service) knowCount(ctx context.Context, view *ConversationView, wanted Wanted) error {
+	if !wanted.ParticipantCount || view.Kind != Group || view.State() != Active {
+		return nil
+	}
+	count, err := s.seen.counts.ask(view.ID).answer(ctx, view.ID)
+	if count != nil {
+		view.participantCount = *count
+	}
+	return err
 }
 
 // knowFiles lets a message know its files.
@@ -100,7 +120,7 @@ func (s *Service) knowFiles(ctx context.Context, actor Actor, message *Message, 
 	filesOf := messageSeen{actor.User.ID, message.ID}
 	files, err := s.seen.files.ask(filesOf).answer(ctx, filesOf)
 	if files != nil {
-		message.files = *files
+		message.files = files
 	}
 	return err
 }
@@ -108,12 +128,16 @@ func (s *Service) knowFiles(ctx context.Context, actor Actor, message *Message, 
 // lookAtLine is look for a line that was just added. The log brings it to nobody who may not see it, so it is
 // the same for all, unless it was edited since.
 func (s *Service) lookAtLine(ctx context.Context, actor Actor, event MessageAdded, wanted Wanted) (Sight, error) {
-	of := event.Sight
+	of, reader := event.Sight, actor.User.ID
 	line := s.seen.line(event.MessageID)
-	conversationOf := conversationSeen{actor.User.ID, actor.Clinic.StrictDirect, event.ConversationID}
+	conversationOf := conversationSeen{reader, actor.Clinic.StrictDirect, event.ConversationID}
 	var conversations *batch[conversationSeen, ConversationView]
-	if wanted.Conversation {
+	var standings *batch[conversationSeen, standing]
+	switch {
+	case wanted.Conversation:
 		conversations = s.seen.conversations.ask(conversationOf)
+	case wanted.Notify:
+		standings = s.seen.standings.ask(conversationOf)
 	}
 	sender := s.askSender(actor, of.sender, wanted)
 	added, err := line.answer(ctx, event.MessageID)
@@ -125,23 +149,42 @@ func (s *Service) lookAtLine(ctx context.Context, actor Actor, event MessageAdde
 	case added.IsEdited:
 		return s.look(ctx, actor, of, event.ConversationID, event.MessageID, wanted)
 	}
-	if wanted.Message {
-		of.Message = added.as(actor.User.ID)
+	message := added.as(reader)
+	if err := s.knowFiles(ctx, actor, message, wanted); err != nil {
+		return Sight{}, err
 	}
-	if err := s.knowFiles(ctx, actor, of.Message, wanted); err != nil {
+	if err := message.knowSender(ctx, actor, of.sender, sender); err != nil {
+		return Sight{}, err
+	}
+	stands, err := standings.answer(ctx, conversationOf)
+	if err != nil {
 		return Sight{}, err
 	}
 	view, err := conversations.answer(ctx, conversationOf)
-	switch {
-	case err != nil:
+	if err != nil {
 		return Sight{}, err
-	case view != nil:
-		of.Conversation = view.kindly(actor.Clinic.Policy)
-	case wanted.ConversationID && !wanted.Conversation:
-		nameOnly := ConversationView{ID: added.ConversationID, Kind: added.ConversationKind, ActorID: actor.User.ID}
-		of.Conversation = nameOnly.kindly(actor.Clinic.Policy)
 	}
-	return of, of.knowSender(ctx, actor, sender)
+	if view != nil {
+		stands = view.standing()
+		if view.LastSeq == added.Seq {
+			view.lastMessage = message
+		}
+		if err := s.knowCount(ctx, view, wanted); err != nil {
+			return Sight{}, err
+		}
+	} else if wanted.ConversationID && !wanted.Conversation {
+		view = &ConversationView{ID: added.ConversationID, Kind: added.ConversationKind, ActorID: reader}
+	}
+	of.notify = notifyOf(reader, stands, message)
+	of.isCommon = added.ConversationKind == Group && message.Kind == Text && message.SenderID != nil && *message.SenderID != reader &&
+		(view == nil || view.State() == Active && !view.owned())
+	if view != nil {
+		of.Conversation = view.kindly(actor.Clinic.Policy)
+	}
+	if wanted.Message {
+		of.Message = message
+	}
+	return of, nil
 }
 
 func (s *Service) askSender(actor Actor, sender UserID, wanted Wanted) *batch[userSeen, User] {
@@ -151,11 +194,11 @@ func (s *Service) askSender(actor Actor, sender UserID, wanted Wanted) *batch[us
 	return s.seen.users.ask(userSeen{actor.Clinic.ID, sender})
 }
 
-// knowSender lets the message know who sent it.
-func (s Sight) knowSender(ctx context.Context, actor Actor, asked *batch[userSeen, User]) error {
-	sender, err := asked.answer(ctx, userSeen{actor.Clinic.ID, s.sender})
-	if s.Message != nil && sender != nil && s.Message.SenderID != nil && *s.Message.SenderID == sender.ID {
-		s.Message.sender = sender
+// knowSender lets the message, if there is one, know who sent it.
+func (m *Message) knowSender(ctx context.Context, actor Actor, id UserID, asked *batch[userSeen, User]) error {
+	sender, err := asked.answer(ctx, userSeen{actor.Clinic.ID, id})
+	if m != nil && sender != nil && m.SenderID != nil && *m.SenderID == sender.ID {
+		m.sender = sender
 	}
 	return err
 }
@@ -199,6 +242,8 @@ type seen struct {
 	actors        gathering[Credential, Actor]
 	lines         gathering[MessageID, addedLine]
 	conversations gathering[conversationSeen, ConversationView]
+	standings     gathering[conversationSeen, standing]
+	counts        gathering[ConversationID, int]
 	messages      gathering[messageSeen, Message]
 	files         gathering[messageSeen, []File]
 	users         gathering[userSeen, User]
@@ -209,6 +254,8 @@ func newSeen(s *Service) *seen {
 		actors:        gathering[Credential, Actor]{fetch: s.AllSignedIn},
 		lines:         gathering[MessageID, addedLine]{fetch: s.linesAdded},
 		conversations: gathering[conversationSeen, ConversationView]{fetch: s.conversationsSeen},
+		standings:     gathering[conversationSeen, standing]{fetch: s.standingsSeen},
+		counts:        gathering[ConversationID, int]{fetch: s.countsSeen},
 		messages:      gathering[messageSeen, Message]{fetch: s.messagesSeen},
 		files:         gathering[messageSeen, []File]{fetch: s.filesSeen},
 		users:         gathering[userSeen, User]{fetch: s.usersSeen},
@@ -265,6 +312,48 @@ func (s *Service) conversationsSeen(ctx context.Context, wanted []conversationSe
 		found[conversationSeen{row.ActorID, row.Strict, row.ID}] = row.ConversationView
 	}
 	return found, nil
+}
+
+func (s *Service) standingsSeen(ctx context.Context, wanted []conversationSeen) (map[conversationSeen]standing, error) {
+	readers, ids := make([]UserID, len(wanted)), make([]ConversationID, len(wanted))
+	for i, w := range wanted {
+		readers[i], ids[i] = w.reader, w.id
+	}
+	const query = `
+		SELECT n, ` + isMuted + ` AS muted, read_seq
+		FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS wanted (reader, id, n)
+		JOIN participants ON participants.user_id = wanted.reader AND participants.conversation_id = wanted.id
+		WHERE left_at IS NULL`
+	var rows []struct {
+		N int
+		standing
+	}
+	if err := s.db.SelectContext(ctx, &rows, query, array(readers), array(ids)); err != nil {
+		return nil, fmt.Errorf("participants of events: %w", err)
+	}
+	found := make(map[conversationSeen]standing, len(rows))
+	for _, row := range rows {
+		found[wanted[row.N-1]] = row.standing
+	}
+	return found, nil
+}
+
+func (s *Service) countsSeen(ctx context.Context, wanted []ConversationID) (map[ConversationID]int, error) {
+	const query = `
+		SELECT conversation_id AS id, count(*) AS n FROM participants
+		WHERE conversation_id = ANY ($1) AND left_at IS NULL GROUP BY conversation_id`
+	var rows []struct {
+		ID ConversationID
+		N  int
+	}
+	if err := s.db.SelectContext(ctx, &rows, query, array(wanted)); err != nil {
+		return nil, fmt.Errorf("participants of events: %w", err)
+	}
+	counts := make(map[ConversationID]int, len(rows))
+	for _, row := range rows {
+		counts[row.ID] = row.N
+	}
+	return counts, nil
 }
 
 func (s *Service) messagesSeen(ctx context.Context, wanted []messageSeen) (map[messageSeen]Message, error) {
