@@ -46,7 +46,7 @@ func lastMessage(ctx context.Context, of *chat.ConversationView) (*chat.Message,
 	if known := of.KnownLastMessage(); known != nil {
 		return known, nil
 	}
-	return load(ctx).lastMessages.find(ctx, of.ID)
+	return load(ctx).lastMessages.find(ctx, pageOf[bool]{of.ID, selectsBelow(ctx, "sender")})
 }
 
 // Peer is the other person.

@@ -139,9 +139,9 @@ type loaders struct {
 	conversations       loader[chat.ConversationID, chat.Conversation]
 	participants        loader[chat.ParticipantID, chat.Participant]
 	participantCounts   loader[chat.ConversationID, int]
-	participantPages    loader[pageOf[chat.Forward], chat.Page[chat.Participant]]
+	participantPages    loader[pageOf[chat.ParticipantWindow], chat.Page[chat.Participant]]
 	messages            loader[chat.MessageID, chat.Message]
-	lastMessages        loader[chat.ConversationID, chat.Message]
+	lastMessages        loader[pageOf[bool], chat.Message]
 	messagePages        loader[pageOf[chat.Window], chat.Page[chat.Message]]
 	files               loader[chat.FileID, chat.File]
 	filesOfMessages     loader[chat.MessageID, []chat.File]
@@ -154,7 +154,7 @@ type loaders struct {
 	unread              func() (chat.Unread, error)
 }
 
-// pageOf names a page of one conversation.
+// pageOf names a page of one conversation, or what else is asked of it in one of several ways.
 type pageOf[W comparable] struct {
 	conversation chat.ConversationID
 	window       W
@@ -178,7 +178,6 @@ func newLoaders(ctx context.Context, service *chat.Service, actor chat.Actor) *l
 		participants:        batched(of, service.ParticipantsByID),
 		participantCounts:   batched(of, service.ParticipantCounts),
 		messages:            batched(of, service.MessagesByID),
-		lastMessages:        batched(of, service.LastMessages),
 		files:               batched(of, service.FilesByID),
 		filesOfMessages:     batched(of, service.FilesOfMessages),
 		staff:               batched(of, service.Staff),
@@ -191,6 +190,7 @@ func newLoaders(ctx context.Context, service *chat.Service, actor chat.Actor) *l
 		}),
 		participantPages: batched(of, pages(service.ParticipantPages)),
 		messagePages:     batched(of, pages(service.MessagePages)),
+		lastMessages:     batched(of, pages(service.LastMessages)),
 		unread: sync.OnceValues(func() (chat.Unread, error) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTime)
 			defer cancel()

@@ -22,7 +22,7 @@ func messages(ctx context.Context, of chat.ConversationID, first *int, after *st
 	if err != nil {
 		return nil, err
 	}
-	window.WithCursor = wantsCursor(ctx)
+	window.WithCursor, window.WithSenders = wantsCursor(ctx), selectsBelow(ctx, "sender")
 	page, err := load(ctx).messagePages.Load(ctx, pageOf[chat.Window]{of, window})
 	if err != nil {
 		return nil, err
@@ -48,6 +48,9 @@ func (r *messageResolver) Sender(ctx context.Context, message *chat.Message) (*c
 
 // Subject is whom the line is about.
 func (r *messageResolver) Subject(ctx context.Context, message *chat.Message) (*chat.User, error) {
+	if subject := message.KnownSubject(); subject != nil {
+		return subject, nil
+	}
 	return userOf(ctx, message.SubjectID)
 }
 
@@ -56,18 +59,6 @@ func userOf(ctx context.Context, id *chat.UserID) (*chat.User, error) {
 		return nil, nil
 	}
 	return load(ctx).users.find(ctx, *id)
-}
-
-// Text is what the line says to the viewer.
-func (r *messageResolver) Text(ctx context.Context, message *chat.Message) (string, error) {
-	if message.Kind == chat.Text {
-		return message.Body, nil
-	}
-	people, err := together(ctx, []*chat.UserID{message.SenderID, message.SubjectID}, userOf)
-	if err != nil {
-		return "", err
-	}
-	return message.Sentence(actor(ctx).User.ID, people[0], people[1]), nil
 }
 
 // SendMessage sends a message.

@@ -9,7 +9,8 @@ import (
 
 // Participants are who is in the group.
 func (r *groupConversationResolver) Participants(ctx context.Context, group *chat.GroupConversation, first int, after *string) (*generated.ParticipantConnection, error) {
-	page, err := load(ctx).participantPages.Load(ctx, pageOf[chat.Forward]{group.ID, forward(ctx, first, after)})
+	window := chat.ParticipantWindow{Forward: forward(ctx, first, after), WithUsers: selectsBelow(ctx, "user"), WithSharing: selectsBelow(ctx, "sharesWaitingRoom")}
+	page, err := load(ctx).participantPages.Load(ctx, pageOf[chat.ParticipantWindow]{group.ID, window})
 	if err != nil {
 		return nil, err
 	}
@@ -29,6 +30,9 @@ func (r *groupConversationResolver) ParticipantCount(ctx context.Context, group 
 
 // User is the person.
 func (r *participantResolver) User(ctx context.Context, participant *chat.Participant) (*chat.User, error) {
+	if user := participant.KnownUser(); user != nil {
+		return user, nil
+	}
 	return load(ctx).users.find(ctx, participant.UserID)
 }
 

@@ -3,6 +3,8 @@ package chat
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -153,6 +155,19 @@ func (s *Service) Users(ctx context.Context, actor Actor, ids []UserID) (map[Use
 	return byKey(users, func(u User) UserID { return u.ID }), nil
 }
 
+// people returns people as Users does.
+func (s *Service) people(ctx context.Context, actor Actor, wanted map[UserID]bool) (map[UserID]*User, error) {
+	if len(wanted) == 0 {
+		return nil, nil
+	}
+	users, err := s.Users(ctx, actor, slices.Collect(maps.Keys(wanted)))
+	people := make(map[UserID]*User, len(users))
+	for id, user := range users {
+		people[id] = &user
+	}
+	return people, err
+}
+
 // KnownUsers returns those of the users whom the actor may see: themselves, their contacts, and
 // who took part in one of their conversations while they could see it.
 func (s *Service) KnownUsers(ctx context.Context, actor Actor, ids []UserID) (map[UserID]User, error) {
@@ -161,14 +176,16 @@ func (s *Service) KnownUsers(ctx context.Context, actor Actor, ids []UserID) (ma
 		FROM users LEFT JOIN presence ON presence.user_id = users.id
 		WHERE users.id = ANY ($2) AND users.clinic_id = $3 AND (
 			users.id = $1
-			OR EXISTS (SELECT FROM (` + contactsOf + `) AS book WHERE book.user_id = users.id)
+			-- OFFSET 0: for each of the few who are wanted, and not for all whom the actor knows
+			OR EXISTS (` + contactsOf + ` AND theirs.user_id = users.id OFFSET 0)
 			OR EXISTS (
 				SELECT FROM participants ` + theirConversation + `
 				JOIN participants AS theirs ON theirs.conversation_id = conversations.id
 				JOIN spans AS seen ON seen.reader = participants.user_id AND seen.stream = conversations.stream
 				JOIN spans AS present ON present.reader = theirs.user_id AND present.stream = conversations.stream
 				WHERE participants.user_id = $1 AND theirs.user_id = users.id
-					AND present.opened_seq <= seen.to_seq AND seen.from_seq <= present.to_seq))`
+					AND present.opened_seq <= seen.to_seq AND seen.from_seq <= present.to_seq
+				OFFSET 0))`
 	var users []User
 	if err := s.find(ctx, &users, query, actor.User.ID, array(ids), actor.Clinic.ID); err != nil {
 		return nil, fmt.Errorf("known users: %w", err)

@@ -48,8 +48,10 @@ type Message struct {
 	// FileCount is how many files were sent with it.
 	FileCount int `db:"file_count"`
 
-	sender *User   // if that is known already
-	files  *[]File // if they are known already
+	sender, subject *User   // if that is known already
+	files           *[]File // if they are known already
+	// sentence is what a line that nobody wrote says to the actor.
+	sentence string
 }
 
 // IsNode makes a message a node in GraphQL.
@@ -57,6 +59,9 @@ func (Message) IsNode() {}
 
 // KnownSender is who wrote or did it, if that was looked up with the message.
 func (m Message) KnownSender() *User { return m.sender }
+
+// KnownSubject is whom a line is about, if that was looked up with the message.
+func (m Message) KnownSubject() *User { return m.subject }
 
 // KnownFiles are its files, if they were looked up with the message.
 func (m Message) KnownFiles() []File {
@@ -74,36 +79,74 @@ func (m Message) Position() []string {
 	return []string{strconv.FormatInt(m.Seq, 10), m.ConversationID.String()}
 }
 
-// Sentence is what the line says to the actor: the text of a message, or a sentence about what
-// happened, in the words of the product's page where it has them.
-func (m Message) Sentence(actor UserID, sender, subject *User) string {
-	who, whom := nameFor(actor, sender, "You"), nameFor(actor, subject, "you")
+// Text is what the line says to the actor: the text of a message, or a sentence about what happened, in the words of the product's page
+// where it has them.
+func (m Message) Text() string {
+	if m.Kind == Text {
+		return m.Body
+	}
+	return m.sentence
+}
+
+// says lets a line that nobody wrote say what happened, to the actor.
+func (m *Message) says(actor UserID) {
+	who, whom := nameFor(actor, m.sender, "You"), nameFor(actor, m.subject, "you")
 	you := m.SubjectID != nil && *m.SubjectID == actor
 	switch m.Kind {
 	case GroupCreated:
-		return who + " created the group."
+		m.sentence = who + " created the group."
 	case GroupRenamed:
-		return who + " renamed the group to " + m.Body + "."
+		m.sentence = who + " renamed the group to " + m.Body + "."
 	case ParticipantAdded:
-		return who + " added " + whom + "."
+		m.sentence = who + " added " + whom + "."
 	case ParticipantLeft:
+		m.sentence = nameFor(actor, m.subject, "") + " left the group."
 		if you {
-			return textYouLeft
+			m.sentence = textYouLeft
 		}
-		return nameFor(actor, subject, "") + " left the group."
 	case ParticipantRemoved:
+		m.sentence = who + " removed " + whom + "."
 		if you {
-			return textYouWereRemoved
+			m.sentence = textYouWereRemoved
 		}
-		return who + " removed " + whom + "."
 	case OwnerChanged:
+		m.sentence = nameFor(actor, m.subject, "") + " is now the group owner."
 		if you {
-			return "You are now the group owner."
+			m.sentence = "You are now the group owner."
 		}
-		return nameFor(actor, subject, "") + " is now the group owner."
 	default:
-		return m.Body
+		m.sentence = m.Body
 	}
+}
+
+// knowPeople lets messages know who sent them, if that is wanted, and lines that nobody wrote what they say.
+func (s *Service) knowPeople(ctx context.Context, actor Actor, messages []Message, withSenders bool) error {
+	wanted := map[UserID]bool{}
+	for _, m := range messages {
+		if m.SenderID != nil && (withSenders || m.Kind != Text) {
+			wanted[*m.SenderID] = true
+		}
+		if m.SubjectID != nil {
+			wanted[*m.SubjectID] = true
+		}
+	}
+	people, err := s.people(ctx, actor, wanted)
+	if err != nil {
+		return err
+	}
+	for i := range messages {
+		m := &messages[i]
+		if m.SenderID != nil {
+			m.sender = people[*m.SenderID]
+		}
+		if m.SubjectID != nil {
+			m.subject = people[*m.SubjectID]
+		}
+		if m.Kind != Text {
+			m.says(actor.User.ID)
+		}
+	}
+	return nil
 }
 
 func nameFor(actor UserID, user *User, you string) string {
@@ -155,12 +198,15 @@ func (s *Service) MessagesByID(ctx context.Context, actor Actor, ids []MessageID
 	if err := s.find(ctx, &rows, query, actor.User.ID, array(ids)); err != nil {
 		return nil, fmt.Errorf("messages: %w", err)
 	}
+	if err := s.knowPeople(ctx, actor, rows, false); err != nil {
+		return nil, err
+	}
 	return byKey(rows, func(m Message) MessageID { return m.ID }), nil
 }
 
-// LastMessages returns the last line of each of the conversations that the actor may see. A
+// LastMessages returns the last line of each of the conversations that the actor may see, with who sent them if that is wanted. A
 // conversation without lines has none.
-func (s *Service) LastMessages(ctx context.Context, actor Actor, ids []ConversationID) (map[ConversationID]Message, error) {
+func (s *Service) LastMessages(ctx context.Context, actor Actor, ids []ConversationID, withSenders bool) (map[ConversationID]Message, error) {
 	const query = `
 		SELECT ` + messageColumns + `
 		FROM participants ` + theirConversation + `
@@ -174,6 +220,9 @@ func (s *Service) LastMessages(ctx context.Context, actor Actor, ids []Conversat
 	if err := s.find(ctx, &rows, query, actor.User.ID, array(ids)); err != nil {
 		return nil, fmt.Errorf("last messages: %w", err)
 	}
+	if err := s.knowPeople(ctx, actor, rows, withSenders); err != nil {
+		return nil, err
+	}
 	return byKey(rows, func(m Message) ConversationID { return m.ConversationID }), nil
 }
 
@@ -183,8 +232,8 @@ type Window struct {
 	size          int
 	backward      bool
 	after, before int64
-	// WithCursor asks for the cursor of the event stream at what the window shows.
-	WithCursor bool
+	// WithCursor asks for the cursor of the event stream at what the window shows, WithSenders for who sent it.
+	WithCursor, WithSenders bool
 }
 
 // NewWindow checks what a window of a conversation is asked to be by Relay's arguments. Without
@@ -252,6 +301,9 @@ func (s *Service) MessagePages(ctx context.Context, actor Actor, ids []Conversat
 	cursor, err := s.read(ctx, actor, window.WithCursor, &rows, query, actor.User.ID, array(ids), window.after, window.before, window.size+1)
 	if err != nil {
 		return nil, fmt.Errorf("messages: %w", err)
+	}
+	if err := s.knowPeople(ctx, actor, rows, window.WithSenders); err != nil {
+		return nil, err
 	}
 	grouped := make(map[ConversationID][]Message, len(ids))
 	for _, row := range rows {

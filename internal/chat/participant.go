@@ -29,6 +29,18 @@ type Participant struct {
 	// SharesWaitingRoom tells whether they share a waiting room with another participant (E13). Who
 	// left does not hear of rooms any more.
 	SharesWaitingRoom bool `db:"shares_waiting_room"`
+
+	user *User // if that is known already
+}
+
+// KnownUser is the person, if they were looked up with the participant.
+func (p Participant) KnownUser() *User { return p.user }
+
+// ParticipantWindow asks for a part of who is in a conversation.
+type ParticipantWindow struct {
+	Forward
+	// WithUsers asks for the people, WithSharing for whether they share a waiting room.
+	WithUsers, WithSharing bool
 }
 
 // IsNode makes a participant a node in GraphQL.
@@ -57,7 +69,7 @@ const participantsOf = `
 			SELECT FROM spans WHERE reader = theirs.user_id AND spans.stream = conversations.stream
 				AND opened_seq <= mine.left_seq AND to_seq > mine.left_seq))`
 
-// participantsInRooms is participantsOf the conversation that is wanted, with whether each shares a
+// participantsInRooms is participantsOf the conversation that is wanted, and if $3 is true, whether each shares a
 // waiting room with another of them. It goes from the people to their rooms, which hold many more.
 const participantsInRooms = `
 	WITH seen AS MATERIALIZED (` + participantsOf + ` AND mine.conversation_id = wanted.conversation_id
@@ -70,11 +82,12 @@ const participantsInRooms = `
 		) AS rooms
 		WHERE together > 1
 	)
-	SELECT id, conversation_id, user_id, role, joined_at, NOT frozen AND user_id IN (SELECT user_id FROM sharing) AS shares_waiting_room FROM seen`
+	SELECT id, conversation_id, user_id, role, joined_at,
+		$3::boolean AND NOT frozen AND user_id IN (SELECT user_id FROM sharing) AS shares_waiting_room FROM seen`
 
 // ParticipantPages returns a page of the participants of each of the conversations, who joined
 // first coming first.
-func (s *Service) ParticipantPages(ctx context.Context, actor Actor, ids []ConversationID, page Forward) (map[ConversationID]Page[Participant], error) {
+func (s *Service) ParticipantPages(ctx context.Context, actor Actor, ids []ConversationID, page ParticipantWindow) (map[ConversationID]Page[Participant], error) {
 	joined, id, err := page.afterTime()
 	if err != nil {
 		return nil, err
@@ -83,15 +96,28 @@ func (s *Service) ParticipantPages(ctx context.Context, actor Actor, ids []Conve
 		SELECT page.* FROM unnest($2::uuid[]) AS wanted (conversation_id)
 		CROSS JOIN LATERAL (
 			` + participantsInRooms + `
-			WHERE $3::bigint IS NULL OR (joined_at, id) > ('epoch'::timestamptz + $3 * interval '1 microsecond', $4::uuid)
+			WHERE $4::bigint IS NULL OR (joined_at, id) > ('epoch'::timestamptz + $4 * interval '1 microsecond', $5::uuid)
 			ORDER BY joined_at, id
-			LIMIT $5
+			LIMIT $6
 		) AS page
 		ORDER BY conversation_id, joined_at, id`
 	var rows []Participant
-	cursor, err := s.read(ctx, actor, page.WithCursor, &rows, query, actor.User.ID, array(ids), joined, id, page.First+1)
+	cursor, err := s.read(ctx, actor, page.WithCursor, &rows, query, actor.User.ID, array(ids), page.WithSharing, joined, id, page.First+1)
 	if err != nil {
 		return nil, fmt.Errorf("participants: %w", err)
+	}
+	if page.WithUsers {
+		wanted := map[UserID]bool{}
+		for _, row := range rows {
+			wanted[row.UserID] = true
+		}
+		people, err := s.people(ctx, actor, wanted)
+		if err != nil {
+			return nil, err
+		}
+		for i := range rows {
+			rows[i].user = people[rows[i].UserID]
+		}
 	}
 	grouped := make(map[ConversationID][]Participant, len(ids))
 	for _, row := range rows {
@@ -99,7 +125,7 @@ func (s *Service) ParticipantPages(ctx context.Context, actor Actor, ids []Conve
 	}
 	pages := make(map[ConversationID]Page[Participant], len(ids))
 	for _, id := range ids {
-		pages[id] = forward(grouped[id], page).from(cursor)
+		pages[id] = forward(grouped[id], page.Forward).from(cursor)
 	}
 	return pages, nil
 }
@@ -134,7 +160,7 @@ func (s *Service) ParticipantsByID(ctx context.Context, actor Actor, ids []Parti
 		CROSS JOIN LATERAL (` + participantsInRooms + `) AS found
 		WHERE found.id = ANY ($2)`
 	var rows []Participant
-	if err := s.find(ctx, &rows, query, actor.User.ID, array(ids)); err != nil {
+	if err := s.find(ctx, &rows, query, actor.User.ID, array(ids), true); err != nil {
 		return nil, fmt.Errorf("participants: %w", err)
 	}
 	return byKey(rows, func(p Participant) ParticipantID { return p.ID }), nil

@@ -97,7 +97,7 @@ func (s *Service) look(ctx context.Context, actor Actor, of Sight, conversation 
 	if err := s.knowFiles(ctx, actor, of.Message, wanted); err != nil {
 		return Sight{}, err
 	}
-	return of, of.Message.knowSender(ctx, actor, of.sender, sender)
+	return of, s.knowPeopleOf(ctx, actor, of.Message, of.sender, sender)
 }
 
 // knowCount lets the view of a group that the actor is in know how many are in it.
@@ -153,7 +153,7 @@ func (s *Service) lookAtLine(ctx context.Context, actor Actor, event MessageAdde
 	if err := s.knowFiles(ctx, actor, message, wanted); err != nil {
 		return Sight{}, err
 	}
-	if err := message.knowSender(ctx, actor, of.sender, sender); err != nil {
+	if err := s.knowPeopleOf(ctx, actor, message, of.sender, sender); err != nil {
 		return Sight{}, err
 	}
 	stands, err := standings.answer(ctx, conversationOf)
@@ -194,13 +194,38 @@ func (s *Service) askSender(actor Actor, sender UserID, wanted Wanted) *batch[us
 	return s.seen.users.ask(userSeen{actor.Clinic.ID, sender})
 }
 
-// knowSender lets the message, if there is one, know who sent it.
-func (m *Message) knowSender(ctx context.Context, actor Actor, id UserID, asked *batch[userSeen, User]) error {
-	sender, err := asked.answer(ctx, userSeen{actor.Clinic.ID, id})
-	if m != nil && sender != nil && m.SenderID != nil && *m.SenderID == sender.ID {
-		m.sender = sender
+// knowPeopleOf lets the message of an event, if there is one, know who sent it, and say what happened if nobody wrote it.
+func (s *Service) knowPeopleOf(ctx context.Context, actor Actor, message *Message, sender UserID, asked *batch[userSeen, User]) error {
+	if message == nil {
+		return nil
+	}
+	if message.Kind != Text {
+		return s.knowWhatHappened(ctx, actor, message)
+	}
+	user, err := asked.answer(ctx, userSeen{actor.Clinic.ID, sender})
+	if user != nil && message.SenderID != nil && *message.SenderID == user.ID {
+		message.sender = user
 	}
 	return err
+}
+
+func (s *Service) knowWhatHappened(ctx context.Context, actor Actor, message *Message) error {
+	find := func(id *UserID) (*User, error) {
+		if id == nil {
+			return nil, nil
+		}
+		of := userSeen{actor.Clinic.ID, *id}
+		return s.seen.users.ask(of).answer(ctx, of)
+	}
+	var err error
+	if message.sender, err = find(message.SenderID); err != nil {
+		return err
+	}
+	if message.subject, err = find(message.SubjectID); err != nil {
+		return err
+	}
+	message.says(actor.User.ID)
+	return nil
 }
 
 // What is seen is seen by somebody.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"strings"
 )
 
@@ -11,7 +12,8 @@ const maxPrepared = 200
 
 // preparing makes connections that keep the statements they ran: a statement with arguments is
 // planned once and costs one round trip from then on, and lib/pq by itself plans it each time, in two.
-// Planning takes longer than running for most of ours.
+// Planning takes longer than running for most of ours, so Postgres is told not to do it again for other arguments, which it
+// would where it believes that it gains something.
 func preparing(connector driver.Connector) driver.Connector { return preparer{connector} }
 
 type preparer struct{ driver.Connector }
@@ -21,7 +23,12 @@ func (p preparer) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &preparedConn{pqConn: conn.(pqConn), statements: map[string]statement{}}, nil
+	prepared := &preparedConn{pqConn: conn.(pqConn), statements: map[string]statement{}}
+	// Not as a parameter of the connection, which poolers refuse.
+	if _, err := prepared.ExecContext(ctx, `SET plan_cache_mode = force_generic_plan`, nil); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return prepared, nil
 }
 
 // pqConn is all that a connection of lib/pq can do.
