@@ -48,6 +48,14 @@ browser: build chromium ## Run the browser tests
 torture: go postgres ## Attack three servers for ten minutes and more, and show what came of it
 	go test -count=1 -timeout 40m ./internal/torture -run 'TestTheStormChangesNothing|TestNATSMayCarryTheHints' -v -torture.for=8m -torture.rate=500 -torture.within=5s
 
+.PHONY: bench
+bench: go ## Measure the six works beside their limits, on the data of a large clinic (an hour; docs/performance.md)
+	go build -buildvcs=auto -o bin/corridor . && go run ./internal/bench
+
+.PHONY: bench-quick
+bench-quick: go ## The same on a tenth of the data, in a few short rounds
+	go build -buildvcs=auto -o bin/corridor . && go run ./internal/bench -quick
+
 .PHONY: check
 check: format vet lint generated test ## Everything that must pass before a change goes in
 

@@ -17,6 +17,7 @@ var mayImport = map[string][]string{
 	"graph/generated":      {"graph/scalar", "internal/chat"},
 	"graph/scalar":         {"internal/chat"},
 	"internal/auth":        {"graph/scalar", "internal/chat"},
+	"internal/bench":       {"internal/auth", "internal/postgres", "migrations"},
 	"internal/blob":        {},
 	"internal/budget":      {},
 	"internal/clamav":      {},

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"image/color"
+	"slices"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	_ "gonum.org/v1/plot/vg/vgsvg" // plots are saved as SVG
+)
+
+var (
+	blue   = color.RGBA{0x1f, 0x6f, 0xb4, 0xff}
+	orange = color.RGBA{0xe0, 0x7b, 0x1a, 0xff}
+)
+
+const plotWidth, plotHeight = 18 * vg.Centimeter, 10 * vg.Centimeter
+
+// plotCurve draws how long sends take at more and more messages a second.
+func plotCurve(points []figures, file string) error {
+	p := plot.New()
+	p.Title.Text = "How long a send takes, until it is acknowledged"
+	p.X.Label.Text = "messages a second, offered"
+	p.Y.Label.Text = "milliseconds"
+	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	p.Legend.Top, p.Legend.Left = true, true
+	p.Add(plotter.NewGrid())
+	for _, of := range []struct {
+		name   string
+		colour color.Color
+		figure func(figures) float64
+	}{{"p50", blue, p50}, {"p99", orange, p99}} {
+		var line plotter.XYs
+		for _, point := range points {
+			line = append(line, plotter.XY{X: point.Offered, Y: max(0.01, of.figure(point))})
+		}
+		drawn, dots, err := plotter.NewLinePoints(line)
+		if err != nil {
+			return err
+		}
+		drawn.Color, dots.Color = of.colour, of.colour
+		drawn.Width = vg.Points(1.5)
+		p.Add(drawn, dots)
+		p.Legend.Add(of.name, drawn, dots)
+	}
+	p.X.Min = 0
+	return p.Save(plotWidth, plotHeight, file)
+}
+
+// plotGrowth draws what operations cost at different sizes: for each operation its sizes side by side, each a bar of the
+// server's CPU time with that of Postgres on top.
+func plotGrowth(g growth, file string) error {
+	p := plot.New()
+	p.Title.Text = g.Title
+	p.Y.Label.Text = "microseconds of CPU"
+	p.Legend.Top = true
+	p.Y.Min = 0
+	var names []string
+	for _, cost := range g.Costs {
+		if !slices.Contains(names, cost.Of) {
+			names = append(names, cost.Of)
+		}
+	}
+	// Those of one operation stand together.
+	var server, database plotter.Values
+	var labels []string
+	for _, name := range names {
+		for _, cost := range g.Costs {
+			if cost.Of == name {
+				server, database = append(server, max(0, cost.ServerCPU)), append(database, max(0, cost.PostgresCPU))
+				labels = append(labels, fmt.Sprintf("%s\n%s", cost.Of, cost.At))
+			}
+		}
+	}
+	width := vg.Points(300 / float64(len(labels)+2))
+	lower, err := plotter.NewBarChart(server, width)
+	if err != nil {
+		return err
+	}
+	upper, err := plotter.NewBarChart(database, width)
+	if err != nil {
+		return err
+	}
+	lower.Color, upper.Color = blue, orange
+	lower.LineStyle.Width, upper.LineStyle.Width = 0, 0
+	upper.StackOn(lower)
+	p.Add(lower, upper)
+	p.Legend.Add("Postgres", upper)
+	p.Legend.Add("server", lower)
+	p.NominalX(labels...)
+	p.X.Tick.Label.Font.Size = vg.Points(8)
+	if len(labels) > 6 {
+		p.X.Tick.Label.Font.Size = vg.Points(6)
+	}
+	return p.Save(plotWidth, plotHeight, file)
+}
