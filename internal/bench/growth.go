@@ -90,7 +90,7 @@ func (b *bench) growths(ctx context.Context, c, small *clinic, of, ofSmall size)
 	for _, at := range []struct {
 		clinic *clinic
 		name   string
-	}{{small, fmt.Sprintf("%d messages, %d staff", ofSmall.Messages, ofSmall.Staff)}, {c, fmt.Sprintf("%d messages, %d staff", of.Messages, of.Staff)}} {
+	}{{small, ofSmall.short()}, {c, of.short()}} {
 		data = append(data,
 			sized{"send", at.name, at.clinic.send}, sized{"list", at.name, at.clinic.list}, sized{"history", at.name, at.clinic.history},
 			sized{"search", at.name, func(context.Context) (work, error) { return at.clinic.search("search", "", searchLetters...), nil }})

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -32,6 +33,8 @@ type options struct {
 	server       string
 	withoutPlots bool
 	size         size
+	// progress is where it is said what is being done.
+	progress io.Writer
 }
 
 // workNames are the works, in the order in which they are done.
@@ -52,7 +55,7 @@ func readOptions(arguments []string) (o options, err error) {
 	if err := flags.Parse(arguments); err != nil {
 		return o, err
 	}
-	o.size = fullSize
+	o.size, o.progress = fullSize, os.Stderr
 	rounds, lasts := 7, 5*time.Second
 	if o.quick {
 		o.size, rounds, lasts = quickSize, 3, 2*time.Second
@@ -119,7 +122,7 @@ type bench struct {
 
 // report says what is being done, and since when.
 func (b *bench) report(format string, arguments ...any) {
-	fmt.Fprintf(os.Stderr, "%6.1fs  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, arguments...))
+	fmt.Fprintf(b.progress, "%6.1fs  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, arguments...))
 }
 
 // benchmark measures, prints and saves.
@@ -158,7 +161,7 @@ func measureAll(ctx context.Context, o options) (*result, error) {
 		defer cancel()
 		_ = database.Stop(ending)
 	}()
-	b.processes = &processes{idleServer: map[int]float64{}, idlePostgres: map[int]float64{}}
+	b.processes = &processes{idle: map[int]float64{}}
 	if b.processes.postgres, err = postmaster(o.data); err != nil {
 		return nil, err
 	}
@@ -200,6 +203,9 @@ func measureAll(ctx context.Context, o options) (*result, error) {
 			_ = seeds.drop(context.WithoutCancel(ctx), name) // or the next run does
 		}
 		c, err := open(ctx, server, db, key, size)
+		if err == nil {
+			err = c.check(ctx, size)
+		}
 		if err != nil {
 			closeAll()
 			return nil, nil, err
@@ -220,10 +226,8 @@ func measureAll(ctx context.Context, o options) (*result, error) {
 	found := &result{Began: b.began, Data: o.size.String(), Rounds: o.rounds, Lasts: o.lasts.String()}
 	watched := watch(os.Getpid())
 	b.report("how busy it is while nobody asks")
-	for _, pid := range []int{0, c.server.pid, bare.pid} {
-		if err := b.processes.rests(ctx, pid, min(2*time.Second, o.lasts)); err != nil {
-			return nil, err
-		}
+	if err := b.processes.rests(ctx, min(3*time.Second, o.lasts), c.server.pid, bare.pid); err != nil {
+		return nil, err
 	}
 	for _, name := range workNames {
 		if len(o.only) > 0 && !slices.Contains(o.only, name) {
@@ -246,7 +250,7 @@ func measureAll(ctx context.Context, o options) (*result, error) {
 			return nil, err
 		}
 		defer closeSmall()
-		if err := b.processes.rests(ctx, small.server.pid, min(2*time.Second, o.lasts)); err != nil {
+		if err := b.processes.rests(ctx, min(3*time.Second, o.lasts), c.server.pid, bare.pid, small.server.pid); err != nil {
 			return nil, err
 		}
 		b.report("cost against size")

@@ -104,8 +104,8 @@ func medians(rounds []figures) (all figures) {
 type processes struct {
 	// postgres is the process of the database; the others are its children.
 	postgres int
-	// idleServer and idlePostgres are how busy they are when nobody asks, in CPU time of a second.
-	idleServer, idlePostgres map[int]float64
+	// idle is how busy each is when nobody asks, in CPU time of a second.
+	idle map[int]float64
 }
 
 // measure has a side run, and says what it cost the server with that pid, if there is one, and the database.
@@ -120,30 +120,34 @@ func (p *processes) measure(ctx context.Context, server int, run func(context.Co
 		return figures{}, errors.New("nothing was done in the time there was: give it more by -for")
 	}
 	elapsed := time.Since(begun).Seconds()
-	each := func(before time.Duration, pid int, idle float64) float64 {
+	each := func(before time.Duration, pid int) float64 {
 		after := cpuOf(pid)
 		if before < 0 || after < 0 {
 			return unknown
 		}
-		return max(0, (after-before).Seconds()-idle*elapsed) * 1e6 / float64(out.operations)
+		return max(0, (after-before).Seconds()-p.idle[pid]*elapsed) * 1e6 / float64(out.operations)
 	}
 	slices.Sort(out.latencies)
 	return figures{
 		Operations: out.operations, Rate: float64(out.operations) / out.took.Seconds(), Offered: out.offered,
 		P50: milliseconds(percentile(out.latencies, 50)), P99: milliseconds(percentile(out.latencies, 99)),
-		ServerCPU: each(serverBefore, server, p.idleServer[server]), PostgresCPU: each(postgresBefore, p.postgres, p.idlePostgres[server]),
+		ServerCPU: each(serverBefore, server), PostgresCPU: each(postgresBefore, p.postgres),
 		Memory: memoryOf(server), deliveries: out.deliveries,
 	}, nil
 }
 
-// rests learns how busy a server and the database are while nobody asks.
-func (p *processes) rests(ctx context.Context, server int, lasts time.Duration) error {
-	serverBefore, postgresBefore := cpuOf(server), cpuOf(p.postgres)
+// rests learns how busy servers and the database are while nobody asks.
+func (p *processes) rests(ctx context.Context, lasts time.Duration, servers ...int) error {
+	before := map[int]time.Duration{}
+	for _, pid := range append(servers, p.postgres) {
+		before[pid] = cpuOf(pid)
+	}
 	if err := sleep(ctx, lasts); err != nil {
 		return err
 	}
-	p.idleServer[server] = max(0, cpuOf(server)-serverBefore).Seconds() / lasts.Seconds()
-	p.idlePostgres[server] = max(0, cpuOf(p.postgres)-postgresBefore).Seconds() / lasts.Seconds()
+	for pid, before := range before {
+		p.idle[pid] = max(0, cpuOf(pid)-before).Seconds() / lasts.Seconds()
+	}
 	return nil
 }
 

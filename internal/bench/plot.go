@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"image/color"
 	"slices"
 
@@ -18,14 +17,25 @@ var (
 
 const plotWidth, plotHeight = 18 * vg.Centimeter, 10 * vg.Centimeter
 
+// newPlot is an empty one.
+func newPlot(title string) *plot.Plot {
+	p := plot.New()
+	p.Title.Text, p.Title.Padding = title, vg.Points(8)
+	for _, font := range []*vg.Length{&p.Title.TextStyle.Font.Size, &p.X.Label.TextStyle.Font.Size, &p.Y.Label.TextStyle.Font.Size} {
+		*font = vg.Points(11)
+	}
+	p.Legend.Top = true
+	p.Legend.Padding = vg.Points(3)
+	return p
+}
+
 // plotCurve draws how long sends take at more and more messages a second.
 func plotCurve(points []figures, file string) error {
-	p := plot.New()
-	p.Title.Text = "How long a send takes, until it is acknowledged"
+	p := newPlot("How long a send takes, until it is acknowledged")
 	p.X.Label.Text = "messages a second, offered"
 	p.Y.Label.Text = "milliseconds"
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-	p.Legend.Top, p.Legend.Left = true, true
+	p.Legend.Left = true
 	p.Add(plotter.NewGrid())
 	for _, of := range []struct {
 		name   string
@@ -52,11 +62,8 @@ func plotCurve(points []figures, file string) error {
 // plotGrowth draws what operations cost at different sizes: for each operation its sizes side by side, each a bar of the
 // server's CPU time with that of Postgres on top.
 func plotGrowth(g growth, file string) error {
-	p := plot.New()
-	p.Title.Text = g.Title
+	p := newPlot(g.Title)
 	p.Y.Label.Text = "microseconds of CPU"
-	p.Legend.Top = true
-	p.Y.Min = 0
 	var names []string
 	for _, cost := range g.Costs {
 		if !slices.Contains(names, cost.Of) {
@@ -66,11 +73,13 @@ func plotGrowth(g growth, file string) error {
 	// Those of one operation stand together.
 	var server, database plotter.Values
 	var labels []string
+	highest := 1.0
 	for _, name := range names {
 		for _, cost := range g.Costs {
 			if cost.Of == name {
 				server, database = append(server, max(0, cost.ServerCPU)), append(database, max(0, cost.PostgresCPU))
-				labels = append(labels, fmt.Sprintf("%s\n%s", cost.Of, cost.At))
+				labels = append(labels, cost.Of+"\n"+cost.At)
+				highest = max(highest, cost.ServerCPU+cost.PostgresCPU)
 			}
 		}
 	}
@@ -91,8 +100,7 @@ func plotGrowth(g growth, file string) error {
 	p.Legend.Add("server", lower)
 	p.NominalX(labels...)
 	p.X.Tick.Label.Font.Size = vg.Points(8)
-	if len(labels) > 6 {
-		p.X.Tick.Label.Font.Size = vg.Points(6)
-	}
+	p.X.Min, p.X.Max = -0.5, float64(len(labels))-0.5
+	p.Y.Min, p.Y.Max = 0, 1.25*highest // the legend is above the bars
 	return p.Save(plotWidth, plotHeight, file)
 }

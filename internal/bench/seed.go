@@ -36,13 +36,26 @@ var (
 
 // tenth has a tenth of the data, and of the staff as far as books of contacts stay as large as they are.
 func (s size) tenth() size {
-	return size{Staff: max(min(s.Staff, house), s.Staff/10), Conversations: max(minConversations, s.Conversations/10), Messages: s.Messages / 10}
+	return size{Staff: max(min(s.Staff, house), s.Staff/10), Conversations: max(minConversations, s.Conversations/10), Messages: max(minMessages, s.Messages/10)}
 }
 
 func (s size) rooms() int { return max(5, s.Staff/100) }
 
 func (s size) String() string {
-	return fmt.Sprintf("%d staff, %d waiting rooms, %d conversations, %d messages", s.Staff, s.rooms(), s.Conversations, s.Messages)
+	return fmt.Sprintf("%s staff, %d waiting rooms, %s conversations, %s messages",
+		thousands(s.Staff), s.rooms(), thousands(s.Conversations), thousands(s.Messages))
+}
+
+// short is for the labels of plots.
+func (s size) short() string {
+	return fmt.Sprintf("%s messages\n%s staff", thousands(s.Messages), thousands(s.Staff))
+}
+
+func thousands(n int) string {
+	if n < 1000 {
+		return strconv.Itoa(n)
+	}
+	return thousands(n/1000) + fmt.Sprintf(",%03d", n%1000)
 }
 
 func (s size) database() string {
@@ -59,8 +72,8 @@ const (
 	listed = 200
 	// wards are groups of wardSize people who are in no other ward.
 	wards, wardSize = 50, 9
-	// minConversations has room for all of these and some more.
-	minConversations = 300
+	// minConversations and minMessages have room for all of these and some more.
+	minConversations, minMessages = 300, 6000
 	// seedVersion changes with what the seeder writes.
 	seedVersion = "corridor bench 1"
 	// spread is over how many days messages were sent; they end when the seed is made. The feed keeps what is younger than 30

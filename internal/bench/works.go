@@ -48,6 +48,8 @@ type clinic struct {
 
 	mu     sync.Mutex
 	tokens map[uuid.UUID]string
+	// pages are the places in history that were walked to.
+	pages map[uuid.UUID][]place
 
 	people                       []uuid.UUID
 	everybody, hundred           group
@@ -57,7 +59,7 @@ type clinic struct {
 // open looks up what there is.
 func open(ctx context.Context, server *child, db *sqlx.DB, key *auth.Key, size size) (*clinic, error) {
 	c := &clinic{
-		server: server, db: db, key: key, tokens: map[uuid.UUID]string{},
+		server: server, db: db, key: key, tokens: map[uuid.UUID]string{}, pages: map[uuid.UUID][]place{},
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: atOnce, DisableCompression: true}, Timeout: time.Minute},
 	}
 	var err error
@@ -429,6 +431,10 @@ type place struct {
 
 // places walks through the history of a conversation, from its end, and returns the places that have a page before them.
 func (c *clinic) places(ctx context.Context, of group) (all []place, err error) {
+	if known := c.pages[of.id]; known != nil {
+		return known, nil
+	}
+	defer func() { c.pages[of.id] = all }()
 	before, seq := any(nil), int64(1)<<62
 	for {
 		variables := map[string]any{"id": of.node, "before": before, "last": historyPage}
