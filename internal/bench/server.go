@@ -80,6 +80,10 @@ func startServer(ctx context.Context, binary, database, name, tokenKey, dir stri
 	}
 	address := listener.Addr().String()
 	listener.Close()
+	files := filepath.Join(dir, "files", name)
+	if err := os.RemoveAll(files); err != nil { // they are those of the database of an earlier run
+		return nil, err
+	}
 	log, err := os.OpenFile(filepath.Join(dir, "server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -87,7 +91,7 @@ func startServer(ctx context.Context, binary, database, name, tokenKey, dir stri
 	defer log.Close()
 	command := exec.CommandContext(ctx, binary, "serve")
 	command.Env = append(plainEnvironment(), "DATABASE_URL="+database, "CORRIDOR_TOKEN_KEY="+tokenKey, "CORRIDOR_LISTEN="+address,
-		"CORRIDOR_DEMO=false", "CORRIDOR_FILES="+filepath.Join(dir, "files", name), "CORRIDOR_PERSON_BUDGET=0", "CORRIDOR_LOG_LEVEL=warn", "CORRIDOR_DRAIN_TIME=1s")
+		"CORRIDOR_DEMO=false", "CORRIDOR_FILES="+files, "CORRIDOR_PERSON_BUDGET=0", "CORRIDOR_LOG_LEVEL=warn", "CORRIDOR_DRAIN_TIME=1s")
 	command.Stdout, command.Stderr = log, log
 	c, err := start(command, nil)
 	if err != nil {
