@@ -139,7 +139,7 @@ func TestTargetsAreJudged(t *testing.T) {
 			{Name: program, Medians: figures{Rate: 600, ServerCPU: 300, PostgresCPU: unknown}}, {Name: limit, Medians: figures{Rate: 1000}},
 		}},
 		{Name: "deliver", Sides: []sideFound{
-			{Name: program, Medians: figures{P50: 2, P99: 3, deliveries: deliveries{Lost: 1}}}, {Name: limit, Medians: figures{P50: 1, P99: 2}},
+			{Name: program, Medians: figures{Rate: 199, Offered: 200, P50: 2, P99: 3, deliveries: deliveries{Lost: 1}}}, {Name: limit, Medians: figures{P50: 1, P99: 2}},
 		}},
 	}
 
@@ -155,7 +155,7 @@ func TestTargetsAreJudged(t *testing.T) {
 			got = append(got, met)
 		}
 	}
-	if want := "[true false unknown false true false]"; fmt.Sprint(got) != want {
+	if want := "[true false unknown true false true false]"; fmt.Sprint(got) != want {
 		t.Errorf("the targets are %v, not %s", got, want)
 	}
 }

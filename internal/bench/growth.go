@@ -25,7 +25,7 @@ type growth struct {
 
 // curve sends at more and more messages a second, until more than the server can do. saturated is how many that are.
 func (b *bench) curve(ctx context.Context, c *clinic, saturated float64) (points []figures, err error) {
-	ours, _ := halves(c.any)
+	ours, _ := halves(c.ordinary)
 	for _, share := range []float64{0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1, 1.1} {
 		rate := max(1, saturated*share)
 		b.report("  send at %.0f messages/s", rate)

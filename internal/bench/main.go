@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"corridor/internal/auth"
 	"corridor/internal/postgres"
 )
@@ -170,6 +172,11 @@ func measureAll(ctx context.Context, o options) (*result, error) {
 		return nil, err
 	}
 	defer admin.Close()
+	alone, err := claim(ctx, admin)
+	if err != nil {
+		return nil, err
+	}
+	defer alone.Close()
 	secret := make([]byte, 48)
 	_, _ = rand.Read(secret) // it never fails
 	tokenKey := base64.StdEncoding.EncodeToString(secret)
@@ -260,6 +267,22 @@ func measureAll(ctx context.Context, o options) (*result, error) {
 	}
 	found.Machine, found.Took = watched(), time.Since(b.began).Round(time.Second).String()
 	return found, nil
+}
+
+// claim makes sure that no other run uses the database as long as the connection is open.
+func claim(ctx context.Context, admin *sqlx.DB) (*sqlx.Conn, error) {
+	conn, err := admin.Connx(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var free bool
+	if err := conn.GetContext(ctx, &free, `SELECT pg_try_advisory_lock($1)`, 0x62656e6368); err != nil { // the word "bench" in ASCII
+		return nil, errors.Join(err, conn.Close())
+	}
+	if !free {
+		return nil, errors.Join(errors.New("another run uses this database: wait until it is done, or name another directory by -data"), conn.Close())
+	}
+	return conn, nil
 }
 
 // contest has the sides of a work do it in turns, round after round.

@@ -69,6 +69,17 @@ func ofLimit(work string, figure func(figures) float64) func(map[string]tested) 
 	}
 }
 
+// ofOffered is how much of what was offered was done.
+func ofOffered(work string) func(map[string]tested) float64 {
+	return func(all map[string]tested) float64 {
+		is := all[work].side(program)
+		if is.Offered <= 0 {
+			return unknown
+		}
+		return is.Rate / is.Offered
+	}
+}
+
 func of(work string, figure func(figures) float64) func(map[string]tested) float64 {
 	return func(all map[string]tested) float64 { return figure(all[work].side(program)) }
 }
@@ -84,8 +95,10 @@ var targets = []target{
 	{work: "send", what: "rate, of the limit", atLeast: 0.5, value: ofLimit("send", rate)},
 	{work: "send", what: "CPU of the server, µs", atMost: 250, value: of("send", server)},
 	{work: "send", what: "CPU of Postgres, µs", atMost: 300, value: of("send", database)},
+	{work: "deliver", what: "rate, of what is offered", atLeast: 0.9, value: ofOffered("deliver")},
 	{work: "deliver", what: "p50, of the limit", atMost: 1.5, value: ofLimit("deliver", p50)},
 	{work: "deliver", what: "p99, of the limit", atMost: 2, value: ofLimit("deliver", p99)},
+	{work: "fan-out", what: "rate, of what is offered", atLeast: 0.9, value: ofOffered("fan-out")},
 	{work: "fan-out", what: "CPU of the server, µs", atMost: 12, value: of("fan-out", server)},
 	{work: "list", what: "rate, of the limit", atLeast: 0.4, value: ofLimit("list", rate)},
 	{work: "list", what: "CPU of the server, µs", atMost: 900, value: of("list", server)},
@@ -150,7 +163,7 @@ func (r *result) print(w io.Writer) error {
 		shown(m.LoadBefore, 1), shown(m.LoadAfter, 1), percent(m.Others), percent(m.Steal))
 	fmt.Fprintf(w, "%s; medians of %d rounds of %s, Corridor and the limit in turns\n\n", r.Data, r.Rounds, r.Lasts)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "\trate/s\tp50 ms\tp99 ms\tserver µs\tPostgres µs\tmemory MB\trate / limit\tlost\tdoubled\torder\t")
+	fmt.Fprintln(table, "\trate/s\tp50 ms\tp99 ms\tserver µs/op\tPostgres µs/op\tmemory MB\trate / limit\tlost\tdoubled\torder\t")
 	for _, work := range r.Works {
 		least := work.side(limit)
 		for _, side := range work.Sides {

@@ -656,7 +656,7 @@ func (h *past) writeConversations(ctx context.Context, db *sqlx.DB, clinic uuid.
 // copyIn copies rows into a table, in one transaction.
 func copyIn(ctx context.Context, db *sqlx.DB, into table, written *atomic.Int64) error {
 	err := postgres.InTx(ctx, db, func(tx *sqlx.Tx) error {
-		statement, err := tx.PrepareContext(ctx, pq.CopyIn(into.name, into.columns...))
+		statement, err := tx.PrepareContext(ctx, `COPY `+into.name+` (`+strings.Join(into.columns, `, `)+`) FROM STDIN`)
 		if err != nil {
 			return err
 		}

@@ -51,9 +51,10 @@ type clinic struct {
 	// pages are the places in history that were walked to.
 	pages map[uuid.UUID][]place
 
-	people                       []uuid.UUID
-	everybody, hundred           group
-	busyGroups, deep, wards, any []group
+	people             []uuid.UUID
+	everybody, hundred group
+	// deep have long histories, ordinary are groups of 3 to 12.
+	deep, wards, ordinary []group
 }
 
 // open looks up what there is.
@@ -89,12 +90,10 @@ func open(ctx context.Context, server *child, db *sqlx.DB, key *auth.Key, size s
 			c.hundred = g
 		case "Deep":
 			c.deep = append(c.deep, g)
-		case "Busy":
-			c.busyGroups = append(c.busyGroups, g)
 		case "Ward":
 			c.wards = append(c.wards, g)
-		default:
-			c.any = append(c.any, g)
+		case "Group":
+			c.ordinary = append(c.ordinary, g)
 		}
 	}
 	return c, rows.Err()
@@ -210,7 +209,7 @@ const (
 
 // send is 32 senders, each of whom waits until the message is acknowledged and sends the next to some group.
 func (c *clinic) send(context.Context) (work, error) {
-	ours, theirs := halves(c.any)
+	ours, theirs := halves(c.ordinary)
 	return work{
 		name: "send", title: fmt.Sprintf("send, %d senders, acknowledged durable", senders), operation: "message",
 		sides: []side{
@@ -328,6 +327,7 @@ func (c *clinic) tells(ctx context.Context, w *work, groups []group, rate float6
 func (c *crowd) round(groups []group, rate float64, deliveries bool, send func(ctx context.Context, to group, text string) error) func(context.Context, time.Duration) (outcome, error) {
 	return func(ctx context.Context, lasts time.Duration) (outcome, error) {
 		c.begin()
+		begun := time.Now()
 		var mu sync.Mutex
 		sent := map[string]int{}
 		out, err := openLoop(ctx, rate, lasts, func(ctx context.Context, n int) error {
@@ -344,7 +344,7 @@ func (c *crowd) round(groups []group, rate float64, deliveries bool, send func(c
 			return out, err
 		}
 		heard, latencies, amiss, err := c.end(ctx, sent)
-		out.latencies, out.deliveries = latencies, amiss
+		out.took, out.latencies, out.deliveries = time.Since(begun), latencies, amiss
 		if deliveries {
 			out.offered *= float64(len(c.all))
 			out.operations = heard
