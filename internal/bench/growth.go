@@ -90,12 +90,13 @@ func (b *bench) growths(ctx context.Context, c, small *clinic, of, ofSmall size)
 	for _, at := range []struct {
 		clinic *clinic
 		name   string
-	}{{small, ofSmall.short()}, {c, of.short()}} {
+	}{{small, "a tenth"}, {c, "all"}} {
 		data = append(data,
 			sized{"send", at.name, at.clinic.send}, sized{"list", at.name, at.clinic.list}, sized{"history", at.name, at.clinic.history},
 			sized{"search", at.name, func(context.Context) (work, error) { return at.clinic.search("search", "", searchLetters...), nil }})
 	}
-	if err := add("growth-data", "CPU of an operation, with ten times the data", data); err != nil {
+	if err := add("growth-data", fmt.Sprintf("CPU of an operation, with %s messages of %s staff, and %s of %s", thousands(ofSmall.Messages),
+		thousands(ofSmall.Staff), thousands(of.Messages), thousands(of.Staff)), data); err != nil {
 		return nil, err
 	}
 

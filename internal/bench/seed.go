@@ -46,11 +46,6 @@ func (s size) String() string {
 		thousands(s.Staff), s.rooms(), thousands(s.Conversations), thousands(s.Messages))
 }
 
-// short is for the labels of plots.
-func (s size) short() string {
-	return fmt.Sprintf("%s messages\n%s staff", thousands(s.Messages), thousands(s.Staff))
-}
-
 func thousands(n int) string {
 	if n < 1000 {
 		return strconv.Itoa(n)
