@@ -49,7 +49,7 @@ torture: go postgres ## Attack three servers for ten minutes and more, and show 
 	go test -count=1 -timeout 40m ./internal/torture -run 'TestTheStormChangesNothing|TestNATSMayCarryTheHints' -v -torture.for=8m -torture.rate=500 -torture.within=5s
 
 .PHONY: bench
-bench: go ## Measure the six works beside their limits, on the data of a large clinic (an hour; docs/performance.md)
+bench: go ## Measure the six works beside their limits, on the data of a large clinic (docs/performance.md)
 	go build -buildvcs=auto -o bin/corridor . && go run ./internal/bench
 
 .PHONY: bench-quick

@@ -50,11 +50,11 @@ type sized struct {
 	begin func(ctx context.Context) (work, error)
 }
 
-// grow measures works at their sizes, in turns.
+// grow measures works at their sizes, in turns, in half as many rounds: there are many of them.
 func (b *bench) grow(ctx context.Context, file, title string, all []sized) (growth, error) {
 	g := growth{File: file, Title: title}
 	rounds := make([][]figures, len(all))
-	for range b.rounds {
+	for range (b.rounds + 1) / 2 {
 		for n, one := range all {
 			b.report("  %s: %s, %s", title, one.of, one.at)
 			w, err := one.begin(ctx)

@@ -356,7 +356,7 @@ func openLoop(ctx context.Context, rate float64, lasts time.Duration, do func(ct
 		})
 	}
 	working.Wait()
-	out := outcome{operations: len(latencies), took: time.Since(begun), offered: rate, latencies: latencies}
+	out := outcome{operations: len(latencies), took: max(lasts, time.Since(begun)), offered: rate, latencies: latencies}
 	return out, context.Cause(ctx)
 }
 

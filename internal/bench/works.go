@@ -344,7 +344,7 @@ func (c *crowd) round(groups []group, rate float64, deliveries bool, send func(c
 			return out, err
 		}
 		heard, latencies, amiss, err := c.end(ctx, sent)
-		out.took, out.latencies, out.deliveries = time.Since(begun), latencies, amiss
+		out.took, out.latencies, out.deliveries = max(lasts, time.Since(begun)), latencies, amiss
 		if deliveries {
 			out.offered *= float64(len(c.all))
 			out.operations = heard
