@@ -37,7 +37,7 @@ func TestAllWorksAreMeasured(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := options{
-		size: size{Staff: 500, Conversations: minConversations, Messages: minMessages}, rounds: 1, lasts: 100 * time.Millisecond,
+		size: size{Staff: 500, Conversations: minConversations, Messages: minMessages}, rounds: 1, lasts: 50 * time.Millisecond,
 		data: filepath.Join(dir, "data"), out: filepath.Join(dir, "out"), server: filepath.Join(dir, "corridor"), progress: t.Output(),
 	}
 	build := exec.Command("go", "build", "-buildvcs=auto", "-o", o.server, "corridor")

@@ -231,7 +231,7 @@ func measureAll(ctx context.Context, o options) (*result, error) {
 	defer bare.stop()
 
 	found := &result{Began: b.began, Data: o.size.String(), Rounds: o.rounds, Lasts: o.lasts.String()}
-	watched := watch(os.Getpid())
+	watched := watch()
 	b.report("how busy it is while nobody asks")
 	if err := b.processes.rests(ctx, min(3*time.Second, o.lasts), c.server.pid, bare.pid); err != nil {
 		return nil, err
@@ -252,16 +252,19 @@ func measureAll(ctx context.Context, o options) (*result, error) {
 		if found.Curve, err = b.curve(ctx, c, found.Works[0].side(program).Rate); err != nil {
 			return nil, err
 		}
-		small, closeSmall, err := openCopy(o.size.tenth(), "small")
-		if err != nil {
-			return nil, err
-		}
-		defer closeSmall()
-		if err := b.processes.rests(ctx, min(3*time.Second, o.lasts), c.server.pid, bare.pid, small.server.pid); err != nil {
-			return nil, err
+		small, smaller := c, o.size.tenth()
+		if smaller != o.size { // less than the least there is not
+			var closeSmall func()
+			if small, closeSmall, err = openCopy(smaller, "small"); err != nil {
+				return nil, err
+			}
+			defer closeSmall()
+			if err := b.processes.rests(ctx, min(3*time.Second, o.lasts), c.server.pid, bare.pid, small.server.pid); err != nil {
+				return nil, err
+			}
 		}
 		b.report("cost against size")
-		if found.Growths, err = b.growths(ctx, c, small, o.size, o.size.tenth()); err != nil {
+		if found.Growths, err = b.growths(ctx, c, small, o.size, smaller); err != nil {
 			return nil, err
 		}
 	}
@@ -301,7 +304,7 @@ func (b *bench) contest(ctx context.Context, c *clinic, bare *child, name string
 		}
 	}
 	done := tested{Name: w.name, Title: w.title, Operation: w.operation, Sides: make([]sideFound, len(w.sides))}
-	watched := watch(os.Getpid())
+	watched := watch()
 	for round := range b.rounds {
 		for n, side := range w.sides {
 			found, err := b.processes.measure(ctx, side.server, func(ctx context.Context) (outcome, error) { return side.round(ctx, b.lasts) })

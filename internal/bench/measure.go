@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -111,7 +112,7 @@ type processes struct {
 // measure has a side run, and says what it cost the server with that pid, if there is one, and the database.
 func (p *processes) measure(ctx context.Context, server int, run func(context.Context) (outcome, error)) (figures, error) {
 	runtime.GC() // ours is not to fall into the round
-	serverBefore, postgresBefore, begun := cpuOf(server), cpuOf(p.postgres), time.Now()
+	before, begun := cpuOf(server, p.postgres), time.Now()
 	out, err := run(ctx)
 	if err != nil {
 		return figures{}, err
@@ -119,34 +120,31 @@ func (p *processes) measure(ctx context.Context, server int, run func(context.Co
 	if out.operations == 0 {
 		return figures{}, errors.New("nothing was done in the time there was: give it more by -for")
 	}
-	elapsed := time.Since(begun).Seconds()
-	each := func(before time.Duration, pid int) float64 {
-		after := cpuOf(pid)
-		if before < 0 || after < 0 {
+	elapsed, after := time.Since(begun).Seconds(), cpuOf(server, p.postgres)
+	each := func(pid int) float64 {
+		if before[pid] < 0 || after[pid] < 0 {
 			return unknown
 		}
-		return max(0, (after-before).Seconds()-p.idle[pid]*elapsed) * 1e6 / float64(out.operations)
+		return max(0, (after[pid]-before[pid]).Seconds()-p.idle[pid]*elapsed) * 1e6 / float64(out.operations)
 	}
 	slices.Sort(out.latencies)
 	return figures{
 		Operations: out.operations, Rate: float64(out.operations) / out.took.Seconds(), Offered: out.offered,
 		P50: milliseconds(percentile(out.latencies, 50)), P99: milliseconds(percentile(out.latencies, 99)),
-		ServerCPU: each(serverBefore, server), PostgresCPU: each(postgresBefore, p.postgres),
+		ServerCPU: each(server), PostgresCPU: each(p.postgres),
 		Memory: memoryOf(server), deliveries: out.deliveries,
 	}, nil
 }
 
 // rests learns how busy servers and the database are while nobody asks.
 func (p *processes) rests(ctx context.Context, lasts time.Duration, servers ...int) error {
-	before := map[int]time.Duration{}
-	for _, pid := range append(servers, p.postgres) {
-		before[pid] = cpuOf(pid)
-	}
+	all := append(servers, p.postgres)
+	before := cpuOf(all...)
 	if err := sleep(ctx, lasts); err != nil {
 		return err
 	}
-	for pid, before := range before {
-		p.idle[pid] = max(0, cpuOf(pid)-before).Seconds() / lasts.Seconds()
+	for pid, after := range cpuOf(all...) {
+		p.idle[pid] = max(0, after-before[pid]).Seconds() / lasts.Seconds()
 	}
 	return nil
 }
@@ -154,11 +152,8 @@ func (p *processes) rests(ctx context.Context, lasts time.Duration, servers ...i
 // tick is what /proc counts time in, whatever the kernel's own is.
 const tick = time.Second / 100
 
-// cpuOf is the CPU time of a process and all below it, with those that ended, or unknown without /proc.
-func cpuOf(pid int) time.Duration {
-	if pid <= 0 {
-		return unknown
-	}
+// cpuOf is the CPU time of processes, each with all below it, also those that ended, or unknown: without /proc, or if there is no such.
+func cpuOf(pids ...int) map[int]time.Duration {
 	type process struct {
 		parent int
 		ticks  int64
@@ -171,7 +166,7 @@ func cpuOf(pid int) time.Duration {
 			continue // it has ended
 		}
 		// Behind the name, which may hold anything: state, parent, …, utime, stime, cutime and cstime.
-		fields := strings.Fields(string(content[strings.LastIndexByte(string(content), ')')+1:]))
+		fields := strings.Fields(string(content[bytes.LastIndexByte(content, ')')+1:]))
 		if len(fields) < 15 {
 			continue
 		}
@@ -184,19 +179,22 @@ func cpuOf(pid int) time.Duration {
 		}
 		all[id] = of
 	}
-	if _, there := all[pid]; !there {
-		return unknown
-	}
-	var ticks int64
-	for id, of := range all {
-		for up := id; up > 1; up = all[up].parent {
-			if up == pid {
-				ticks += of.ticks
-				break
+	sums := map[int]time.Duration{}
+	for _, pid := range pids {
+		if _, there := all[pid]; !there {
+			sums[pid] = unknown
+			continue
+		}
+		for id, of := range all {
+			for up := id; up > 1; up = all[up].parent {
+				if up == pid {
+					sums[pid] += time.Duration(of.ticks) * tick
+					break
+				}
 			}
 		}
 	}
-	return time.Duration(ticks) * tick
+	return sums
 }
 
 // memoryOf is what a process holds in memory, in megabytes, or unknown without /proc.
@@ -226,15 +224,11 @@ type machine struct {
 	Others float64 `json:"others"`
 }
 
-// watch begins to watch the machine. ours are the processes that do not count as others.
-func watch(ours ...int) (end func() machine) {
+// watch begins to watch the machine. This process and all below it are not the others.
+func watch() (end func() machine) {
+	us := os.Getpid()
 	is := machine{Cores: runtime.NumCPU(), CPU: cpuName(), LoadBefore: load(), Steal: unknown, Others: unknown}
-	used := func() (sum time.Duration) {
-		for _, pid := range ours {
-			sum += max(0, cpuOf(pid))
-		}
-		return sum
-	}
+	used := func() time.Duration { return max(0, cpuOf(us)[us]) }
 	before, ok := times()
 	ourBefore := used()
 	return func() machine {

@@ -170,7 +170,7 @@ func conversationsOf(s size) []conversation {
 		c.weight = 0.2 + random.ExpFloat64()
 		switch n := i - 2; {
 		case i == 0:
-			c.name, c.members, c.weight, c.fixed = "Everybody", from(0, min(1000, s.Staff), 1), 0, 100
+			c.name, c.members, c.weight, c.fixed = "Everybody", from(0, min(1000, s.Staff/5), 1), 0, 100
 		case i == 1:
 			c.name, c.members, c.weight, c.fixed = "Hundred", from(0, min(100, s.Staff), 1), 0, 100
 		case n < busyGroups:
