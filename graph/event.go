@@ -163,9 +163,12 @@ func (r *resolver) look(ctx context.Context, event chat.Event, wanted chat.Wante
 // next is the stream's next event, or once the notice that the session ends.
 func next(ctx context.Context, stream *chat.Stream, noticed *bool) (chat.Event, time.Duration, error) {
 	event, again, err := stream.Poll(ctx)
-	expires, ends := sessionExpires(ctx)
-	if event != nil || err != nil || !ends || *noticed {
+	if event != nil || err != nil || *noticed {
 		return event, again, err
+	}
+	expires, ends := sessionExpires(ctx)
+	if !ends {
+		return nil, again, nil
 	}
 	if left := time.Until(expires) - expiryNotice; left > 0 {
 		return nil, min(again, left), nil

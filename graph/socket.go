@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -160,14 +161,15 @@ func (t *sockets) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphE
 		refuse(w, http.StatusServiceUnavailable, refusal(codeRestarting, "This server is about to stop: connect again."))
 		return
 	}
-	conn, err := websocket.Accept(lean{w}, r, &websocket.AcceptOptions{
+	lean := &lean{ResponseWriter: w}
+	conn, err := websocket.Accept(lean, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{subprotocol},
 		InsecureSkipVerify: true, // the origin has been checked
 	})
 	if err != nil {
 		return // the client has been told
 	}
-	s := &socket{conn: conn, exec: exec, from: t.options.ClientAddress(r), options: &t.options}
+	s := &socket{conn: conn, wire: lean.wire, exec: exec, from: t.options.ClientAddress(r), options: &t.options}
 	s.ctx, s.cancel = context.WithCancel(carriedBy(context.Background(), s))
 	if !t.options.Open.add(s) {
 		s.end(closeRestart, "Service restart")
@@ -178,12 +180,15 @@ func (t *sockets) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphE
 
 // lean makes the buffers of a connection small: most sockets are idle most of the time, and what is
 // longer goes around them.
-type lean struct{ http.ResponseWriter }
+type lean struct {
+	http.ResponseWriter
+	wire *wire // from Hijack on
+}
 
 const leanBuffer = 512
 
 // Hijack implements http.Hijacker.
-func (w lean) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (w *lean) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, large, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err
@@ -197,7 +202,43 @@ func (w lean) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, conn.Close())
 	}
-	return conn, bufio.NewReadWriter(small, bufio.NewWriterSize(conn, leanBuffer)), nil
+	w.wire = &wire{Conn: conn}
+	return w.wire, bufio.NewReadWriter(small, bufio.NewWriterSize(w.wire, leanBuffer)), nil
+}
+
+// A wire is a connection that can hold back what is written, so that what a small buffer cuts into pieces costs one system call.
+type wire struct {
+	net.Conn
+
+	mu sync.Mutex
+	// held is what is held back, nil where nothing is.
+	held *bytes.Buffer
+}
+
+// Write implements net.Conn.
+func (w *wire) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.held != nil {
+		return w.held.Write(p)
+	}
+	return w.Conn.Write(p)
+}
+
+// together writes at once what do writes.
+func (w *wire) together(do func() error) error {
+	held := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(held)
+	held.Reset()
+	w.mu.Lock()
+	w.held = held
+	w.mu.Unlock()
+	failed := do()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.held = nil
+	_, err := w.Conn.Write(held.Bytes())
+	return errors.Join(failed, err)
 }
 
 func offers(r *http.Request, subprotocol string) bool {

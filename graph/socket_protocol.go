@@ -22,9 +22,12 @@ import (
 // A socket is one client's connection, and the session of one person on it.
 type socket struct {
 	conn    *websocket.Conn
+	wire    *wire
 	from    netip.Addr
 	options *socketOptions
 	exec    graphql.GraphExecutor // from connection_init on of the surface of who is asking
+
+	writing sync.Mutex // one message after the other
 
 	ctx    context.Context    // of what runs on the socket; from connection_init on it knows who is asking
 	cancel context.CancelFunc // ends what runs on the socket
@@ -433,5 +436,7 @@ func (s *socket) write(message []byte) bool {
 		}
 	})
 	defer slow.Stop()
-	return s.conn.Write(context.Background(), websocket.MessageText, message) == nil
+	s.writing.Lock() // what is held back is of one message
+	defer s.writing.Unlock()
+	return s.wire.together(func() error { return s.conn.Write(context.Background(), websocket.MessageText, message) }) == nil
 }

@@ -441,8 +441,8 @@ func (s *Service) usersSeen(ctx context.Context, wanted []userSeen) (map[userSee
 
 // line asks for a line that was just added. What this process wrote a moment ago it need not read.
 func (s *seen) line(id MessageID) *batch[MessageID, addedLine] {
-	if written, ok := s.fresh.get(id); ok {
-		return answered(id, written)
+	if written := s.fresh.get(id); written != nil {
+		return written
 	}
 	return s.lines.ask(id)
 }
@@ -466,6 +466,8 @@ type freshLines struct {
 type freshLine struct {
 	addedLine
 	written time.Time
+	// answer is the line, as if somebody had asked for it.
+	answer *batch[MessageID, addedLine]
 }
 
 // put takes what was committed.
@@ -479,7 +481,7 @@ func (f *freshLines) put(lines []addedLine) {
 		if f.at[f.lines[f.next].ID] == f.next {
 			delete(f.at, f.lines[f.next].ID)
 		}
-		f.lines[f.next] = freshLine{line, time.Now()}
+		f.lines[f.next] = freshLine{line, time.Now(), answered(line.ID, line)}
 		f.at[line.ID] = f.next
 		f.next = (f.next + 1) % maxFresh
 	}
@@ -501,14 +503,15 @@ func (f *freshLines) forget(events []eventlog.Event) {
 	}
 }
 
-func (f *freshLines) get(id MessageID) (addedLine, bool) {
+// get returns nil if the line is not among them.
+func (f *freshLines) get(id MessageID) *batch[MessageID, addedLine] {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	i, ok := f.at[id]
 	if !ok || time.Since(f.lines[i].written) > staysFresh {
-		return addedLine{}, false
+		return nil
 	}
-	return f.lines[i].addedLine, true
+	return f.lines[i].answer
 }
 
 const (
@@ -594,10 +597,9 @@ func (b *batch[K, V]) answer(ctx context.Context, key K) (*V, error) {
 	if b == nil {
 		return nil, nil
 	}
-	select {
-	case <-b.read:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	<-b.read // which has its time, whoever waits
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	value, ok := b.found[key]
 	if !ok || b.err != nil {

@@ -262,15 +262,15 @@ func TestFreshLinesAreForgotten(t *testing.T) {
 		ids[i] = MessageID{newID()}
 		f.put([]addedLine{{Message: Message{ID: ids[i]}}})
 	}
-	if _, ok := f.get(ids[0]); ok || len(f.at) != maxFresh {
+	if f.get(ids[0]) != nil || len(f.at) != maxFresh {
 		t.Errorf("%d lines are kept", len(f.at))
 	}
 	newest := ids[maxFresh]
-	if line, ok := f.get(newest); !ok || line.ID != newest {
+	if line, err := f.get(newest).answer(t.Context(), newest); err != nil || line == nil || line.ID != newest {
 		t.Error("the newest line is not known")
 	}
 	f.lines[f.at[newest]].written = time.Now().Add(-staysFresh - 1)
-	if _, ok := f.get(newest); ok {
+	if f.get(newest) != nil {
 		t.Error("an old line is taken for a new one")
 	}
 }
