@@ -126,11 +126,14 @@ func (c crew) do(work func()) {
 	case c <- work:
 	default:
 		go func() {
+			patience := time.NewTimer(crewPatience)
+			defer patience.Stop()
 			for {
 				work()
+				patience.Reset(crewPatience)
 				select {
 				case work = <-c:
-				case <-time.After(crewPatience):
+				case <-patience.C:
 					return
 				}
 			}

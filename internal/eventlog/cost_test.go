@@ -31,7 +31,7 @@ func BenchmarkWhatDeliveryCosts(b *testing.B) {
 	db.MustExec(`CREATE TABLE members (room int, person int, read int NOT NULL DEFAULT 0, archived timestamptz, PRIMARY KEY (room, person)) WITH (fillfactor = 70)`)
 	db.MustExec(`INSERT INTO rooms SELECT generate_series(1, $1)`, conversations)
 	db.MustExec(`INSERT INTO members SELECT room, person FROM generate_series(1, $1) AS room, generate_series(1, 5) AS person`, conversations)
-	l := New(events, ByPostgres(events, server.URL), testKey, slog.New(slog.DiscardHandler))
+	l := New(events, ByPostgres(events, server.URL), testSecret, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(b.Context())
 	var running sync.WaitGroup
 	running.Go(func() { _ = l.Run(ctx) })

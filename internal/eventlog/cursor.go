@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"hash"
 	"slices"
+	"sync"
 
 	"github.com/google/uuid"
 )
@@ -35,7 +37,7 @@ func (c cursor) isAheadOf(other cursor) bool {
 
 // encode writes the cursor down for one reader. The code at its end makes a cursor of someone
 // else's, or one that was changed, recognisable; it gives no right to anything.
-func (c cursor) encode(key []byte, reader uuid.UUID) string {
+func (c cursor) encode(key *cursorKey, reader uuid.UUID) string {
 	b := []byte{cursorVersion}
 	b = binary.AppendUvarint(b, uint64(c.incarnation))
 	b = binary.AppendUvarint(b, uint64(c.pos))
@@ -52,10 +54,10 @@ func (c cursor) encode(key []byte, reader uuid.UUID) string {
 		b = binary.AppendUvarint(b, uint64(c.ahead[stream]))
 		last = stream
 	}
-	return base64.RawURLEncoding.EncodeToString(append(b, code(key, reader, b)...))
+	return base64.RawURLEncoding.EncodeToString(append(b, key.code(reader, b)...))
 }
 
-func decodeCursor(key []byte, reader uuid.UUID, written string) (cursor, error) {
+func decodeCursor(key *cursorKey, reader uuid.UUID, written string) (cursor, error) {
 	if len(written) > maxCursor {
 		return cursor{}, ErrCursorInvalid
 	}
@@ -68,7 +70,7 @@ func decodeCursor(key []byte, reader uuid.UUID, written string) (cursor, error) 
 		return cursor{}, ErrCursorInvalid
 	}
 	b, mac := b[:len(b)-macLength], b[len(b)-macLength:]
-	if !hmac.Equal(mac, code(key, reader, b)) {
+	if !hmac.Equal(mac, key.code(reader, b)) {
 		return cursor{}, ErrCursorInvalid
 	}
 	rest, ok := b[1:], true
@@ -98,8 +100,17 @@ func (l *Log) Owns(reader uuid.UUID, cursor string) bool {
 	return err == nil
 }
 
-func code(key []byte, reader uuid.UUID, message []byte) []byte {
-	mac := hmac.New(sha256.New, key)
+// cursorKey makes the codes of cursors. Hashes are used again: they have taken in the key, which takes longer than what they are for.
+type cursorKey struct{ hashes sync.Pool }
+
+func newCursorKey(key []byte) *cursorKey {
+	return &cursorKey{sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+}
+
+func (k *cursorKey) code(reader uuid.UUID, message []byte) []byte {
+	mac := k.hashes.Get().(hash.Hash)
+	defer k.hashes.Put(mac)
+	mac.Reset()
 	mac.Write(reader[:])
 	mac.Write(message)
 	return mac.Sum(nil)[:macLength]

@@ -56,7 +56,7 @@ func TestACursorOfSomebodyElseIsRefused(t *testing.T) {
 		written := cursors().Draw(t, "cursor").encode(testKey, reader)
 
 		_, foreign := decodeCursor(testKey, other, written)
-		_, elsewhere := decodeCursor([]byte("another key"), reader, written)
+		_, elsewhere := decodeCursor(newCursorKey([]byte("another key")), reader, written)
 
 		if !errors.Is(foreign, ErrCursorInvalid) || !errors.Is(elsewhere, ErrCursorInvalid) {
 			t.Fatalf("another reader: %v, another key: %v", foreign, elsewhere)
@@ -116,11 +116,11 @@ func TestACursorThatCanNotComeAboutIsRefused(t *testing.T) {
 		"a negative position": cursor{pos: -1}.encode(testKey, ann),
 		"a stream without seq": func() string {
 			b := []byte{cursorVersion, 1, 1, 5}
-			return base64.RawURLEncoding.EncodeToString(append(b, code(testKey, ann, b)...))
+			return base64.RawURLEncoding.EncodeToString(append(b, testKey.code(ann, b)...))
 		}(),
 		"another version": func() string {
 			b := []byte{cursorVersion + 1, 1, 1}
-			return base64.RawURLEncoding.EncodeToString(append(b, code(testKey, ann, b)...))
+			return base64.RawURLEncoding.EncodeToString(append(b, testKey.code(ann, b)...))
 		}(),
 	} {
 		if got, err := decodeCursor(testKey, ann, written); !errors.Is(err, ErrCursorInvalid) {
@@ -156,7 +156,7 @@ func FuzzCursor(f *testing.F) {
 		}
 		// Behind a good code too.
 		b := append([]byte{cursorVersion}, written...)
-		c, err = decodeCursor(testKey, ann, base64.RawURLEncoding.EncodeToString(append(b, code(testKey, ann, b)...)))
+		c, err = decodeCursor(testKey, ann, base64.RawURLEncoding.EncodeToString(append(b, testKey.code(ann, b)...)))
 		if err == nil && (c.pos < 0 || len(c.ahead) > maxAhead || c.ahead == nil) {
 			t.Errorf("%q reads as %+v", b, c)
 		}

@@ -52,7 +52,7 @@ type numbered struct {
 type Log struct {
 	db      *sqlx.DB
 	carrier Carrier
-	key     []byte
+	key     *cursorKey
 	logger  *slog.Logger
 	metrics *metrics
 
@@ -94,7 +94,7 @@ type Log struct {
 // processes of one database must have the same key; it authenticates cursors.
 func New(db *sqlx.DB, carrier Carrier, key []byte, logger *slog.Logger) *Log {
 	return &Log{
-		db: db, carrier: carrier, key: key, logger: logger, metrics: newMetrics(),
+		db: db, carrier: carrier, key: newCursorKey(key), logger: logger, metrics: newMetrics(),
 		ringSize: 1 << 15, readSize: readAtOnce, pageSize: 500, heartbeat: 15 * time.Second,
 		news: make(chan struct{}, 1), work: make(chan struct{}, 1), hints: make(chan []Position, 256),
 		ahead: map[int64][]Event{}, own: map[int64][]Event{}, byStream: map[int64][]*Follower{}, byReader: map[uuid.UUID][]*Follower{},

@@ -22,7 +22,10 @@ import (
 // patience is how long a test waits for what must come.
 const patience = 20 * time.Second
 
-var testKey = bytes.Repeat([]byte("k"), 32)
+var (
+	testSecret = bytes.Repeat([]byte("k"), 32)
+	testKey    = newCursorKey(testSecret)
+)
 
 // world is a database with a log in it, and processes that share it.
 type world struct {
@@ -41,7 +44,7 @@ func newWorld(t *testing.T) *world {
 // life as soon as there is nothing to deliver.
 func (w *world) still() *Log {
 	w.t.Helper()
-	l := New(w.database.Open(), ByPostgres(w.db, w.database.URL), testKey, slog.New(slog.DiscardHandler))
+	l := New(w.database.Open(), ByPostgres(w.db, w.database.URL), testSecret, slog.New(slog.DiscardHandler))
 	l.heartbeat = 0
 	return l
 }
@@ -50,7 +53,7 @@ func (w *world) still() *Log {
 // events.
 func (w *world) running() *Log {
 	w.t.Helper()
-	l := New(w.database.Open(), ByPostgres(w.db, w.database.URL), testKey, slog.New(slog.DiscardHandler))
+	l := New(w.database.Open(), ByPostgres(w.db, w.database.URL), testSecret, slog.New(slog.DiscardHandler))
 	l.heartbeat = time.Hour
 	w.runs(l)
 	return l
