@@ -88,12 +88,12 @@ func TestTextsAreKeptByManyAtATime(t *testing.T) {
 
 // dense are documents of many fields and few letters, which take most for each of them, all different.
 func dense(i int) string {
-	return fmt.Sprintf("query Q%d { viewer { %s } }", i, repeat(20, "conversations { nodes { "+strings.Repeat("id ", 60)+"} }"))
+	return fmt.Sprintf("query Q%d { viewer { %s } }", i, repeat(10, "a%d: conversations { nodes { "+strings.Repeat("id ", 60)+"} }"))
 }
 
 // It measures the heap, so nothing runs beside it.
 func TestValidatedDocumentsTakeBoundedMemory(t *testing.T) { //nolint:paralleltest // see above
-	const bound = 8 << 20
+	const bound = 4 << 20
 	schema := generated.NewExecutableSchema(generated.Config{}).Schema()
 	s := newShelves[string, *ast.QueryDocument](bound, bound)
 	cache := validated{s, people}
