@@ -12,9 +12,11 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -286,6 +288,30 @@ func TestReadinessDoesNotWaitForASilentDatabase(t *testing.T) {
 
 	if answer.Code != http.StatusServiceUnavailable || strings.TrimSpace(answer.Body.String()) != "database" {
 		t.Errorf("it says %d %q", answer.Code, answer.Body)
+	}
+}
+
+// It is built as make does it: for tests it may have the race detector in it.
+func TestTheProgramIsSmall(t *testing.T) {
+	t.Parallel()
+	const most = 40_000_000 // with the web client, and without PostgreSQL
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := regexp.MustCompile(`(?m)^build_flags := (.*)$`).FindSubmatch(makefile)
+	if flags == nil {
+		t.Fatal("the Makefile does not say how it is built")
+	}
+	program := filepath.Join(t.TempDir(), "corridor")
+	if said, err := exec.Command("go", slices.Concat([]string{"build", "-o", program}, strings.Fields(string(flags[1])), []string{"."})...).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+
+	info, err := os.Stat(program)
+
+	if err != nil || info.Size() > most {
+		t.Errorf("it has %d bytes, and may have %d (%v)", info.Size(), most, err)
 	}
 }
 
