@@ -225,7 +225,7 @@ func TestWorkDoesNotGrowWithTheClinic(t *testing.T) {
 	for i, work := range works {
 		large := c.costs(work.name, work.do)
 		isFlat(t, work.name, small[i], large, 1, 0)
-		takes(t, work.name, large, work.statements)
+		takes(t, work.name, large, large.all().times, work.statements)
 	}
 	isFlat(t, "to send to ten times as many", c.costs("to send to a few", works[0].do), c.costs("to send to many", func() { c.ann.sends(c.many, "hello") }), 1, 0)
 
@@ -242,12 +242,13 @@ func TestWorkDoesNotGrowWithTheClinic(t *testing.T) {
 		streams = append(streams, p.follows())
 	}
 	few := c.costs("to deliver to a few", delivers)
-	takes(t, "to deliver", few, works[0].statements+2)
+	// Those of a send, one of which runs twice, and two. Who comes later than the others has them run again.
+	takes(t, "to deliver", few, len(few), works[0].statements-1+2)
 	for _, p := range c.friends[4:40] {
 		streams = append(streams, p.follows())
 	}
-	// What each may see is looked up for each, by as many statements, and again for who comes later than the others.
-	isFlat(t, "to deliver to ten times as many", few, c.costs("to deliver to many", delivers), 10, 2)
+	// What each may see is looked up for each, by as many statements.
+	isFlat(t, "to deliver to ten times as many", few, c.costs("to deliver to many", delivers), 10, 5)
 }
 
 // isFlat checks that a cost did not grow, but for the height of indexes, and for which of two indexes suits a few rows. Each statement may touch so many
@@ -266,10 +267,10 @@ func isFlat(t *testing.T, name string, before, now cost, as, again int) {
 	}
 }
 
-// takes checks that what it takes is not more statements than it was.
-func takes(t *testing.T, name string, now cost, most int) {
+// takes checks that so many statements are not more than they were.
+func takes(t *testing.T, name string, what cost, statements, most int) {
 	t.Helper()
-	if n := now.all().times; n > most {
-		t.Errorf("%s takes %d statements, and took %d:\n%s", name, n, most, strings.Join(slices.Collect(maps.Keys(now)), "\n"))
+	if statements > most {
+		t.Errorf("%s takes %d statements, and took %d:\n%s", name, statements, most, strings.Join(slices.Collect(maps.Keys(what)), "\n"))
 	}
 }
