@@ -52,11 +52,11 @@ torture: go postgres ## Attack three servers for ten minutes and more, and show 
 
 .PHONY: bench
 bench: go ## Measure the six works beside their limits, on the data of a large clinic (docs/performance.md)
-	go build -buildvcs=auto -o bin/corridor . && go run ./internal/bench
+	go build $(build_flags) -o bin/corridor . && go run ./internal/bench
 
 .PHONY: bench-quick
 bench-quick: go ## The same on a tenth of the data, in a few short rounds
-	go build -buildvcs=auto -o bin/corridor . && go run ./internal/bench -quick
+	go build $(build_flags) -o bin/corridor . && go run ./internal/bench -quick
 
 .PHONY: check
 check: format vet lint generated test ## Everything that must pass before a change goes in

@@ -208,7 +208,7 @@ func TestWorkDoesNotGrowWithTheClinic(t *testing.T) {
 		do         func()
 	}{
 		{"to send", 10, func() { c.ann.sends(c.few, "hello") }},
-		{"to list conversations", 7, asks(`{ viewer { conversations(first: 20) { nodes { `+aConversation+` } } } }`, nil)},
+		{"to list conversations", 8, asks(`{ viewer { conversations(first: 20) { nodes { `+aConversation+` } } } }`, nil)},
 		{"the newest of a history", 4, asks(history, vars{"id": c.many})},
 		{"the depth of a history", 4, asks(history, vars{"id": c.many, "before": early})},
 		{"to search by a piece of a name", 2, asks(search, vars{"query": "frien"})},
