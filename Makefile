@@ -7,6 +7,8 @@ race := $(shell command -v "$$(go env CC 2>/dev/null || echo cc)" >/dev/null 2>&
 # The web client is built and tested with Node.js. Where that is missing, what needs it is left out.
 node := $(shell node -e 'let [a, b] = process.versions.node.split("."); process.exit(a > 20 || a == 20 && b >= 19 ? 0 : 1)' 2>/dev/null && command -v npm)
 with_node = [ "$(node)" ] || { echo "Node.js 20.19 or later is missing, so $(1) left out: install it, with npm, to have them"; exit 0; }
+# How the program is built: without what only debuggers read. Stack traces and profiles need none of it.
+build_flags := -buildvcs=auto -ldflags=-s
 # What web/dist is made of.
 web_sources = web/src web/public web/*.html web/*.ts web/package.json web/package-lock.json schema.graphqls
 # Prints a browser that tests can use, if there is one. Some distributions have a chromium that only tells where to get it.
@@ -23,7 +25,7 @@ run: build ## Build and serve: own database, demo clinic, everything (Ctrl-C sto
 
 .PHONY: build
 build: go web ## Build bin/corridor, and the schema beside it
-	@[ -f bin/corridor ] || echo "building the server, which takes a minute or two the first time"; go build -buildvcs=auto -o bin/corridor .
+	@[ -f bin/corridor ] || echo "building the server, which takes a minute or two the first time"; go build $(build_flags) -o bin/corridor .
 	@bin/corridor schema > bin/schema.graphqls && bin/corridor schema --json > bin/schema.json
 
 .PHONY: web
@@ -50,11 +52,11 @@ torture: go postgres ## Attack three servers for ten minutes and more, and show 
 
 .PHONY: bench
 bench: go ## Measure the six works beside their limits, on the data of a large clinic (docs/performance.md)
-	go build -buildvcs=auto -o bin/corridor . && go run ./internal/bench
+	go build $(build_flags) -o bin/corridor . && go run ./internal/bench
 
 .PHONY: bench-quick
 bench-quick: go ## The same on a tenth of the data, in a few short rounds
-	go build -buildvcs=auto -o bin/corridor . && go run ./internal/bench -quick
+	go build $(build_flags) -o bin/corridor . && go run ./internal/bench -quick
 
 .PHONY: check
 check: format vet lint generated test ## Everything that must pass before a change goes in

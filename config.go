@@ -272,19 +272,20 @@ type serverSettings struct {
 	Replica   string        `name:"replica-url" env:"CORRIDOR_REPLICA_URL" placeholder:"URL" help:"A streaming standby of the database in DATABASE_URL, which answers queries as far as it keeps up. Prefer the variable: others on this machine can see flags."`
 	LogLevel  string        `env:"CORRIDOR_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"What to log: debug, info, warn or error (${default}). Logs go to standard error, as JSON unless that is a terminal."`
 	DrainTime time.Duration `env:"CORRIDOR_DRAIN_TIME" default:"10s" placeholder:"TIME" help:"How long stopping may take: requests are finished and sockets closed within it (${default})."`
+	Operators string        `name:"operations-listen" env:"CORRIDOR_OPERATIONS_LISTEN" placeholder:"ADDRESS" help:"Where operators may take profiles, an address of this machine alone: 127.0.0.1:6060 or unix:///run/corridor/operations.sock. By default nowhere."`
 	Demo      *bool         `env:"CORRIDOR_DEMO" negatable:"" help:"Make the demo clinic when there is no clinic yet, and let whoever comes sign in as its people. Without a database URL this is the default."`
 
 	origins []string
 	proxies []netip.Prefix
 	// webhooks are the networks that webhooks may reach.
-	webhooks []netip.Prefix
-	level    slog.Level
+	webhooks   []netip.Prefix
+	operations operationsAddress
+	level      slog.Level
 }
 
 func (s *serverSettings) check(d databaseSettings) error {
 	host, port, err := net.SplitHostPort(s.Listen)
-	number, bad := strconv.Atoi(port)
-	if err != nil || bad != nil || number < 0 || number > 65535 || strings.ContainsAny(host, " /") {
+	if err != nil || !isPort(port) || strings.ContainsAny(host, " /") {
 		return wrong("CORRIDOR_LISTEN (--listen) is %q: it must be a host and a port, such as 127.0.0.1:8080, [::1]:8080 or :8080", s.Listen)
 	}
 	switch strings.ToLower(s.LogLevel) {
@@ -325,7 +326,15 @@ func (s *serverSettings) check(d databaseSettings) error {
 	if s.webhooks, err = networks(s.Webhooks); err != nil {
 		return wrong("CORRIDOR_WEBHOOK_NETWORKS (--webhook-networks) %w", err)
 	}
+	if s.operations, err = readOperationsAddress(s.Operators); err != nil {
+		return wrong("CORRIDOR_OPERATIONS_LISTEN (--operations-listen) %w", err)
+	}
 	return nil
+}
+
+func isPort(port string) bool {
+	_, err := strconv.ParseUint(port, 10, 16)
+	return err == nil
 }
 
 // networks reads a list of networks.

@@ -158,10 +158,14 @@ func (c *serveCommand) Run(streams streams) error {
 	}
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
-		return cannotListen(c.Listen, err)
+		return cannotListen(c.Listen, "CORRIDOR_LISTEN (--listen)", err)
+	}
+	operators, err := c.operations.listen()
+	if err != nil {
+		return err
 	}
 	s := &server{settings: c, logger: logger, stdout: streams.stdout, address: listener.Addr().(*net.TCPAddr)}
-	return s.serve(told, listener)
+	return s.serve(told, listener, operators)
 }
 
 // rareCollections is how much memory may be used up between two garbage collections, in hundredths of what is in use: each is felt
@@ -179,14 +183,14 @@ func collectRarely(logger *slog.Logger) {
 	}
 }
 
-func cannotListen(address string, err error) error {
+func cannotListen(address, setting string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("another program listens at %s: end it, or choose another address with CORRIDOR_LISTEN (--listen)", address)
-	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("this user may not listen at %s: choose a port above 1023 with CORRIDOR_LISTEN (--listen)", address)
+		return fmt.Errorf("another program listens at %s: end it, or choose another address with %s", address, setting)
+	case errors.Is(err, syscall.EACCES) && !filepath.IsAbs(address):
+		return fmt.Errorf("this user may not listen at %s: choose a port above 1023 with %s", address, setting)
 	}
-	return fmt.Errorf("CORRIDOR_LISTEN (--listen): %w", err)
+	return fmt.Errorf("%s: %w", setting, err)
 }
 
 // server is the running server.
@@ -214,9 +218,9 @@ type server struct {
 // logConnections are enough for the parts of the event log and a crowd that catches up.
 const logConnections = 8
 
-// serve answers from the first moment on, if only that it is starting. It runs until it is told to
-// stop or one of its parts fails.
-func (s *server) serve(told context.Context, listener net.Listener) error {
+// serve answers from the first moment on, if only that it is starting; operators too, if there is a listener for them. It runs
+// until it is told to stop or one of its parts fails.
+func (s *server) serve(told context.Context, listener, operators net.Listener) error {
 	// What requests run on lasts until they are finished, and the parts until nobody needs them.
 	requests, cutOff := context.WithCancel(context.Background())
 	defer cutOff()
@@ -240,6 +244,17 @@ func (s *server) serve(told context.Context, listener net.Listener) error {
 		}
 		return nil
 	})
+	back := newOperations(s.logger)
+	defer back.end()
+	if operators != nil {
+		s.logger.Info("operators may take profiles", "address", operators.Addr().String())
+		parts.Go(func() error {
+			if err := back.Serve(operators); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve operators: %w", err)
+			}
+			return nil
+		})
+	}
 	starting, abandon := context.WithCancel(life)
 	defer context.AfterFunc(told, abandon)()
 	err := s.start(starting, parts, life)
@@ -254,9 +269,10 @@ func (s *server) serve(told context.Context, listener net.Listener) error {
 	defer cancel()
 	began := s.api.Load() != nil || told.Err() != nil
 	if began {
-		s.drain(stopping, front)
+		s.drain(stopping, front, back)
 	}
 	front.Close()
+	back.Close()
 	cutOff()
 	end()
 	if failed := parts.Wait(); failed != nil && !errors.Is(failed, context.Canceled) {
@@ -514,23 +530,28 @@ func (s *server) purge(ctx context.Context, service *chat.Service) error {
 
 // drain stops accepting, lets requests finish and sends sockets elsewhere. It leaves some of the
 // time to what must end after that.
-func (s *server) drain(ctx context.Context, front *http.Server) {
+func (s *server) drain(ctx context.Context, front *http.Server, back *operations) {
 	s.draining.Store(true)
 	s.logger.Info("stopping", "within", s.settings.DrainTime.String())
 	ctx, cancel := context.WithTimeout(ctx, s.settings.DrainTime*7/10)
 	defer cancel()
-	var both sync.WaitGroup
-	both.Go(func() {
+	var all sync.WaitGroup
+	all.Go(func() {
 		if api := s.api.Load(); api != nil && api.Drain(ctx) != nil {
 			s.logger.Warn("some sockets did not close in time")
 		}
 	})
-	both.Go(func() {
+	all.Go(func() {
 		if front.Shutdown(ctx) != nil {
 			s.logger.Warn("some requests did not finish in time")
 		}
 	})
-	both.Wait()
+	all.Go(func() {
+		if back.Shutdown(ctx) != nil {
+			s.logger.Warn("some profiles did not finish in time")
+		}
+	})
+	all.Wait()
 }
 
 // routes are all addresses of the server.

@@ -12,9 +12,11 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -289,6 +291,30 @@ func TestReadinessDoesNotWaitForASilentDatabase(t *testing.T) {
 	}
 }
 
+// It is built as make does it: for tests it may have the race detector in it.
+func TestTheProgramIsSmall(t *testing.T) {
+	t.Parallel()
+	const most = 40_000_000 // with the web client, and without PostgreSQL
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := regexp.MustCompile(`(?m)^build_flags := (.*)$`).FindSubmatch(makefile)
+	if flags == nil {
+		t.Fatal("the Makefile does not say how it is built")
+	}
+	program := filepath.Join(t.TempDir(), "corridor")
+	if said, err := exec.Command("go", slices.Concat([]string{"build", "-o", program}, strings.Fields(string(flags[1])), []string{"."})...).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+
+	info, err := os.Stat(program)
+
+	if err != nil || info.Size() > most {
+		t.Errorf("it has %d bytes, and may have %d (%v)", info.Size(), most, err)
+	}
+}
+
 func TestTheWelcomeCanBePasted(t *testing.T) {
 	t.Parallel()
 	for url, needs := range map[string]string{"": "In another terminal, as", "postgres://localhost/x": "with DATABASE_URL and CORRIDOR_TOKEN_KEY set as here, as"} {
@@ -398,6 +424,10 @@ func TestWrongSettingsAreRefusedWithWhatToDo(t *testing.T) {
 		"no NATS address":               {settings: []string{"CORRIDOR_NATS_URL=nats://a:mellon-mellon@h:4222,b"}, says: []string{"CORRIDOR_NATS_URL", "nats://two.example:4222"}},
 		"a proxy":                       {settings: []string{"CORRIDOR_TRUSTED_PROXIES=10.0.0.0/8,proxy.example"}, says: []string{"CORRIDOR_TRUSTED_PROXIES", `"proxy.example"`, "10.0.0.0/8"}},
 		"a webhook network":             {settings: []string{"CORRIDOR_WEBHOOK_NETWORKS=10.0.0.0/8, office"}, says: []string{"CORRIDOR_WEBHOOK_NETWORKS", `"office"`, "10.0.0.0/8"}},
+		"profiles for everybody":        {settings: []string{"CORRIDOR_OPERATIONS_LISTEN=:6060"}, says: []string{"CORRIDOR_OPERATIONS_LISTEN", `":6060"`, "127.0.0.1:6060", "ssh -L"}},
+		"profiles for the network":      {settings: []string{"CORRIDOR_OPERATIONS_LISTEN=10.1.2.3:6060"}, says: []string{"CORRIDOR_OPERATIONS_LISTEN", "10.1.2.3:6060", "unix:///run/corridor/operations.sock"}},
+		"profiles at no port":           {arguments: []string{"--operations-listen", "localhost"}, says: []string{"--operations-listen", `"localhost"`, "127.0.0.1:6060"}},
+		"profiles at a relative path":   {settings: []string{"CORRIDOR_OPERATIONS_LISTEN=unix://operations.sock"}, says: []string{"CORRIDOR_OPERATIONS_LISTEN", "unix:///run/corridor/operations.sock"}},
 		"a replica URL that is none": {
 			settings: []string{"DATABASE_URL=postgres://localhost/x", "CORRIDOR_TOKEN_KEY=" + someKey, "CORRIDOR_REPLICA_URL=mysql://user:mellon-mellon@host/x"},
 			says:     []string{"CORRIDOR_REPLICA_URL", "postgres://user:password@host:5432/name"},
@@ -495,7 +525,7 @@ func TestHelpTellsOfEveryFlag(t *testing.T) {
 		"": {"serve", "token", "roster import", "clinic show", "clinic set", "clinic administrator set", "clinic administrator list", "service-account list", "service-account deactivate", "service-account reactivate", "key create", "key list", "key rotate", "key revoke", "documents upload", "session end", "schema", "migrate", "follow"},
 		"serve": append(database, "--listen", "$CORRIDOR_LISTEN", "--token-key", "$CORRIDOR_TOKEN_KEY", "--origins", "$CORRIDOR_ORIGINS", "--trusted-proxies", "$CORRIDOR_TRUSTED_PROXIES",
 			"--files", "$CORRIDOR_FILES", "--file-size", "$CORRIDOR_FILE_SIZE", "--file-types", "$CORRIDOR_FILE_TYPES", "--clamav", "$CORRIDOR_CLAMAV",
-			"--new-files", "$CORRIDOR_NEW_FILES", "--person-budget", "$CORRIDOR_PERSON_BUDGET", "--key-budget", "$CORRIDOR_KEY_BUDGET", "--log-level", "$CORRIDOR_LOG_LEVEL", "--drain-time", "$CORRIDOR_DRAIN_TIME", "demo", "$CORRIDOR_DEMO",
+			"--new-files", "$CORRIDOR_NEW_FILES", "--person-budget", "$CORRIDOR_PERSON_BUDGET", "--key-budget", "$CORRIDOR_KEY_BUDGET", "--log-level", "$CORRIDOR_LOG_LEVEL", "--drain-time", "$CORRIDOR_DRAIN_TIME", "--operations-listen", "$CORRIDOR_OPERATIONS_LISTEN", "demo", "$CORRIDOR_DEMO",
 			"--oidc-issuer", "$CORRIDOR_OIDC_ISSUER", "--oidc-audience", "$CORRIDOR_OIDC_AUDIENCE", "--oidc-person-claim", "$CORRIDOR_OIDC_PERSON_CLAIM",
 			"--oidc-clinic-claim", "$CORRIDOR_OIDC_CLINIC_CLAIM", "--oidc-mfa", "$CORRIDOR_OIDC_MFA", "--oidc-algorithms", "$CORRIDOR_OIDC_ALGORITHMS"),
 		"token":         append(database, "--email", "--clinic", "--ttl", "12h", "--token-key"),

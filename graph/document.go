@@ -8,11 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/google/uuid"
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/parser"
@@ -92,16 +90,30 @@ func hashOf(document string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// documents are those that may be named instead of sent.
+// documents are those that may be named instead of sent, and those that need not be validated again.
 type documents struct {
 	chat *chat.Service
 	// sent are automatic persisted queries, of a clinic and for one surface, so that an answer tells nothing of what others
 	// ask. registered are those of service accounts that were used.
-	sent, registered *shelves
+	sent, registered *shelves[uuid.UUID, string]
+	// peoples and keys are what was found valid, by surfaces.
+	peoples, keys *shelves[string, *ast.QueryDocument]
 }
 
+// The bytes of memory that documents may take: texts of one clinic or service account and of all, and those that were validated, for
+// people, and for one set of scopes and all of them. Validated, our own client's take less than one megabyte.
+const (
+	clinicTextBytes, textBytes = 4 << 20, 64 << 20
+	peoplesBytes               = 32 << 20
+	scopesBytes, keysBytes     = 4 << 20, 32 << 20
+)
+
 func newDocuments(service *chat.Service) *documents {
-	return &documents{chat: service, sent: newShelves(shelfBytes, shelvesBytes), registered: newShelves(shelfBytes, shelvesBytes)}
+	return &documents{
+		chat: service,
+		sent: newShelves[uuid.UUID, string](clinicTextBytes, textBytes), registered: newShelves[uuid.UUID, string](clinicTextBytes, textBytes),
+		peoples: newShelves[string, *ast.QueryDocument](peoplesBytes, peoplesBytes), keys: newShelves[string, *ast.QueryDocument](scopesBytes, keysBytes),
+	}
 }
 
 // fetching puts the document of a request that names it into its place, and refuses what a bound key must not run. It comes
@@ -170,7 +182,7 @@ func (d *documents) find(ctx context.Context, s *session, actor chat.Actor, hash
 	ctx, cancel := context.WithTimeout(ctx, actorTime)
 	defer cancel()
 	if text, ok, err = d.chat.RegisteredDocument(ctx, actor, sum); ok {
-		d.registered.put(actor.User.ID.UUID, name, text)
+		d.registered.put(actor.User.ID.UUID, name, text, len(text))
 	}
 	return text, ok, err
 }
@@ -193,94 +205,9 @@ func (keeping) Validate(graphql.ExecutableSchema) error { return nil }
 func (k keeping) MutateOperationContext(ctx context.Context, operation *graphql.OperationContext) *gqlerror.Error {
 	actor := sessionOf(ctx).known()
 	if hash := persistedHash(operation.Extensions); hash != "" && !actor.RunsOnlyDocuments() && hash == hashOf(operation.RawQuery) {
-		k.sent.put(actor.Clinic.ID.UUID, k.surface+hash, operation.RawQuery)
+		k.sent.put(actor.Clinic.ID.UUID, k.surface+hash, operation.RawQuery, len(operation.RawQuery))
 	}
 	return nil
-}
-
-// The bytes of memory that documents may take: those of one clinic or service account, and of all.
-const (
-	shelfBytes   = 4 << 20
-	shelvesBytes = 64 << 20
-	// slipBytes is about what a text takes beside itself.
-	slipBytes = 256
-)
-
-// shelves keep texts in memory, for each owner those that were asked for last. The owner who asked least recently makes room
-// for others.
-type shelves struct {
-	each, all int
-
-	mu     sync.Mutex
-	owners *simplelru.LRU[uuid.UUID, *shelf]
-	bytes  int
-}
-
-type shelf struct {
-	texts *simplelru.LRU[string, string]
-	bytes int
-}
-
-func newShelves(each, all int) *shelves {
-	return &shelves{each: each, all: all, owners: newLRU[uuid.UUID, *shelf](all/slipBytes + 1)}
-}
-
-func newLRU[K comparable, V any](size int) *simplelru.LRU[K, V] {
-	lru, err := simplelru.NewLRU[K, V](size, nil)
-	if err != nil {
-		panic(err) // the size is positive
-	}
-	return lru
-}
-
-func (s *shelves) get(owner uuid.UUID, name string) (string, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if of, ok := s.owners.Get(owner); ok {
-		return of.texts.Get(name)
-	}
-	return "", false
-}
-
-func (s *shelves) put(owner uuid.UUID, name, text string) {
-	size := slipBytes + len(name) + len(text)
-	if size > s.each {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	of, ok := s.owners.Get(owner)
-	if !ok {
-		of = &shelf{texts: newLRU[string, string](s.each/slipBytes + 1)}
-		s.owners.Add(owner, of)
-	}
-	if _, ok := of.texts.Get(name); ok {
-		return
-	}
-	for of.bytes+size > s.each {
-		s.drop(of)
-	}
-	for s.bytes+size > s.all {
-		oldest, from, _ := s.owners.GetOldest() // another one, which has something
-		s.drop(from)
-		if from.texts.Len() == 0 {
-			s.owners.Remove(oldest)
-		}
-	}
-	of.texts.Add(name, text)
-	of.bytes += size
-	s.bytes += size
-}
-
-// drop drops what was asked for least recently.
-func (s *shelves) drop(from *shelf) {
-	name, text, ok := from.texts.RemoveOldest()
-	if !ok {
-		panic("there is nothing to drop") // what is counted is there
-	}
-	size := slipBytes + len(name) + len(text)
-	from.bytes -= size
-	s.bytes -= size
 }
 
 // DocumentCheck returns what judges documents before they are registered: by the limits of operations, and by the part of the

@@ -31,9 +31,6 @@ import (
 // its fields once for each item that it may have.
 const complexityLimit = 25_000
 
-// cachedDocuments is how many validated documents are kept for people, and for each set of scopes: programs have few.
-const cachedDocuments, cachedDocumentsOfKeys = 1000, 50
-
 // Options are what the API needs.
 type Options struct {
 	Chat *chat.Service
@@ -154,11 +151,11 @@ func newExecutor(options Options, resolvers *resolver, courtesy *courtesy, docum
 	exec.Use(entrance{})
 	exec.Use(fetching{documents, name}) // the limits judge what is fetched, too
 	options.Limits.Use(exec)
-	kept, order := cachedDocuments, graphql.HandlerExtension(precedence{courtesy})
+	valid, order := documents.peoples, graphql.HandlerExtension(precedence{courtesy})
 	if !strings.HasPrefix(name, people) {
-		kept, order = cachedDocumentsOfKeys, courtesy
+		valid, order = documents.keys, courtesy
 	}
-	exec.SetQueryCache(newCache[*ast.QueryDocument](kept))
+	exec.SetQueryCache(validated{valid, name})
 	exec.SetErrorPresenter(presenter(options.Logger))
 	exec.SetRecoverFunc(func(ctx context.Context, panicked any) error {
 		// Over a socket it is sent as it is returned here. The value of a panic may hold anything.

@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/errcode"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/parser"
@@ -74,12 +74,20 @@ func (l Limits) Use(exec interface {
 ) {
 	exec.SetParserTokenLimit(l.Tokens)
 	exec.Use(timeLimit(l.Timeout))
-	exec.Use(&guard{Limits: l, verdicts: newCache[*gqlerror.Error](1000)})
+	exec.Use(newGuard(l, 1000))
 }
 
 type guard struct {
 	Limits
-	verdicts *cache[*gqlerror.Error] // by the hash of the document; nil is a good one
+	verdicts *lru.Cache[[sha256.Size]byte, *gqlerror.Error] // by the hash of the document; nil is a good one
+}
+
+func newGuard(l Limits, kept int) *guard {
+	verdicts, err := lru.New[[sha256.Size]byte, *gqlerror.Error](kept)
+	if err != nil {
+		panic(err) // it is a positive number
+	}
+	return &guard{Limits: l, verdicts: verdicts}
 }
 
 var _ interface {
@@ -93,7 +101,7 @@ func (*guard) ExtensionName() string                   { return "Limits" }
 func (*guard) Validate(graphql.ExecutableSchema) error { return nil }
 
 // MutateOperationParameters refuses what is too large, before it is validated.
-func (g *guard) MutateOperationParameters(ctx context.Context, request *graphql.RawParams) *gqlerror.Error {
+func (g *guard) MutateOperationParameters(_ context.Context, request *graphql.RawParams) *gqlerror.Error {
 	if len(request.Query) > g.Bytes {
 		return tooLarge("bytes", g.Bytes)
 	}
@@ -101,11 +109,10 @@ func (g *guard) MutateOperationParameters(ctx context.Context, request *graphql.
 		return tooLarge("bytes of variables", g.Variables)
 	}
 	hash := sha256.Sum256([]byte(request.Query))
-	key := string(hash[:])
-	verdict, known := g.verdicts.Get(ctx, key)
+	verdict, known := g.verdicts.Get(hash)
 	if !known {
 		verdict = g.judge(request.Query)
-		g.verdicts.Add(ctx, key, verdict)
+		g.verdicts.Add(hash, verdict)
 	}
 	if verdict == nil {
 		return nil
@@ -380,41 +387,4 @@ func invalid(at *ast.Position, sentence string) *gqlerror.Error {
 		err.Locations = []gqlerror.Location{{Line: at.Line, Column: at.Column}}
 	}
 	return err
-}
-
-// A cache keeps about the last size to twice size values that were asked for.
-// It is a graphql.Cache too, so that it can hold gqlgen's validated documents.
-type cache[T any] struct {
-	mu         sync.Mutex
-	size       int
-	young, old map[string]T
-}
-
-func newCache[T any](size int) *cache[T] {
-	return &cache[T]{size: size, young: make(map[string]T)}
-}
-
-func (c *cache[T]) Get(_ context.Context, key string) (T, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	value, ok := c.young[key]
-	if !ok {
-		if value, ok = c.old[key]; ok {
-			c.put(key, value)
-		}
-	}
-	return value, ok
-}
-
-func (c *cache[T]) Add(_ context.Context, key string, value T) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.put(key, value)
-}
-
-func (c *cache[T]) put(key string, value T) {
-	if len(c.young) >= c.size {
-		c.young, c.old = make(map[string]T), c.young
-	}
-	c.young[key] = value
 }

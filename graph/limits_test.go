@@ -397,36 +397,18 @@ func TestBrokenFragmentsAreRefusedBeforeValidation(t *testing.T) {
 
 func TestAVerdictIsKeptAndGivenOutAsACopy(t *testing.T) {
 	t.Parallel()
-	g := &guard{Limits: DefaultLimits, verdicts: newCache[*gqlerror.Error](10)}
+	g := newGuard(DefaultLimits, 10)
 	request := &graphql.RawParams{Query: nested(50)}
 
 	first := g.MutateOperationParameters(t.Context(), request)
 	first.Message, first.Extensions["code"] = "spoiled", "SPOILED"
 	second := g.MutateOperationParameters(t.Context(), request)
 
-	if len(g.verdicts.young) != 1 {
-		t.Errorf("%d verdicts are kept, want 1", len(g.verdicts.young))
+	if kept := g.verdicts.Len(); kept != 1 {
+		t.Errorf("%d verdicts are kept, want 1", kept)
 	}
 	if second.Message == "spoiled" || second.Extensions["code"] != "OPERATION_TOO_LARGE" {
 		t.Errorf("who wrote to one answer wrote to the next: %v", second)
-	}
-}
-
-func TestACacheForgets(t *testing.T) {
-	t.Parallel()
-	c := newCache[int](10)
-	for i := range 1000 {
-		c.Add(t.Context(), fmt.Sprint(i), i)
-		c.Get(t.Context(), "0") // asked for all the time
-	}
-	if kept := len(c.young) + len(c.old); kept > 20 {
-		t.Errorf("%d values are kept, want 20 at most", kept)
-	}
-	if _, ok := c.Get(t.Context(), "0"); !ok {
-		t.Error("the value that is always asked for was forgotten")
-	}
-	if _, ok := c.Get(t.Context(), "500"); ok {
-		t.Error("an old value that nobody asked for is still kept")
 	}
 }
 

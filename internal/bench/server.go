@@ -91,7 +91,8 @@ func startServer(ctx context.Context, binary, database, name, tokenKey, dir stri
 	defer log.Close()
 	command := exec.CommandContext(ctx, binary, "serve")
 	command.Env = append(plainEnvironment(), "DATABASE_URL="+database, "CORRIDOR_TOKEN_KEY="+tokenKey, "CORRIDOR_LISTEN="+address,
-		"CORRIDOR_DEMO=false", "CORRIDOR_FILES="+files, "CORRIDOR_PERSON_BUDGET=0", "CORRIDOR_LOG_LEVEL=warn", "CORRIDOR_DRAIN_TIME=1s")
+		"CORRIDOR_DEMO=false", "CORRIDOR_FILES="+files, "CORRIDOR_PERSON_BUDGET=0", "CORRIDOR_LOG_LEVEL=warn", "CORRIDOR_DRAIN_TIME=1s",
+		"CORRIDOR_OPERATIONS_LISTEN="+os.Getenv("CORRIDOR_OPERATIONS_LISTEN")) // docs/profiles.md
 	command.Stdout, command.Stderr = log, log
 	c, err := start(command, nil)
 	if err != nil {

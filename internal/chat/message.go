@@ -466,8 +466,11 @@ func noteSent(ctx context.Context, tx *transaction, conversation *ConversationVi
 			read_text_count = CASE WHEN user_id = $2 THEN $4 ELSE read_text_count END,
 			archived_at = NULL
 		FROM users
-		WHERE users.id = user_id AND conversation_id = $1 AND (user_id = $2
-			OR NOT $5 AND archived_at IS NOT NULL AND left_at IS NULL AND NOT ` + isMuted + `)
+		WHERE users.id = user_id AND participants.id IN ( -- by two indexes, not by all who take part
+			SELECT id FROM participants WHERE conversation_id = $1 AND user_id = $2
+			UNION
+			SELECT id FROM participants
+			WHERE conversation_id = $1 AND archived_at IS NOT NULL AND left_at IS NULL AND NOT $5 AND NOT ` + isMuted + `)
 		RETURNING user_id, users.stream`
 	var noted []struct {
 		UserID UserID `db:"user_id"`

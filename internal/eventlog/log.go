@@ -240,11 +240,15 @@ func (l *Log) refresh(ctx context.Context) (more bool, err error) {
 	const query = `
 		SELECT feed.pos, ` + eventColumns + `
 		FROM (SELECT * FROM feed WHERE pos > $1 ORDER BY pos LIMIT $2) AS feed
-		JOIN events USING (stream, seq)
+		CROSS JOIN LATERAL ( -- as a plain join it may read all events
+			SELECT * FROM events WHERE stream = feed.stream AND seq = feed.seq OFFSET 0
+		) AS events
 		UNION ALL
 		SELECT NULL, ` + eventColumns + `
 		FROM (SELECT * FROM unnumbered ORDER BY stream, seq LIMIT $2) AS unnumbered
-		JOIN events USING (stream, seq)
+		CROSS JOIN LATERAL (
+			SELECT * FROM events WHERE stream = unnumbered.stream AND seq = unnumbered.seq OFFSET 0
+		) AS events
 		ORDER BY pos NULLS LAST, stream, seq`
 	rows, err := l.db.QueryxContext(ctx, query, from, l.readSize)
 	if err != nil {

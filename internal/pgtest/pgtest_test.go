@@ -247,3 +247,30 @@ func BenchmarkNew(b *testing.B) {
 		pgtest.New(b)
 	}
 }
+
+func TestAnExplainingServerTellsWhatStatementsDid(t *testing.T) {
+	t.Parallel()
+	server := pgtest.NewExplaining(t)
+	db := server.Open()
+	db.MustExec(`CREATE TABLE mothers (id int PRIMARY KEY);
+		CREATE TABLE children (id int PRIMARY KEY, mother int REFERENCES mothers, name text);
+		INSERT INTO mothers SELECT generate_series(1, 1000);
+		INSERT INTO children SELECT n, n, 'child ' || n FROM generate_series(1, 1000) AS n;
+		ANALYZE mothers, children`)
+
+	ran := server.Ran(func() {
+		db.MustExec(`DELETE FROM mothers WHERE id = $1 AND false`, 5)
+		db.MustExec(`UPDATE children SET mother = 7 WHERE id = $1`, 5)
+		db.MustExec(`SELECT FROM children WHERE name = $1`, "child 5")
+	})
+
+	if len(ran) != 4 || !strings.Contains(ran[1].Query+ran[2].Query, `FROM ONLY "public"."mothers"`) { // which the foreign key asks for
+		t.Fatalf("it ran %+v", ran)
+	}
+	if last := ran[3]; last.Rows != 1000 || !slices.Equal(last.Whole, []string{"children"}) || last.Buffers < 5 {
+		t.Errorf("a table without an index was read so: %+v", last)
+	}
+	if update := ran[1].Rows + ran[2].Rows; update != 2 || len(ran[1].Whole)+len(ran[2].Whole) > 0 {
+		t.Errorf("a row was changed so: %+v, %+v", ran[1], ran[2])
+	}
+}
