@@ -11,13 +11,13 @@ import (
 // takes people out of groups in which they share no waiting room with anybody any more (E13).
 func (w *rosterWrite) setGroups(ctx context.Context, tx *transaction) error {
 	const owned = `
-		SELECT conversations.id FROM conversations JOIN users ON users.id = owner_id
-		WHERE users.id = ANY ($1) AND users.deactivated_at IS NOT NULL AND deleted_at IS NULL AND closed_at IS NULL
+		SELECT conversations.id FROM conversations
+		WHERE owner_id = ANY ($1) AND deleted_at IS NULL AND closed_at IS NULL
+			AND (SELECT deactivated_at FROM users WHERE users.id = owner_id) IS NOT NULL
 		UNION
-		SELECT conversations.id FROM participants
-		JOIN conversations ON conversations.id = conversation_id JOIN users ON users.id = owner_id
-		WHERE participants.user_id = ANY ($2) AND left_at IS NULL
-			AND users.deactivated_at IS NOT NULL AND deleted_at IS NULL AND closed_at IS NULL
+		SELECT conversations.id FROM participants JOIN conversations ON conversations.id = conversation_id
+		WHERE participants.user_id = ANY ($2) AND left_at IS NULL AND deleted_at IS NULL AND closed_at IS NULL
+			AND (SELECT deactivated_at FROM users WHERE users.id = owner_id) IS NOT NULL
 		ORDER BY id`
 	var ids []ConversationID
 	if err := tx.SelectContext(ctx, &ids, owned, array(w.gone), array(w.back)); err != nil {

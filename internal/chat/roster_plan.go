@@ -130,12 +130,14 @@ func readScope(ctx context.Context, tx *transaction, scope rosterScope) (*roster
 		return nil, err
 	}
 	const userQuery = `
-		SELECT ` + rosterUserColumns + ` FROM users
-		WHERE clinic_id = $1 AND id IN (
+		SELECT ` + rosterUserColumns + ` FROM (
 			SELECT id FROM users WHERE clinic_id = $1 AND email = ANY ($2)
-			UNION ALL SELECT unnest($3::uuid[])
-			UNION ALL SELECT user_id FROM waiting_room_members WHERE waiting_room_id = ANY ($4)
-			UNION ALL SELECT id FROM users WHERE dormant_rooms && $4::uuid[] AND dormant_rooms <> '{}')`
+			UNION SELECT unnest($3::uuid[])
+			UNION SELECT user_id FROM waiting_room_members WHERE waiting_room_id = ANY ($4)
+			UNION SELECT id FROM users WHERE dormant_rooms && $4::uuid[] AND dormant_rooms <> '{}'
+		) AS concerned
+		CROSS JOIN LATERAL (SELECT * FROM users WHERE id = concerned.id OFFSET 0) AS users -- each by its id, however few there are
+		WHERE clinic_id = $1`
 	var users []*rosterUser
 	if err := tx.SelectContext(ctx, &users, userQuery, clinic.ID, array(scope.Emails), array(scope.Users), array(scope.Rooms)); err != nil {
 		return nil, err

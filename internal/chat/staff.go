@@ -124,7 +124,7 @@ func (s *Service) staff(ctx context.Context, actor Actor, asked []StaffPage, aft
 			WHERE mine.user_id = asked.person AND mine.search IS NOT NULL AND theirs.user_id <> asked.person AND theirs.user_id > asked.after
 			ORDER BY theirs.user_id LIMIT asked.size)
 		) AS listed
-		JOIN users ON users.id = listed.id
+		CROSS JOIN LATERAL (SELECT * FROM users WHERE id = listed.id OFFSET 0) AS users -- however few are asked for
 		LEFT JOIN presence ON presence.user_id = users.id
 		ORDER BY asked.place, users.id`
 	from, rooms, people, sizes := make([]string, len(asked)), make([]*WaitingRoomID, len(asked)), make([]*UserID, len(asked)), make([]int, len(asked))
