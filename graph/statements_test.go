@@ -174,14 +174,14 @@ var operations = []struct {
 		group := c.ann.group("Another", c.members[0])
 		return c.writes("addParticipants", vars{"conversationId": group, "userIds": ids(c.members[1:])}, "outcomes { outcome }")
 	}},
-	{"sendMessage", 6, func(c *crowd) int {
+	{"sendMessage", 3, func(c *crowd) int {
 		group := c.ann.group("Another", c.members...)
 		return c.writes("sendMessage", vars{"conversationId": group, "body": "hello"}, "message { id seq }")
 	}},
 	{"createUpload", 5, func(c *crowd) int {
 		return c.writes("createUpload", vars{"name": "note.txt", "mediaType": "text/plain", "size": 10}, "file { id upload { url } }")
 	}},
-	{"sendMessage with many files", 8, func(c *crowd) int {
+	{"sendMessage with many files", 5, func(c *crowd) int {
 		group := c.ann.group("Another", c.members...)
 		var files []string
 		for range min(len(c.others), 10) {
@@ -189,7 +189,7 @@ var operations = []struct {
 		}
 		return c.writes("sendMessage", vars{"conversationId": group, "body": "hello", "fileIds": files}, "message { id seq files { id download { url } } }")
 	}},
-	{"sendMessage to people who archived it", 8, func(c *crowd) int {
+	{"sendMessage to people who archived it", 5, func(c *crowd) int {
 		group := c.ann.group("Another", c.members...)
 		for _, p := range c.members {
 			p.archives(group)

@@ -325,10 +325,7 @@ func validDigest(digest *string) ([]byte, *Error) {
 }
 
 // attach makes files of the actor's those of a message that is being sent.
-func (tx *transaction) attach(ctx context.Context, conversation *ConversationView, message MessageID, ids []FileID) error {
-	if len(ids) == 0 {
-		return nil
-	}
+func (tx *transaction) attach(ctx context.Context, actor Actor, conversation ConversationID, message MessageID, ids []FileID) error {
 	// In the order of the ids, so that two messages with the same files don't wait for each other.
 	const query = `
 		WITH wanted AS (
@@ -340,7 +337,7 @@ func (tx *transaction) attach(ctx context.Context, conversation *ConversationVie
 		)
 		UPDATE files SET message_id = $2, conversation_id = $3, position = wanted.position
 		FROM wanted WHERE files.id = wanted.id`
-	result, err := tx.ExecContext(ctx, query, tx.actor.User.ID, message, conversation.ID, array(ids))
+	result, err := tx.ExecContext(ctx, query, actor.User.ID, message, conversation, array(ids))
 	if err != nil {
 		return fmt.Errorf("attach the files: %w", err)
 	}
@@ -352,7 +349,7 @@ func (tx *transaction) attach(ctx context.Context, conversation *ConversationVie
 		SELECT ` + fileColumns + ` FROM files
 		WHERE uploader_id = $1 AND state <> 'REMOVED' AND id = ANY ($2)`
 	var found []File
-	if err := tx.SelectContext(ctx, &found, why, tx.actor.User.ID, array(ids)); err != nil {
+	if err := tx.SelectContext(ctx, &found, why, actor.User.ID, array(ids)); err != nil {
 		return fmt.Errorf("look why files are not attached: %w", err)
 	}
 	known := byKey(found, func(f File) FileID { return f.ID })

@@ -50,6 +50,7 @@ type Service struct {
 	// clinics has the turns of what is done under the lock of a clinic, rosters those of whole rosters.
 	clinics, rosters turns
 
+	outbox    outbox
 	present   presence
 	searchers searchers
 	seen      *seen
@@ -62,6 +63,7 @@ func New(db *sqlx.DB, log *eventlog.Log, logger *slog.Logger) *Service {
 		writers: make(chan struct{}, max(8, 2*runtime.GOMAXPROCS(0))),
 		present: presence{open: map[UserID]int{}},
 	}
+	s.outbox = outbox{underWay: map[any]int{}, patient: make(chan struct{}, cap(s.writers)/2)}
 	s.seen = newSeen(s)
 	return s
 }
@@ -321,15 +323,22 @@ func fingerprintOf(input any) (fingerprint [sha256.Size]byte, err error) {
 // repeated reads the result of an earlier call with the same key.
 func repeated(ctx context.Context, tx *transaction, key, operation string, fingerprint []byte, result any) error {
 	const query = `SELECT operation, fingerprint, result FROM client_keys WHERE user_id = $1 AND key = $2`
-	var earlier struct {
-		Operation   string
-		Fingerprint []byte
-		Result      []byte
-	}
+	var earlier earlierCall
 	if err := tx.GetContext(ctx, &earlier, query, tx.actor.User.ID, key); err != nil {
 		return fmt.Errorf("%s: read the earlier result: %w", operation, err)
 	}
-	if earlier.Operation != operation || !bytes.Equal(earlier.Fingerprint, fingerprint) {
+	return earlier.answer(operation, fingerprint, result)
+}
+
+// earlierCall is what was done under a client key.
+type earlierCall struct {
+	Operation           string
+	Fingerprint, Result []byte
+}
+
+// answer makes the result that of the earlier call, if it was the same one.
+func (c earlierCall) answer(operation string, fingerprint []byte, result any) error {
+	if c.Operation != operation || !bytes.Equal(c.Fingerprint, fingerprint) {
 		return &Error{
 			Code:    CodeClientKeyConflict,
 			Message: "This client key was used for something else. Use a new key for each thing a person does.",
@@ -337,7 +346,7 @@ func repeated(ctx context.Context, tx *transaction, key, operation string, finge
 		}
 	}
 	reflect.ValueOf(result).Elem().SetZero() // it may be of an attempt before
-	return json.Unmarshal(earlier.Result, result)
+	return json.Unmarshal(c.Result, result)
 }
 
 // transact runs act in a transaction that outlives the caller, and rings the doorbell of the log
@@ -356,11 +365,16 @@ func (s *Service) transactIn(ctx context.Context, lane lane, actor Actor, act fu
 		return err
 	}
 	defer leave()
+	return s.commit(ctx, lane, actor, act)
+}
+
+// commit is transactIn for whoever has their turn.
+func (s *Service) commit(ctx context.Context, lane lane, actor Actor, act func(ctx context.Context, tx *transaction) error) error {
 	// Cancelled in the middle of a commit, nobody would know whether it happened.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(lane.limit, mutationTime))
 	defer cancel()
 	tx := &transaction{actor: actor}
-	err = postgres.InTx(ctx, s.db, func(sqlTx *sqlx.Tx) error {
+	err := postgres.InTx(ctx, s.db, func(sqlTx *sqlx.Tx) error {
 		tx.Tx = sqlTx
 		if lane.whole {
 			if err := alone(ctx, tx); err != nil {

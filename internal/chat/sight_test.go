@@ -30,28 +30,39 @@ func aClinic(t *testing.T) (s *Service, db *sqlx.DB, ann Actor, conversation Con
 func TestAMessageOfAnAttemptThatFailedIsNotReturned(t *testing.T) {
 	t.Parallel()
 	s, db, ann, conversation := aClinic(t)
-	for _, statement := range []string{
-		`CREATE SEQUENCE attempts`,
-		// The first attempt runs into a deadlock at its end,
-		`CREATE FUNCTION deadlock() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-			IF nextval('attempts') = 1 THEN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END IF;
-			RETURN NEW;
-		END $$`,
-		`CREATE TRIGGER deadlock BEFORE UPDATE OF read_seq ON participants FOR EACH ROW EXECUTE FUNCTION deadlock()`,
-		// and the second finds what the other side of it did.
-		`CREATE FUNCTION close() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-			IF (SELECT is_called FROM attempts) THEN UPDATE conversations SET closed_at = now(); END IF;
-			RETURN NEW;
-		END $$`,
-		`CREATE TRIGGER close AFTER INSERT ON client_keys FOR EACH ROW EXECUTE FUNCTION close()`,
-	} {
-		db.MustExec(statement)
+	// The first attempt waits at its end, and runs into a deadlock then.
+	db.MustExec(`CREATE FUNCTION deadlock() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$ BEGIN
+		PERFORM pg_advisory_xact_lock(1);
+		RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01';
+	END $$`)
+	db.MustExec(`CREATE TRIGGER deadlock BEFORE UPDATE OF read_seq ON participants FOR EACH ROW EXECUTE FUNCTION deadlock()`)
+	end := db.MustBegin()
+	end.MustExec(`SELECT pg_advisory_xact_lock(1)`)
+	waiting := func(n int) {
+		t.Helper()
+		pgtest.Eventually(t, fmt.Sprint(n, " wait"), func() bool {
+			var waiting int
+			err := db.Get(&waiting, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+			return err == nil && waiting == n
+		})
 	}
+	var both sync.WaitGroup
+	var message *Message
+	var err error
+	both.Go(func() {
+		message, err = s.SendMessage(t.Context(), ann, SendMessageInput{ClientKey: "key", ConversationID: conversation, Body: "hello"})
+	})
+	waiting(1)
+	// The second one finds what the other side of it did.
+	both.Go(func() { db.MustExec(`UPDATE conversations SET closed_at = now()`) })
+	waiting(2)
 
-	message, err := s.SendMessage(t.Context(), ann, SendMessageInput{ClientKey: "key", ConversationID: conversation, Body: "hello"})
+	if err := end.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	both.Wait()
 
-	var refused *Error
-	if message != nil || !errors.As(err, &refused) {
+	if message != nil || codeOf(err) != CodeNotAParticipant {
 		t.Errorf("got %v and %v", message, err)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"corridor/internal/postgres"
 )
 
-// What delivery costs those who write: 64 of them, each with the statements of a message that is sent
+// What delivery costs those who write: 64 of them, each with the statements of a change
 // (client key, lock, view, counters, line, read position, archive) and a commit that waits a millisecond
 // for its disk, in turns with the log and its followers and without. The figure to keep above 0.6 is
 // on/off; both are measured in the same run, so that other work on the machine falls on both.

@@ -114,6 +114,24 @@ func Append(ctx context.Context, tx *sqlx.Tx, event Event) (Event, error) {
 	return event, setSpans(ctx, tx, []Event{event})
 }
 
+// Appending is Append as a part of a statement of the caller's, after its CTE given, for one event of each row of that: its
+// columns stream, kind, actor, scope and object are of the event, and place says which of those of its stream it is, from 1. What comes
+// of it is the CTE appended, which is given with the seq of each event. The time of all is that of the transaction. The caller holds a lock
+// under which everybody appends to these streams, for the streams are taken in any order.
+const Appending = `
+	advanced AS (
+		UPDATE streams SET head = head + added.n
+		FROM (SELECT stream, count(*) AS n FROM given GROUP BY stream) AS added
+		WHERE number = ANY (ARRAY (SELECT stream FROM given)) AND number = added.stream
+		RETURNING number, head - added.n AS before
+	), appended AS MATERIALIZED (
+		SELECT given.*, before + place AS seq FROM given JOIN advanced ON number = stream
+	), waiting AS (
+		INSERT INTO unnumbered (stream, seq) SELECT stream, seq FROM appended
+	), happened AS (
+		INSERT INTO events (stream, seq, kind, actor, scope, object) SELECT stream, seq, kind, actor, scope, object FROM appended
+	)`
+
 // AppendAll appends many events in a fixed number of statements and returns them as Append does. Events of one stream keep their order. It locks the streams in the order of
 // their numbers, so two callers can't wait for each other.
 func AppendAll(ctx context.Context, tx *sqlx.Tx, events []Event) ([]Event, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -302,6 +303,35 @@ func TestManyEventsAreAppendedInTheirOrder(t *testing.T) {
 	w.must(w.db.QueryRow(`SELECT actor, object FROM events WHERE kind = 'a'`).Scan(&actor, &object))
 	check(t, "the actor of a", actor, ann)
 	check(t, "the object of a", object, bob)
+}
+
+func TestAStatementOfTheCallersAppendsInTheOrderOfItsPlaces(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, l := uuid.New(), w.still()
+	streams := w.streams(2)
+	one, two := streams[0], streams[1]
+	w.says(one, "before")
+	const query = `
+		WITH given AS (
+			SELECT *, $2::uuid AS actor, $2::uuid AS scope, $2::uuid AS object
+			FROM (VALUES ($1, 2, 'c'), ($1 + 1, 1, 'd'), ($1, 1, 'b')) AS given (stream, place, kind)
+		), ` + Appending + `
+		SELECT kind || ' ' || seq FROM appended ORDER BY stream, seq`
+
+	var appended []string
+	w.must(w.inTx(func(ctx context.Context, tx *sqlx.Tx) error { return tx.SelectContext(ctx, &appended, query, one, ann) }))
+
+	check(t, "the second stream is the next one", two, one+1)
+	check(t, "appended", strings.Join(appended, ", "), "b 2, c 3, d 1")
+	w.says(two, "after")
+	var stored string
+	w.must(w.db.Get(&stored, `SELECT string_agg(kind || ' ' || seq, ', ' ORDER BY stream, seq) FROM events`))
+	check(t, "stored", stored, "before 1, b 2, c 3, d 1, after 2")
+	w.numbers(l)
+	var numbered int
+	w.must(w.db.Get(&numbered, `SELECT count(*) FROM feed`))
+	check(t, "numbered", numbered, 5)
 }
 
 func TestNobodyWaitsForEachOtherInACircle(t *testing.T) {

@@ -149,10 +149,16 @@ func Violates(err error, constraint string) bool {
 }
 
 // Deadlock tells whether Postgres ended the transaction because it and others waited for each other,
-// or could not be put in an order. It can be tried again.
+// could not be put in an order, or because it waited longer for a lock than it wanted to. It can be tried again.
 func Deadlock(err error) bool {
 	code, _ := Code(err)
-	return code == "40P01" || code == "40001"
+	return code == "40P01" || code == "40001" || code == "55P03"
+}
+
+// Refused tells whether Postgres would not do what it was asked, and not that it was away or took too long.
+func Refused(err error) bool {
+	code, _ := Code(err)
+	return code != "" && code != "57014" && !Unavailable(err)
 }
 
 // Unavailable tells whether the database could not be reached, or broke the connection off: it restarts, or another one takes
