@@ -207,7 +207,7 @@ func TestWorkDoesNotGrowWithTheClinic(t *testing.T) {
 		statements int
 		do         func()
 	}{
-		{"to send", 10, func() { c.ann.sends(c.few, "hello") }},
+		{"to send", 7, func() { c.ann.sends(c.few, "hello") }},
 		{"to list conversations", 8, asks(`{ viewer { conversations(first: 20) { nodes { `+aConversation+` } } } }`, nil)},
 		{"the newest of a history", 4, asks(history, vars{"id": c.many})},
 		{"the depth of a history", 4, asks(history, vars{"id": c.many, "before": early})},
