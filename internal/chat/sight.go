@@ -597,9 +597,10 @@ func (b *batch[K, V]) answer(ctx context.Context, key K) (*V, error) {
 	if b == nil {
 		return nil, nil
 	}
-	<-b.read // which has its time, whoever waits
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	select {
+	case <-b.read:
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 	value, ok := b.found[key]
 	if !ok || b.err != nil {
