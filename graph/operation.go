@@ -124,6 +124,7 @@ func wantedBy(document *ast.QueryDocument) (wanted chat.Wanted) {
 				wanted.Message = true
 			case "sender":
 				wanted.Sender = true
+				eachField(field.SelectionSet, func(of *ast.Field) { wanted.Availability = wanted.Availability || of.Name == "isAvailable" })
 			case "files":
 				wanted.Files = true
 			case "notify":

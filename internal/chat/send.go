@@ -250,7 +250,7 @@ func (tx *transaction) sendAll(ctx context.Context, letters []*letter) error {
 		event := eventlog.Event{
 			Stream: l.view.Stream, Seq: row.Seq, Kind: kindLine, Actor: sender.ID.UUID, Scope: l.to().UUID, Object: l.id.UUID, OccurredAt: row.At,
 		}
-		tx.sent = append(tx.sent, addedLine{Message: *l.sent, ConversationKind: l.view.Kind})
+		tx.sent = append(tx.sent, addedLine{Message: *l.sent, ConversationKind: l.view.Kind, author: &sender})
 		tx.appended = append(tx.appended, event)
 		if l.view.ArchivedAt != nil {
 			row.Told = append(row.Told, sender.Stream)

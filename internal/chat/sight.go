@@ -32,6 +32,8 @@ func (s Sight) Notify() *Notify { return &s.notify }
 // Wanted says what of a Sight is needed.
 type Wanted struct {
 	Message, Sender, Files, Notify bool
+	// Availability is of the sender.
+	Availability bool
 	// Conversation is all of it, but for what is named below, ConversationID only which one and of what kind.
 	Conversation, ConversationID bool
 	// LastMessage and ParticipantCount are of the conversation, and take more than a look at it.
@@ -139,7 +141,11 @@ func (s *Service) lookAtLine(ctx context.Context, actor Actor, event MessageAdde
 	case wanted.Notify:
 		standings = s.seen.standings.ask(conversationOf)
 	}
-	sender := s.askSender(actor, of.sender, wanted)
+	var sender *batch[userSeen, User]
+	author := authorOf(line, event.MessageID)
+	if author == nil || wanted.Availability {
+		sender = s.askSender(actor, of.sender, wanted)
+	}
 	added, err := line.answer(ctx, event.MessageID)
 	switch {
 	case err != nil:
@@ -150,6 +156,7 @@ func (s *Service) lookAtLine(ctx context.Context, actor Actor, event MessageAdde
 		return s.look(ctx, actor, of, event.ConversationID, event.MessageID, wanted)
 	}
 	message := added.as(reader)
+	message.sender = author
 	if err := s.knowFiles(ctx, actor, message, wanted); err != nil {
 		return Sight{}, err
 	}
@@ -251,6 +258,8 @@ type addedLine struct {
 	Message
 	IsEdited         bool             `db:"is_edited"`
 	ConversationKind ConversationKind `db:"conversation_kind"`
+	// author is who wrote it, if it was written a moment ago: as they were then, but for whether they are available.
+	author *User
 }
 
 // as is the line as one of them sees it.
@@ -445,6 +454,16 @@ func (s *seen) line(id MessageID) *batch[MessageID, addedLine] {
 		return written
 	}
 	return s.lines.ask(id)
+}
+
+// authorOf is who wrote a line that was written a moment ago, nil if that is not known yet.
+func authorOf(line *batch[MessageID, addedLine], id MessageID) *User {
+	select {
+	case <-line.read:
+		return line.found[id].author
+	default:
+		return nil
+	}
 }
 
 const (
