@@ -45,7 +45,7 @@ func TestAllWorksAreMeasured(t *testing.T) {
 		t.Fatalf("%v: %s", err, said)
 	}
 
-	found, err := measureAll(t.Context(), o)
+	found, err := measureAll(t.Context(), o, func(*result) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

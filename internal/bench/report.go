@@ -13,13 +13,15 @@ import (
 
 // result is all that a run found.
 type result struct {
-	Began   time.Time `json:"began"`
-	Took    string    `json:"took"`
-	Data    string    `json:"data"`
-	Rounds  int       `json:"rounds"`
-	Lasts   string    `json:"lasts"`
-	Machine machine   `json:"machine"`
-	Works   []tested  `json:"works"`
+	Began time.Time `json:"began"`
+	Took  string    `json:"took"`
+	// Program is the revision that the program was built from.
+	Program string   `json:"program"`
+	Data    string   `json:"data"`
+	Rounds  int      `json:"rounds"`
+	Lasts   string   `json:"lasts"`
+	Machine machine  `json:"machine"`
+	Works   []tested `json:"works"`
 	// Curve is of sends at more and more messages a second.
 	Curve   []figures `json:"curve,omitempty"`
 	Growths []growth  `json:"growths,omitempty"`
@@ -161,9 +163,9 @@ func (r *result) print(w io.Writer) error {
 	m := r.Machine
 	fmt.Fprintf(w, "%s, %d cores, load %s before and %s after; others used %s of the CPU time, %s was stolen\n", m.CPU, m.Cores,
 		shown(m.LoadBefore, 1), shown(m.LoadAfter, 1), percent(m.Others), percent(m.Steal))
-	fmt.Fprintf(w, "%s; medians of %d rounds of %s, Corridor and the limit in turns\n\n", r.Data, r.Rounds, r.Lasts)
+	fmt.Fprintf(w, "Corridor %s; %s; medians of %d rounds of %s, Corridor and the limit in turns\n\n", r.Program, r.Data, r.Rounds, r.Lasts)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "\trate/s\tp50 ms\tp99 ms\tserver µs/op\tPostgres µs/op\tmemory MB\trate / limit\tlost\tdoubled\torder\t")
+	fmt.Fprintln(table, "\trate/s\tp50 ms\tp99 ms\tserver µs/op\tPostgres µs/op\tmemory MB\trate / limit\tlost\tdoubled\tout of order\tothers\t")
 	for _, work := range r.Works {
 		least := work.side(limit)
 		for _, side := range work.Sides {
@@ -180,8 +182,8 @@ func (r *result) print(w io.Writer) error {
 			if side.Name == limit && f.ServerCPU < 0 && m.Others >= 0 {
 				serverCPU, memory = "–", "–" // there is no server
 			}
-			fmt.Fprintf(table, "%s: %s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", work.Name, side.Name, shown(f.Rate, 0), shown(f.P50, 2),
-				shown(f.P99, 2), serverCPU, shown(f.PostgresCPU, 1), memory, share, lost, doubled, order)
+			fmt.Fprintf(table, "%s: %s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", work.Name, side.Name, shown(f.Rate, 0), shown(f.P50, 2),
+				shown(f.P99, 2), serverCPU, shown(f.PostgresCPU, 1), memory, share, lost, doubled, order, percent(work.Machine.Others))
 		}
 	}
 	if err := table.Flush(); err != nil {

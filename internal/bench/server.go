@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"io"
@@ -91,8 +92,10 @@ func startServer(ctx context.Context, binary, database, name, tokenKey, dir stri
 	defer log.Close()
 	command := exec.CommandContext(ctx, binary, "serve")
 	command.Env = append(plainEnvironment(), "DATABASE_URL="+database, "CORRIDOR_TOKEN_KEY="+tokenKey, "CORRIDOR_LISTEN="+address,
-		"CORRIDOR_DEMO=false", "CORRIDOR_FILES="+files, "CORRIDOR_PERSON_BUDGET=0", "CORRIDOR_LOG_LEVEL=warn", "CORRIDOR_DRAIN_TIME=1s",
-		"CORRIDOR_OPERATIONS_LISTEN="+os.Getenv("CORRIDOR_OPERATIONS_LISTEN")) // docs/profiles.md
+		"CORRIDOR_DEMO=false", "CORRIDOR_FILES="+files, "CORRIDOR_PERSON_BUDGET=0", "CORRIDOR_LOG_LEVEL=warn", "CORRIDOR_DRAIN_TIME=1s")
+	if name == mainServer { // two can't have one address; docs/profiles.md
+		command.Env = append(command.Env, "CORRIDOR_OPERATIONS_LISTEN="+os.Getenv("CORRIDOR_OPERATIONS_LISTEN"))
+	}
 	command.Stdout, command.Stderr = log, log
 	c, err := start(command, nil)
 	if err != nil {
@@ -121,6 +124,27 @@ func startServer(ctx context.Context, binary, database, name, tokenKey, dir stri
 			return nil, err
 		}
 	}
+}
+
+// mainServer is the one that the works are done with.
+const mainServer = "run"
+
+// versionOf is what a program was built from, as far as it knows.
+func versionOf(binary string) string {
+	info, err := buildinfo.ReadFile(binary)
+	if err != nil {
+		return "unknown"
+	}
+	revision, modified := "unknown", ""
+	for _, setting := range info.Settings {
+		switch {
+		case setting.Key == "vcs.revision":
+			revision = setting.Value[:min(12, len(setting.Value))]
+		case setting.Key == "vcs.modified" && setting.Value == "true":
+			modified = ", changed"
+		}
+	}
+	return revision + modified
 }
 
 // startBare starts this program as the bare server.

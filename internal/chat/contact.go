@@ -235,12 +235,17 @@ func (r WaitingRoom) Position() []string { return []string{r.Name, r.ID.String()
 // with the actor, by name.
 func (s *Service) SharedWaitingRooms(ctx context.Context, actor Actor, ids []UserID) (map[UserID][]WaitingRoom, error) {
 	const query = `
-		SELECT theirs.user_id, waiting_rooms.id, waiting_rooms.name
-		FROM waiting_room_members AS mine
-		JOIN waiting_rooms ON waiting_rooms.id = mine.waiting_room_id AND deactivated_at IS NULL
-		JOIN waiting_room_members AS theirs ON theirs.waiting_room_id = mine.waiting_room_id
-		WHERE mine.user_id = $1 AND theirs.user_id = ANY ($2) AND mine.search IS NOT NULL AND theirs.search IS NOT NULL
-		ORDER BY waiting_rooms.name COLLATE "C"`
+		WITH mine AS MATERIALIZED (
+			SELECT id, name FROM waiting_room_members JOIN waiting_rooms ON waiting_rooms.id = waiting_room_id AND deactivated_at IS NULL
+			WHERE user_id = $1 AND search IS NOT NULL
+		)
+		SELECT theirs.user_id, mine.id, mine.name
+		FROM unnest($2::uuid[]) AS wanted (id)
+		CROSS JOIN LATERAL (
+			SELECT user_id, waiting_room_id FROM waiting_room_members WHERE user_id = wanted.id AND search IS NOT NULL OFFSET 0 -- they are in few rooms
+		) AS theirs
+		JOIN mine ON mine.id = theirs.waiting_room_id
+		ORDER BY mine.name COLLATE "C"`
 	var rows []struct {
 		WaitingRoom
 		UserID UserID `db:"user_id"`
