@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"sync"
 	"sync/atomic"
+	"weak"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,10 +44,10 @@ const (
 )
 
 // sharedOperation is what several readers ask for: the same operation of a document, which the cache of documents has once, with the same
-// variables, as far as they bear on what is shown.
+// variables, as far as they bear on what is shown. It keeps neither: both may be large.
 type sharedOperation struct {
-	operation *ast.OperationDefinition
-	variables string
+	operation weak.Pointer[ast.OperationDefinition]
+	variables [sha256.Size]byte
 }
 
 type sharedKey struct {
@@ -207,7 +209,7 @@ func sharedOperationOf(operation *graphql.OperationContext) sharedOperation {
 	if err != nil {
 		panic(err) // they came as JSON
 	}
-	return sharedOperation{operation.Operation, string(variables)}
+	return sharedOperation{weak.Make(operation.Operation), sha256.Sum256(variables)}
 }
 
 // eachVariable tells of all variables in a part of a document.
