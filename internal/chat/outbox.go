@@ -61,6 +61,14 @@ type clientKey struct {
 
 func (l *letter) to() ConversationID { return l.in.ConversationID }
 
+// sender is somebody who sends to a conversation.
+type sender struct {
+	user UserID
+	to   ConversationID
+}
+
+func (l *letter) from() sender { return sender{l.key.user, l.to()} }
+
 // outbox has the messages that wait to be written.
 type outbox struct {
 	mu      sync.Mutex
@@ -207,13 +215,14 @@ func (o *outbox) becomesPatient(within time.Duration) bool {
 func (o *outbox) next() (batch []*letter) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	taken, passed := map[ConversationID]bool{}, map[ConversationID]bool{}
+	taken, passed := map[ConversationID]bool{}, map[any]bool{}
 	rest := o.waiting[:0]
 	for _, l := range o.waiting {
 		// Files are attached to one message at a time.
 		full := len(batch) == maxTogether || len(batch) > 0 && (l.hasFiles() || batch[0].hasFiles())
-		if full || passed[l.to()] || o.underWay[l.key] > 0 || o.underWay[l.to()] > 0 && !taken[l.to()] {
-			passed[l.to()] = true
+		closed := full || passed[l.to()] || o.underWay[l.to()] > 0 && !taken[l.to()]
+		if closed || passed[l.from()] || o.underWay[l.key] > 0 {
+			passed[l.from()], passed[l.to()] = true, closed // who uses a key twice holds up nobody else
 			rest = append(rest, l)
 			continue
 		}

@@ -464,6 +464,32 @@ func TestALockOfAMomentLastsAMomentWhateverOthersWaitFor(t *testing.T) {
 	w.addsUp()
 }
 
+func TestWhoUsesAKeyTwiceHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	w := newWard(t, 2, 2)
+	lets := w.holds(`SELECT FROM conversations WHERE id = $1 FOR NO KEY UPDATE`, w.groups[0])
+	var twice [2]error
+	for i, group := range w.groups {
+		w.sending.Go(func() {
+			_, twice[i] = w.s.SendMessage(context.Background(), w.people[0], SendMessageInput{ClientKey: "twice", ConversationID: group, Body: "twice"})
+		})
+		pgtest.Eventually(t, "it is under way, or waits for that", func() bool { return w.underWay(w.groups[0]) == 1 && w.waiting() == i })
+	}
+	w.sending.Go(func() {
+		_, err := w.s.SendMessage(context.Background(), w.people[1], SendMessageInput{ClientKey: "other", ConversationID: w.groups[1], Body: "other"})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	pgtest.Eventually(t, "the other's is sent", func() bool { return w.count(`SELECT count(*) FROM messages WHERE body = 'other'`) == 1 })
+	lets()
+	w.sending.Wait()
+	if twice[0] != nil || codeOf(twice[1]) != CodeClientKeyConflict {
+		t.Errorf("the two came to %v", twice)
+	}
+	w.addsUp()
+}
+
 func TestWhoGoesAwayWhileALockIsWaitedForIsLetGo(t *testing.T) {
 	t.Parallel()
 	w := newWard(t, 3, 1)
