@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"sync"
 	"sync/atomic"
+	"weak"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,10 +44,10 @@ const (
 )
 
 // sharedOperation is what several readers ask for: the same operation of a document, which the cache of documents has once, with the same
-// variables, as far as they bear on what is shown.
+// variables, as far as they bear on what is shown. It keeps neither: both may be large.
 type sharedOperation struct {
-	operation *ast.OperationDefinition
-	variables string
+	operation weak.Pointer[ast.OperationDefinition]
+	variables [sha256.Size]byte
 }
 
 type sharedKey struct {
@@ -182,16 +184,32 @@ func isViewer(ctx context.Context, id chat.UserID) bool {
 // sharedOperationOf tells what an operation has in common with those of others.
 func sharedOperationOf(operation *graphql.OperationContext) sharedOperation {
 	used := map[string]any{}
-	for _, selection := range operation.Operation.SelectionSet {
-		if root, ok := selection.(*ast.Field); ok { // whose arguments say where the stream begins, and of which conversation it is
-			eachVariable(root.Directives, nil, root.SelectionSet, func(name string) { used[name] = operation.Variables[name] })
+	tell := func(name string) {
+		if value, given := operation.Variables[name]; given { // null is not the same as nothing
+			used[name] = value
 		}
 	}
+	var root func(selected ast.SelectionSet)
+	root = func(selected ast.SelectionSet) {
+		for _, selection := range selected {
+			switch selection := selection.(type) {
+			case *ast.Field: // whose arguments say where the stream begins, and of which conversation it is
+				eachVariable(selection.Directives, nil, selection.SelectionSet, tell)
+			case *ast.InlineFragment:
+				eachVariable(selection.Directives, nil, nil, tell)
+				root(selection.SelectionSet)
+			case *ast.FragmentSpread:
+				eachVariable(selection.Directives, nil, nil, tell)
+				root(selection.Definition.SelectionSet)
+			}
+		}
+	}
+	root(operation.Operation.SelectionSet)
 	variables, err := json.Marshal(used)
 	if err != nil {
 		panic(err) // they came as JSON
 	}
-	return sharedOperation{operation.Operation, string(variables)}
+	return sharedOperation{weak.Make(operation.Operation), sha256.Sum256(variables)}
 }
 
 // eachVariable tells of all variables in a part of a document.

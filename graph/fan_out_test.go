@@ -280,3 +280,35 @@ func (l *listener) hears(wanted string) thing {
 		}
 	}
 }
+
+const asTheyLike = `subscription ($whole: Boolean!) { ...Stream } fragment Stream on Subscription { events { __typename ... on MessageAdded {
+	message { id text @include(if: $whole) } } } }`
+
+func TestWhatIsSharedHasWhatTheVariablesOfEachAskFor(t *testing.T) {
+	t.Parallel()
+	for name, document := range map[string]string{
+		"a fragment": asTheyLike,
+		"an inline fragment": `subscription ($whole: Boolean!) { ... on Subscription { events { __typename ... on MessageAdded {
+			message { id text @include(if: $whole) } } } } }`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			people := w.people("Front desk", "Olga", "Sam", "A", "B", "C", "D")
+			group := people[0].group("Case", people[1:]...)
+			streams := map[*person]*stream{}
+			for i, p := range people[2:] {
+				streams[p] = p.subscribes(p.token, document, vars{"whole": i%2 == 0})
+				streams[p].next("events")
+			}
+
+			people[1].sends(group, "the scan is in")
+
+			for i, p := range people[2:] {
+				message := streams[p].event().at("message").value.(map[string]any)
+				_, has := message["text"]
+				check(t, p.name+" is shown the text", has, i%2 == 0)
+			}
+		})
+	}
+}

@@ -233,15 +233,20 @@ func (w *wire) together(do func() error) error {
 	held := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(held)
 	held.Reset()
-	w.mu.Lock()
-	w.held = held
-	w.mu.Unlock()
+	w.hold(held)
+	defer w.hold(nil) // after a panic, too: the buffer is others' then
 	failed := do()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.held = nil
 	_, err := w.Conn.Write(held.Bytes())
 	return errors.Join(failed, err)
+}
+
+func (w *wire) hold(held *bytes.Buffer) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.held = held
 }
 
 func offers(r *http.Request, subprotocol string) bool {

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"time"
 
 	"corridor/internal/postgres"
 )
@@ -22,10 +23,10 @@ const (
 	maxCarriers = 2
 	// maxTogether bounds the messages in one.
 	maxTogether = 32
-	// maxTries bounds how often a message that is alone is tried because of what others did.
+	// maxTries bounds how often a message that is alone is tried with patience because of what others did.
 	maxTries = 5
 	// lettersPatience is how long a transaction that waits for nobody does wait, for what can't be known to be locked.
-	lettersPatience = "100ms"
+	lettersPatience = 100 * time.Millisecond
 )
 
 // letter is a message on its way.
@@ -38,7 +39,10 @@ type letter struct {
 	key         clientKey
 	id          MessageID
 
+	// tries counts how often it was tried with patience.
 	tries int
+	// writing says that a transaction has it, back that whoever sent it gave up. Both are the outbox's.
+	writing, back bool
 	// held says that somebody else has the lock of the conversation, view is what the actor sees behind it.
 	held bool
 	view *ConversationView
@@ -56,6 +60,14 @@ type clientKey struct {
 }
 
 func (l *letter) to() ConversationID { return l.in.ConversationID }
+
+// sender is somebody who sends to a conversation.
+type sender struct {
+	user UserID
+	to   ConversationID
+}
+
+func (l *letter) from() sender { return sender{l.key.user, l.to()} }
 
 // outbox has the messages that wait to be written.
 type outbox struct {
@@ -89,14 +101,47 @@ func (s *Service) send(ctx context.Context, l *letter) error {
 	return l.err
 }
 
+// takeBack takes a message back, at once if no transaction has it, and otherwise if that leaves it out.
 func (o *outbox) takeBack(l *letter) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	i := slices.Index(o.waiting, l)
-	if i >= 0 {
+	if i := slices.Index(o.waiting, l); i >= 0 {
 		o.waiting = slices.Delete(o.waiting, i, i+1)
+		return true
 	}
-	return i >= 0
+	l.back = true
+	return !l.writing
+}
+
+// begin returns the letters that nobody took back, which are in a transaction from now on.
+func (o *outbox) begin(letters []*letter) (batch []*letter) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, l := range letters {
+		if l.back {
+			o.close(l)
+			continue
+		}
+		l.writing = true
+		batch = append(batch, l)
+	}
+	return batch
+}
+
+// again returns the letters that nobody took back meanwhile, and no transaction has any more.
+func (o *outbox) again(letters []*letter) (left []*letter) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, l := range letters {
+		if l.back {
+			l.err = l.values.Err()
+			o.close(l)
+			continue
+		}
+		l.writing = false
+		left = append(left, l)
+	}
+	return left
 }
 
 // carry sees to it that what waits is written, by a carrier that goes on until nothing waits that can go.
@@ -136,25 +181,33 @@ func byConversation(letters []*letter) map[ConversationID][]*letter {
 }
 
 // insist writes letters to one conversation that did not go with others: first without waiting for locks, then with patience, and
-// then each alone.
+// then each alone. As long as all places of those who are patient are taken, it looks from time to time whether it can do without.
 func (s *Service) insist(letters []*letter, patiently bool) {
-	if patiently {
-		s.outbox.patient <- struct{}{}
-	}
-	s.writers <- struct{}{}
-	left := s.post(letters, patiently)
-	<-s.writers
-	if patiently {
-		<-s.outbox.patient
-	}
-	switch {
-	case len(left) == 0:
-	case !patiently:
-		s.insist(left, true)
-	default:
-		for _, l := range left {
-			s.insist([]*letter{l}, true)
+	for pause := lettersPatience; len(letters) > 0; pause = min(2*pause, time.Second) {
+		waits := patiently && s.outbox.becomesPatient(pause)
+		s.writers <- struct{}{}
+		letters = s.post(letters, waits)
+		<-s.writers
+		if waits {
+			<-s.outbox.patient
+			break
 		}
+		patiently = true
+	}
+	for _, l := range letters {
+		s.insist([]*letter{l}, true)
+	}
+}
+
+// becomesPatient tells whether there was a place for somebody who waits for locks, within a time.
+func (o *outbox) becomesPatient(within time.Duration) bool {
+	late := time.NewTimer(within)
+	defer late.Stop()
+	select {
+	case o.patient <- struct{}{}:
+		return true
+	case <-late.C:
+		return false
 	}
 }
 
@@ -162,13 +215,14 @@ func (s *Service) insist(letters []*letter, patiently bool) {
 func (o *outbox) next() (batch []*letter) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	taken, passed := map[ConversationID]bool{}, map[ConversationID]bool{}
+	taken, passed := map[ConversationID]bool{}, map[any]bool{}
 	rest := o.waiting[:0]
 	for _, l := range o.waiting {
 		// Files are attached to one message at a time.
 		full := len(batch) == maxTogether || len(batch) > 0 && (l.hasFiles() || batch[0].hasFiles())
-		if full || passed[l.to()] || o.underWay[l.key] > 0 || o.underWay[l.to()] > 0 && !taken[l.to()] {
-			passed[l.to()] = true
+		closed := full || passed[l.to()] || o.underWay[l.to()] > 0 && !taken[l.to()]
+		if closed || passed[l.from()] || o.underWay[l.key] > 0 {
+			passed[l.from()], passed[l.to()] = true, closed // who uses a key twice holds up nobody else
 			rest = append(rest, l)
 			continue
 		}
@@ -188,10 +242,15 @@ func (o *outbox) next() (batch []*letter) {
 func (l *letter) hasFiles() bool { return len(l.in.FileIDs) > 0 }
 
 // post writes letters in one transaction and answers them, but for those that it returns: they have to go again.
-func (s *Service) post(batch []*letter, patiently bool) (left []*letter) {
+func (s *Service) post(letters []*letter, patiently bool) (left []*letter) {
+	defer s.carry()
+	batch := s.outbox.begin(letters)
+	if len(batch) == 0 {
+		return nil
+	}
 	err := s.commitLetters(batch, patiently)
 	if len(batch) > 1 && postgres.Refused(err) || retriable(err) && batch[0].tries < maxTries {
-		return batch
+		return s.outbox.again(batch)
 	}
 	var answered []*letter
 	for _, l := range batch {
@@ -205,8 +264,7 @@ func (s *Service) post(batch []*letter, patiently bool) (left []*letter) {
 		answered = append(answered, l)
 	}
 	s.outbox.answer(answered)
-	s.carry()
-	return left
+	return s.outbox.again(left)
 }
 
 // commitLetters is writeLetters in a transaction.
@@ -230,11 +288,16 @@ func (o *outbox) answer(letters []*letter) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, l := range letters {
-		for _, of := range []any{l.to(), l.key} {
-			if o.underWay[of]--; o.underWay[of] == 0 {
-				delete(o.underWay, of)
-			}
-		}
-		close(l.answered)
+		o.close(l)
 	}
+}
+
+// close lets those go who wait for a letter.
+func (o *outbox) close(l *letter) {
+	for _, of := range []any{l.to(), l.key} {
+		if o.underWay[of]--; o.underWay[of] == 0 {
+			delete(o.underWay, of)
+		}
+	}
+	close(l.answered)
 }

@@ -58,7 +58,9 @@ func (s *Service) SendMessage(ctx context.Context, actor Actor, in SendMessageIn
 // changes, so that those of what is refused are not taken: two calls with the same one wait for each other at the conversation.
 func (tx *transaction) writeLetters(ctx context.Context, letters []*letter, patiently bool) error {
 	for _, l := range letters {
-		l.tries++
+		if patiently {
+			l.tries++
+		}
 		l.held, l.view, l.sent, l.earlier = false, nil, nil, MessageID{} // of a try before
 		l.err = notFound("conversation", "conversationId")
 	}
@@ -107,7 +109,7 @@ func (tx *transaction) enterAll(ctx context.Context, letters []*letter, patientl
 			SELECT n, id IS NULL AS held, deleted_at IS NOT NULL AS deleted FROM given LEFT JOIN locked ON id = conversation_id
 			ORDER BY n`
 	)
-	query, patience := lock+`SKIP LOCKED`+locked, lettersPatience
+	query, patience := lock+`SKIP LOCKED`+locked, fmt.Sprint(lettersPatience.Milliseconds())
 	if patiently {
 		query, patience = lock+locked, "0" // for ever
 	}

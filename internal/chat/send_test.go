@@ -107,6 +107,12 @@ func (w *ward) waiting() int {
 	return len(w.s.outbox.waiting)
 }
 
+func (w *ward) underWay(to ConversationID) int {
+	w.s.outbox.mu.Lock()
+	defer w.s.outbox.mu.Unlock()
+	return w.s.outbox.underWay[to]
+}
+
 func (w *ward) count(query string, arguments ...any) (n int) {
 	w.t.Helper()
 	w.must(w.db.Get(&n, query, arguments...))
@@ -415,6 +421,109 @@ func TestWhoGoesAwayBeforeTheirTurnSendsNothing(t *testing.T) {
 	if stays.err != nil || stays.message.Seq != 2 {
 		t.Errorf("the other was answered with %+v, %v", stays.message, stays.err)
 	}
+	w.addsUp()
+}
+
+// allArePatient has messages sent to conversations that somebody else has locked, until no more may wait for locks.
+func (w *ward) allArePatient() (lets func()) {
+	w.t.Helper()
+	var held []ConversationID
+	for i := range cap(w.s.outbox.patient) {
+		held = append(held, w.group(fmt.Sprint("Held ", i), w.people...))
+	}
+	lets = w.holds(`SELECT FROM conversations WHERE id = ANY ($1) FOR NO KEY UPDATE`, array(held))
+	for _, group := range held {
+		w.sending.Go(func() {
+			_, err := w.s.SendMessage(context.Background(), w.people[0], SendMessageInput{ClientKey: group.String(), ConversationID: group, Body: "held"})
+			if err != nil {
+				w.t.Error(err)
+			}
+		})
+	}
+	pgtest.Eventually(w.t, "all are patient", func() bool { return len(w.s.outbox.patient) == cap(w.s.outbox.patient) })
+	return lets
+}
+
+func TestALockOfAMomentLastsAMomentWhateverOthersWaitFor(t *testing.T) {
+	t.Parallel()
+	w := newWard(t, 3, 1)
+	lets := w.allArePatient()
+	moment := w.holds(`SELECT FROM conversations WHERE id = ANY ($1) FOR NO KEY UPDATE`, array(w.groups))
+	var failed error
+	w.sending.Go(func() {
+		_, failed = w.s.SendMessage(context.Background(), w.people[1], SendMessageInput{ClientKey: "moment", ConversationID: w.groups[0], Body: "hello"})
+	})
+	pgtest.Eventually(t, "it is under way", func() bool { return w.underWay(w.groups[0]) == 1 })
+
+	moment()
+
+	pgtest.Eventually(t, "it is sent", func() bool { return w.count(`SELECT count(*) FROM messages WHERE body = 'hello'`) == 1 })
+	lets()
+	w.sending.Wait()
+	w.must(failed)
+	w.addsUp()
+}
+
+func TestWhoUsesAKeyTwiceHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	w := newWard(t, 2, 2)
+	lets := w.holds(`SELECT FROM conversations WHERE id = $1 FOR NO KEY UPDATE`, w.groups[0])
+	var twice [2]error
+	for i, group := range w.groups {
+		w.sending.Go(func() {
+			_, twice[i] = w.s.SendMessage(context.Background(), w.people[0], SendMessageInput{ClientKey: "twice", ConversationID: group, Body: "twice"})
+		})
+		pgtest.Eventually(t, "it is under way, or waits for that", func() bool { return w.underWay(w.groups[0]) == 1 && w.waiting() == i })
+	}
+	w.sending.Go(func() {
+		_, err := w.s.SendMessage(context.Background(), w.people[1], SendMessageInput{ClientKey: "other", ConversationID: w.groups[1], Body: "other"})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	pgtest.Eventually(t, "the other's is sent", func() bool { return w.count(`SELECT count(*) FROM messages WHERE body = 'other'`) == 1 })
+	lets()
+	w.sending.Wait()
+	if twice[0] != nil || codeOf(twice[1]) != CodeClientKeyConflict {
+		t.Errorf("the two came to %v", twice)
+	}
+	w.addsUp()
+}
+
+func TestWhoGoesAwayWhileALockIsWaitedForIsLetGo(t *testing.T) {
+	t.Parallel()
+	w := newWard(t, 3, 1)
+	lets := w.allArePatient()
+	held := w.holds(`SELECT FROM conversations WHERE id = ANY ($1) FOR NO KEY UPDATE`, array(w.groups))
+	ctx, leave := context.WithCancel(t.Context())
+	gone := make(chan error)
+	go func() {
+		_, err := w.s.SendMessage(ctx, w.people[1], SendMessageInput{ClientKey: "gone", ConversationID: w.groups[0], Body: "gone"})
+		gone <- err
+	}()
+	pgtest.Eventually(t, "it is under way", func() bool { return w.underWay(w.groups[0]) == 1 })
+
+	leave()
+
+	if err := <-gone; err == nil {
+		t.Error("it was sent")
+	}
+	if len(w.s.outbox.patient) != cap(w.s.outbox.patient) {
+		t.Error("only when there was a place for it")
+	}
+	held()
+	_, err := w.s.SendMessage(t.Context(), w.people[1], SendMessageInput{ClientKey: "gone", ConversationID: w.groups[0], Body: "stays"})
+	w.must(err)
+	lets()
+	w.sending.Wait()
+	if n := w.count(`SELECT count(*) FROM messages WHERE body = 'gone'`); n > 0 {
+		t.Error("it was sent all the same")
+	}
+	pgtest.Eventually(t, "nothing is under way", func() bool {
+		w.s.outbox.mu.Lock()
+		defer w.s.outbox.mu.Unlock()
+		return len(w.s.outbox.underWay) == 0 && w.s.outbox.carriers == 0
+	})
 	w.addsUp()
 }
 

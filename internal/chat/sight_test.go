@@ -67,6 +67,29 @@ func TestAMessageOfAnAttemptThatFailedIsNotReturned(t *testing.T) {
 	}
 }
 
+func TestWhoGivesUpDoesNotWaitForWhatIsGathered(t *testing.T) {
+	t.Parallel()
+	w := newWard(t, 2, 0)
+	lets := w.holds(`LOCK TABLE users IN ACCESS EXCLUSIVE MODE`)
+	ctx, leave := context.WithCancel(t.Context())
+	heard := make(chan error)
+	go func() {
+		_, err := w.s.SignedIn(ctx, Credential{Email: "p0@x.example"})
+		heard <- err
+	}()
+	waits := func() bool {
+		return w.count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1
+	}
+	pgtest.Eventually(t, "it waits", waits)
+
+	leave()
+
+	if err := <-heard; !errors.Is(err, context.Canceled) || !waits() {
+		t.Errorf("got %v, and what was asked has come to its end", err)
+	}
+	lets()
+}
+
 // A secret of an attempt that was rolled back opens nothing: who repeats a call that another attempt did gets none.
 func TestASecretOfAnAttemptThatFailedIsNotReturned(t *testing.T) {
 	t.Parallel()
