@@ -30,8 +30,13 @@ func aClinic(t *testing.T) (s *Service, db *sqlx.DB, ann Actor, conversation Con
 func TestAMessageOfAnAttemptThatFailedIsNotReturned(t *testing.T) {
 	t.Parallel()
 	s, db, ann, conversation := aClinic(t)
-	// The first attempt waits at its end, and runs into a deadlock then.
-	db.MustExec(`CREATE FUNCTION deadlock() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$ BEGIN
+	// The first attempt waits at its end, and runs into a deadlock then. Another one that comes before the other side really does so.
+	db.MustExec(`CREATE SEQUENCE attempts`)
+	db.MustExec(`CREATE FUNCTION deadlock() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 SET deadlock_timeout = '10ms' AS $$ BEGIN
+		IF nextval('attempts') > 1 THEN
+			PERFORM pg_advisory_xact_lock(2);
+			RETURN NEW;
+		END IF;
 		PERFORM pg_advisory_xact_lock(1);
 		RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01';
 	END $$`)
@@ -54,7 +59,14 @@ func TestAMessageOfAnAttemptThatFailedIsNotReturned(t *testing.T) {
 	})
 	waiting(1)
 	// The second one finds what the other side of it did.
-	both.Go(func() { db.MustExec(`UPDATE conversations SET closed_at = now()`) })
+	both.Go(func() {
+		other := db.MustBegin()
+		other.MustExec(`SELECT pg_advisory_xact_lock(2)`)
+		other.MustExec(`UPDATE conversations SET closed_at = now()`)
+		if err := other.Commit(); err != nil {
+			t.Error(err)
+		}
+	})
 	waiting(2)
 
 	if err := end.Rollback(); err != nil {
