@@ -297,7 +297,7 @@ func (s *Service) MessagePages(ctx context.Context, actor Actor, ids []Conversat
 			ORDER BY messages.seq %[1]s LIMIT $5
 		) AS page
 		ORDER BY page.conversation_id, page.seq`, direction)
-	var rows []Message
+	rows := make([]Message, 0, min(len(ids)*(window.size+1), mostRoom))
 	cursor, err := s.read(ctx, actor, window.WithCursor, &rows, query, actor.User.ID, array(ids), window.after, window.before, window.size+1)
 	if err != nil {
 		return nil, fmt.Errorf("messages: %w", err)
@@ -305,10 +305,7 @@ func (s *Service) MessagePages(ctx context.Context, actor Actor, ids []Conversat
 	if err := s.knowPeople(ctx, actor, rows, window.WithSenders); err != nil {
 		return nil, err
 	}
-	grouped := make(map[ConversationID][]Message, len(ids))
-	for _, row := range rows {
-		grouped[row.ConversationID] = append(grouped[row.ConversationID], row)
-	}
+	grouped := runsOf(rows, func(m *Message) ConversationID { return m.ConversationID })
 	pages := make(map[ConversationID]Page[Message], len(ids))
 	for _, id := range ids {
 		page := Page[Message]{

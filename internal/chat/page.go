@@ -42,6 +42,22 @@ func (f Forward) Valid() error {
 	return validSize("first", f.First, MaxPage)
 }
 
+// mostRoom bounds the room that is made for rows before they are read: there may be fewer.
+const mostRoom = 1000
+
+// runsOf parts rows that are in the order of their conversations, without copying them.
+func runsOf[T any](rows []T, of func(*T) ConversationID) map[ConversationID][]T {
+	parts := map[ConversationID][]T{}
+	for begin := 0; begin < len(rows); {
+		id, end := of(&rows[begin]), begin+1
+		for end < len(rows) && of(&rows[end]) == id {
+			end++
+		}
+		parts[id], begin = rows[begin:end:end], end
+	}
+	return parts
+}
+
 func validSize(field string, n, most int) error {
 	if n < 0 || n > most {
 		return invalid(field, "A page has from 0 to %d items.", most)

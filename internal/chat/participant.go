@@ -101,7 +101,7 @@ func (s *Service) ParticipantPages(ctx context.Context, actor Actor, ids []Conve
 			LIMIT $6
 		) AS page
 		ORDER BY conversation_id, joined_at, id`
-	var rows []Participant
+	rows := make([]Participant, 0, min(len(ids)*(page.First+1), mostRoom))
 	cursor, err := s.read(ctx, actor, page.WithCursor, &rows, query, actor.User.ID, array(ids), page.WithSharing, joined, id, page.First+1)
 	if err != nil {
 		return nil, fmt.Errorf("participants: %w", err)
@@ -119,10 +119,7 @@ func (s *Service) ParticipantPages(ctx context.Context, actor Actor, ids []Conve
 			rows[i].user = people[rows[i].UserID]
 		}
 	}
-	grouped := make(map[ConversationID][]Participant, len(ids))
-	for _, row := range rows {
-		grouped[row.ConversationID] = append(grouped[row.ConversationID], row)
-	}
+	grouped := runsOf(rows, func(p *Participant) ConversationID { return p.ConversationID })
 	pages := make(map[ConversationID]Page[Participant], len(ids))
 	for _, id := range ids {
 		pages[id] = forward(grouped[id], page.Forward).from(cursor)
