@@ -323,14 +323,11 @@ func (s *Service) MessagePages(ctx context.Context, actor Actor, ids []Conversat
 	return pages, nil
 }
 
-// line is a line of a transcript about to be written.
+// line is a line about to be written that nobody wrote: what happened to the group. What people write goes by the outbox.
 type line struct {
-	id            MessageID // a new one if it is none
 	kind          MessageKind
 	subject       UserID
 	body          string
-	clientKey     *string
-	fileCount     int
 	opens, closes []UserID
 	revealFrom    int64
 }
@@ -340,16 +337,13 @@ func (tx *transaction) line(ctx context.Context, conversation *ConversationView,
 }
 
 // lines writes lines to the transcript of a conversation whose lock is held, each with its event,
-// and returns the last one. It is how everything that people see of a change comes about.
+// and returns the last one. It is how everything that people see of a change comes about, but for messages.
 func (tx *transaction) lines(ctx context.Context, conversation *ConversationView, lines []line) (Message, error) {
 	n := len(lines)
 	events := make([]eventlog.Event, n)
 	for i, l := range lines {
-		if l.id == (MessageID{}) {
-			l.id = MessageID{newID()}
-		}
 		events[i] = eventlog.Event{
-			Stream: conversation.Stream, Kind: kindLine, Scope: conversation.ID.UUID, Subject: l.subject.UUID, Object: l.id.UUID,
+			Stream: conversation.Stream, Kind: kindLine, Scope: conversation.ID.UUID, Subject: l.subject.UUID, Object: newID(),
 			Opens: plain(l.opens), Closes: plain(l.closes), RevealFrom: l.revealFrom,
 		}
 	}
@@ -362,32 +356,27 @@ func (tx *transaction) lines(ctx context.Context, conversation *ConversationView
 	if err != nil {
 		return Message{}, err
 	}
-	texts := 0
 	ids, seqs := make([]uuid.UUID, n), make([]int64, n)
-	kinds, subjects, bodies, keys, files := make([]string, n), make([]*UserID, n), make([]string, n), make([]*string, n), make([]int, n)
+	kinds, subjects, bodies := make([]string, n), make([]*UserID, n), make([]string, n)
 	for i, l := range lines {
-		if l.kind == Text {
-			texts++
-		}
-		ids[i], seqs[i], kinds[i], bodies[i], keys[i], files[i] = events[i].Object, events[i].Seq, string(l.kind), l.body, l.clientKey, l.fileCount
+		ids[i], seqs[i], kinds[i], bodies[i] = events[i].Object, events[i].Seq, string(l.kind), l.body
 		if l.subject != (UserID{}) {
 			subjects[i] = &lines[i].subject
 		}
 	}
-	// The counter as it is under the lock: an earlier line of this transaction may have moved it.
+	// The counter as it is under the lock: nothing of this is a text.
 	const write = `
 		WITH counted AS (
-			UPDATE conversations SET last_seq = $3, last_activity_at = now(), text_count = text_count + $4
-			WHERE id = $1 RETURNING text_count
+			UPDATE conversations SET last_seq = $3, last_activity_at = now() WHERE id = $1 RETURNING text_count
 		)
-		INSERT INTO messages (id, conversation_id, seq, kind, sender_id, subject_id, body, client_key, file_count, text_count)
-		SELECT id, $1, seq, kind, $2, subject_id, body, client_key, file_count, text_count
-		FROM counted, unnest($5::uuid[], $6::bigint[], $7::text[], $8::uuid[], $9::text[], $10::text[], $11::integer[])
-			AS given (id, seq, kind, subject_id, body, client_key, file_count)
+		INSERT INTO messages (id, conversation_id, seq, kind, sender_id, subject_id, body, text_count)
+		SELECT id, $1, seq, kind, $2, subject_id, body, text_count
+		FROM counted, unnest($4::uuid[], $5::bigint[], $6::text[], $7::uuid[], $8::text[])
+			AS given (id, seq, kind, subject_id, body)
 		RETURNING text_count, sent_at`
 	last := Message{ConversationID: conversation.ID, Seq: events[n-1].Seq}
-	if err := tx.GetContext(ctx, &last, write, conversation.ID, tx.by(), last.Seq, texts, array(ids), array(seqs),
-		array(kinds), array(subjects), array(bodies), array(keys), array(files)); err != nil {
+	if err := tx.GetContext(ctx, &last, write, conversation.ID, tx.by(), last.Seq, array(ids), array(seqs),
+		array(kinds), array(subjects), array(bodies)); err != nil {
 		return Message{}, fmt.Errorf("write the lines: %w", err)
 	}
 	last.ID = MessageID{ids[n-1]}
