@@ -1,4 +1,4 @@
-import { type RefObject, useLayoutEffect } from "react"
+import { type RefObject, useLayoutEffect, useRef } from "react"
 
 /** What has the focus, inside shadow roots too. */
 export function focused(): Element | null {
@@ -31,4 +31,24 @@ export function useReturnFocus(isOpen: boolean, to?: RefObject<HTMLElement | nul
     }
     return back
   }, [isOpen, to])
+}
+
+/**
+ * Keeps the focus when what has it goes away in a change of a part, however late the change comes: then `to`, within the
+ * part, gets it. The part that calls it and that changes takes the handlers.
+ */
+export function useKeepFocus(to: RefObject<HTMLElement | null>) {
+  const isWithin = useRef(false)
+  useLayoutEffect(() => {
+    if (isWithin.current && focusIsLost()) to.current?.focus()
+  })
+  // React hears of no blur while it changes the page: what blurs then goes away.
+  return {
+    onFocus: () => {
+      isWithin.current = true
+    },
+    onBlur: () => {
+      isWithin.current = false
+    },
+  }
 }

@@ -545,7 +545,9 @@ function asSetback(error: unknown): Setback {
   if (CombinedGraphQLErrors.is(error)) {
     const { message, extensions } = error.errors[0] ?? {}
     const code = String(extensions?.code)
-    return ["BUSY", "RESTARTING", "UNAVAILABLE", "INTERNAL"].includes(code) ? new Setback(notNow) : refusal(message, code)
+    return ["BUSY", "RESTARTING", "UNAVAILABLE", "INTERNAL"].includes(code)
+      ? new Setback(notNow)
+      : refusal(message, code)
   }
   return new Setback(error instanceof TypeError ? noConnection : notNow)
 }

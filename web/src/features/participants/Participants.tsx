@@ -2,7 +2,7 @@ import { ActionIcon, Alert, Button, Skeleton } from "@mantine/core"
 import { useId, useRef, useState } from "react"
 import { flushSync } from "react-dom"
 import { type FragmentType, graphql, readFragment } from "../../graphql/generated"
-import { focusIsLost } from "../../ui/focus"
+import { useKeepFocus } from "../../ui/focus"
 import { PenIcon } from "../../ui/icons"
 import { AddPeople } from "./AddPeople"
 import { ParticipantRow } from "./ParticipantRow"
@@ -33,6 +33,7 @@ export function Participants({ group: masked, history }: ParticipantsProps) {
   const [said, setSaid] = useState<string[]>([])
   const heading = useRef<HTMLHeadingElement>(null)
   const pen = useRef<HTMLButtonElement>(null)
+  const keepFocus = useKeepFocus(heading) // a row may go with it, and not only when the viewer removes somebody
   const headingId = useId()
   const isLive = group.viewerMembership.state === "ACTIVE"
   const canAdd = isLive && group.viewerCanAddParticipants
@@ -42,7 +43,7 @@ export function Participants({ group: masked, history }: ParticipantsProps) {
   }
   return (
     // Where nothing in it can have the focus, it can itself, to be scrolled.
-    <section className="participants" aria-labelledby={headingId} tabIndex={canAdd ? undefined : 0}>
+    <section className="participants" aria-labelledby={headingId} tabIndex={canAdd ? undefined : 0} {...keepFocus}>
       <div className="participants-head">
         <h3 id={headingId} ref={heading} tabIndex={-1}>
           Participants
@@ -98,11 +99,7 @@ export function Participants({ group: masked, history }: ParticipantsProps) {
               conversationId={group.id}
               isLive={isLive}
               isAlone={group.participantCount < 2}
-              onRemoved={(name) => {
-                setSaid([`${name} was removed.`])
-                // The row is gone, and the focus with it.
-                setTimeout(() => focusIsLost() && heading.current?.focus())
-              }}
+              onRemoved={(name) => setSaid([`${name} was removed.`])}
             />
           ))}
         </ul>
