@@ -18,24 +18,23 @@ const Refresh = graphql(`
 const asks = (type: OperationTypeNode) => type === OperationTypeNode.QUERY
 
 /**
- * Freshness keeps answers that were on their way from undoing what an event has brought meanwhile: the conversations
- * concerned are asked for once more, when the answers are in.
+ * Freshness keeps answers that were on their way from undoing what an event has brought meanwhile: behind each of those
+ * answers the conversations concerned are asked for once more. None waits for another answer, which may be long in coming.
  */
 export class Freshness {
-  readonly #late = new Set<string>()
-  #underway = 0
+  /** What has changed since each of the questions that are not answered yet was asked. */
+  readonly #underway = new Set<Set<string>>()
   #refresh: (ids: string[]) => void = () => undefined
 
   /** Sees the answers come. */
   readonly link = new ApolloLink((operation, forward) => {
     if (!asks(operation.operationType)) return forward(operation)
-    this.#underway++
+    const changed = new Set<string>()
+    this.#underway.add(changed)
     return forward(operation).pipe(
       finalize(() => {
-        if (--this.#underway > 0 || this.#late.size === 0) return
-        const ids = [...this.#late]
-        this.#late.clear()
-        this.#refresh(ids)
+        this.#underway.delete(changed)
+        if (changed.size > 0) this.#refresh([...changed])
       }),
     )
   })
@@ -49,6 +48,6 @@ export class Freshness {
 
   /** An event has changed how the person stands to a conversation. */
   changed(conversationId: string) {
-    if (this.#underway > 0) this.#late.add(conversationId)
+    for (const changed of this.#underway) changed.add(conversationId)
   }
 }

@@ -160,7 +160,7 @@ test("S24 a file that is too large or of a wrong kind says so at once, and the r
   await box.button("Download good.txt").waitFor()
 })
 
-test("S24 an upload whose connection is cut in the middle goes on where it was", async ({ ann, bob }) => {
+test("S24 an upload whose connection is cut in the middle goes on where it was, by itself", async ({ ann, bob }) => {
   const proxy = await world.proxy()
   await ann.sends(await ann.startsChatWith(bob), "hello")
   const chat = await ann.opens({ at: proxy.url })
@@ -174,8 +174,6 @@ test("S24 an upload whose connection is cut in the middle goes on where it was",
   await box.locator.getByRole("progressbar", { name: "Uploading film.txt", exact: true }).waitFor()
   proxy.mend()
   await chat.isLive()
-  const again = box.button("Try film.txt again")
-  if (await again.isVisible()) await again.click()
   await box.locator.getByRole("progressbar").waitFor({ state: "detached" })
   await box.button("Send").click()
 
