@@ -63,7 +63,7 @@ check: format vet lint generated test ## Everything that must pass before a chan
 
 .PHONY: gen
 gen: go modules ## Generate what schema.graphqls stands for
-	go tool gqlgen generate
+	go run ./graph/generate
 	@$(call with_node,the types of the web client are); cd web && npm run --silent generate
 
 .PHONY: publish-schema
@@ -90,7 +90,7 @@ lint: modules
 
 .PHONY: generated
 generated: go modules
-	@before=$$(cat graph/generated/* | cksum) && go tool gqlgen generate && \
+	@before=$$(cat graph/generated/* | cksum) && go run ./graph/generate && \
 		[ "$$before" = "$$(cat graph/generated/* | cksum)" ] || { \
 		echo "graph/generated was not what schema.graphqls says; it is now, commit it too"; exit 1; }
 	@$(call with_node,the types of the web client are); before=$$(cat web/src/graphql/generated/* | cksum) && (cd web && npm run --silent generate) && \

@@ -15,6 +15,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"corridor/graph/execution"
 	"corridor/internal/chat"
 )
 
@@ -112,7 +113,7 @@ func (c *courtesy) InterceptOperation(ctx context.Context, next graphql.Operatio
 	if !does(ctx, ast.Query) || extension.GetComplexityStats(ctx).Complexity < largeComplexity {
 		return next(ctx)
 	}
-	respond := next(context.WithValue(ctx, courteousKey{}, &courteous{courtesy: c}))
+	respond := next(execution.WithPause(context.WithValue(ctx, courteousKey{}, &courteous{courtesy: c}), politely))
 	return func(ctx context.Context) *graphql.Response {
 		c.wanted.Add(1)
 		defer c.wanted.Add(-1)

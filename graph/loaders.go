@@ -9,6 +9,7 @@ import (
 
 	"github.com/vikstrous/dataloadgen"
 
+	"corridor/graph/execution"
 	"corridor/internal/chat"
 )
 
@@ -91,6 +92,7 @@ func (r *response) gather(ctx context.Context, ask func()) {
 	r.waiting = append(r.waiting, ask)
 	passed := r.passed
 	r.mu.Unlock()
+	execution.Yield(ctx)
 	<-passed
 }
 
