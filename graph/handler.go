@@ -120,7 +120,7 @@ func NewHandler(options Options) (*Handler, error) {
 		socket,
 		&eventStreams{open: open, watch: watched.watch, logger: options.Logger, ping: 15 * time.Second, writeTimeout: 10 * time.Second},
 		transport.GET{},
-		transport.POST{},
+		posts{},
 	}}
 	browser := cors.New(cors.Options{
 		AllowOriginVaryRequestFunc: func(r *http.Request, _ string) (bool, []string) { return allowed(r), nil },

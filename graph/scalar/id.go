@@ -4,11 +4,11 @@ package scalar
 
 import (
 	"io"
-	"strconv"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/google/uuid"
 	"go.jetify.com/typeid"
+	"go.jetify.com/typeid/base32"
 
 	"corridor/internal/chat"
 )
@@ -36,9 +36,7 @@ type NodeID struct {
 }
 
 // String is the id as clients have it.
-func (n NodeID) String() string {
-	return typeid.Must(typeid.FromUUIDBytesWithPrefix(n.Kind, n.ID[:])).String()
-}
+func (n NodeID) String() string { return n.Kind + "_" + base32.Encode(n.ID) }
 
 // MarshalGQL writes the id.
 func (n NodeID) MarshalGQL(w io.Writer) { write(n.Kind, n.ID).MarshalGQL(w) }
@@ -65,7 +63,7 @@ func (n *NodeID) UnmarshalGQL(v any) error {
 
 func write(kind string, id uuid.UUID) graphql.Marshaler {
 	return graphql.WriterFunc(func(w io.Writer) {
-		io.WriteString(w, strconv.Quote(NodeID{kind, id}.String())) //nolint:errcheck // gqlgen's writers are buffers
+		io.WriteString(w, `"`+NodeID{kind, id}.String()+`"`) //nolint:errcheck // gqlgen's writers are buffers
 	})
 }
 
