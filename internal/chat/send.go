@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/lib/pq"
@@ -64,11 +65,7 @@ func (tx *transaction) writeLetters(ctx context.Context, letters []*letter, pati
 		l.held, l.view, l.sent, l.earlier = false, nil, nil, MessageID{} // of a try before
 		l.err = notFound("conversation", "conversationId")
 	}
-	entered, err := tx.enterAll(ctx, letters, patiently)
-	if err != nil || len(entered) == 0 {
-		return err
-	}
-	seen, err := tx.lookAll(ctx, entered)
+	seen, err := tx.lookAll(ctx, letters, patiently)
 	if err != nil {
 		return err
 	}
@@ -89,36 +86,25 @@ func (tx *transaction) writeLetters(ctx context.Context, letters []*letter, pati
 	return tx.sendAll(ctx, allowed)
 }
 
-// enterAll is enter for many: it takes the locks of the conversations and returns the letters that may go on. Without patience
-// it leaves out those whose conversation somebody else has locked, and nothing in the transaction waits for another one for long.
-func (tx *transaction) enterAll(ctx context.Context, letters []*letter, patiently bool) (entered []*letter, err error) {
-	const (
-		lock = `
-			WITH given AS MATERIALIZED (
-				SELECT n, conversation_id
-				FROM set_config('lock_timeout', $4, true), unnest($1::uuid[], $2::uuid[], $3::uuid[])
-					WITH ORDINALITY AS given (conversation_id, sender_id, clinic_id, n)
-				WHERE EXISTS (
-					SELECT FROM participants JOIN conversations ON conversations.id = participants.conversation_id
-					WHERE participants.conversation_id = given.conversation_id AND user_id = sender_id AND conversations.clinic_id = given.clinic_id)
-			), locked AS MATERIALIZED (
-				SELECT id, deleted_at FROM conversations WHERE id = ANY (ARRAY (SELECT conversation_id FROM given))
-				ORDER BY id FOR NO KEY UPDATE `
-		locked = `
-			)
-			SELECT n, id IS NULL AS held, deleted_at IS NOT NULL AS deleted FROM given LEFT JOIN locked ON id = conversation_id
-			ORDER BY n`
-	)
-	query, patience := lock+`SKIP LOCKED`+locked, fmt.Sprint(lettersPatience.Milliseconds())
+// lookAll is enter for many: it takes the locks of the conversations, reads what each sender sees of theirs behind its lock, and returns the letters
+// that may go on. The others are of somebody who is not in the conversation or whose account has ended, or answered: by what was done under their
+// client key before. Without patience they are held, too, if somebody else has the lock or had it a moment ago, and nothing in the
+// transaction waits for another one for long.
+func (tx *transaction) lookAll(ctx context.Context, letters []*letter, patiently bool) (seen []*letter, err error) {
+	patience := lettersPatience
 	if patiently {
-		query, patience = lock+locked, "0" // for ever
+		patience = 0
+		if _, err := tx.ExecContext(ctx, waitForAll, given(letters, patience)...); err != nil {
+			return nil, fmt.Errorf("wait for the conversations: %w", err)
+		}
 	}
 	var rows []struct {
-		N             int
-		Held, Deleted bool
+		N                           int
+		Held, Stale, Deleted, Known bool
+		earlierCall
+		ConversationView
 	}
-	if err := tx.SelectContext(ctx, &rows, query, recipients(letters), senders(letters),
-		column(letters, func(l *letter) string { return l.actor.Clinic.ID.String() }), patience); err != nil {
+	if err := tx.SelectContext(ctx, &rows, lookAtOnce, given(letters, patience)...); err != nil {
 		return nil, fmt.Errorf("enter the conversations: %w", err)
 	}
 	for _, row := range rows {
@@ -126,54 +112,67 @@ func (tx *transaction) enterAll(ctx context.Context, letters []*letter, patientl
 		switch {
 		case row.Deleted:
 			l.err = refuse(CodeConversationDeleted, textGroupDeleted).of("conversationId")
-		case !row.Held:
-			entered = append(entered, l)
-		default: // with patience there is no such conversation any more
+		case row.Held || row.Stale: // with patience there is no such conversation any more
 			l.held = !patiently
-		}
-	}
-	return entered, nil
-}
-
-// lookAll reads what each sender sees of the conversation behind its lock, in a statement of its own as enter does, and returns the letters that
-// may go on. The others are of somebody whose account has ended, or answered: by what was done under their client key before.
-func (tx *transaction) lookAll(ctx context.Context, letters []*letter) (seen []*letter, err error) {
-	var rows []struct {
-		N int
-		earlierCall
-		ConversationView
-	}
-	if err := tx.SelectContext(ctx, &rows, conversationsToSendTo, senders(letters), column(letters, func(l *letter) bool { return l.actor.Clinic.StrictDirect }),
-		recipients(letters), column(letters, func(l *letter) string { return l.key.key })); err != nil {
-		return nil, fmt.Errorf("look at the conversations: %w", err)
-	}
-	for _, row := range rows {
-		l := letters[row.N-1]
-		if row.Operation != "" {
+		case row.Known && row.Operation != "":
 			l.err = row.answer(sendMessage, l.fingerprint, &l.earlier)
-			continue
+		case row.Known:
+			l.view = &row.ConversationView
+			seen = append(seen, l)
 		}
-		l.view = &row.ConversationView
-		seen = append(seen, l)
 	}
 	return seen, nil
 }
 
-// conversationsToSendTo has of conversations what sending asks for.
-var conversationsToSendTo = `
-	SELECT n, COALESCE(operation, '') AS operation, fingerprint, result, seen.id, seen.kind, seen.stream, seen.closed_at, seen.left_at, seen.left_reason,
-		seen.archived_at, seen.peer_active, seen.peer_in_reach
-	FROM unnest($1::uuid[], $2::boolean[], $3::uuid[], $4::text[]) WITH ORDINALITY
-		AS wanted (reader, strict, id, key, n)
-	` + forEach(conversationsOf, "participants.conversation_id") + `
+// given hands the letters to Postgres, with how long the transaction waits for a lock: for ever if it is 0.
+func given(letters []*letter, patience time.Duration) []any {
+	return []any{
+		recipients(letters), senders(letters), column(letters, func(l *letter) string { return l.actor.Clinic.ID.String() }),
+		column(letters, func(l *letter) bool { return l.actor.Clinic.StrictDirect }), column(letters, func(l *letter) string { return l.key.key }),
+		strconv.FormatInt(patience.Milliseconds(), 10),
+	}
+}
+
+const (
+	// lettersGiven are those whose senders are or were in the conversation.
+	lettersGiven = `
+		given AS MATERIALIZED (
+			SELECT n, id, reader, strict, key
+			FROM set_config('lock_timeout', $6, true), unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::boolean[], $5::text[])
+				WITH ORDINALITY AS given (id, reader, clinic_id, strict, key, n)
+			WHERE EXISTS (
+				SELECT FROM participants JOIN conversations ON conversations.id = participants.conversation_id
+				WHERE participants.conversation_id = given.id AND user_id = reader AND conversations.clinic_id = given.clinic_id)
+		)`
+	waitForAll = `
+		WITH ` + lettersGiven + `
+		SELECT FROM conversations WHERE id = ANY (ARRAY (SELECT id FROM given)) ORDER BY id FOR NO KEY UPDATE`
+)
+
+// lookAtOnce takes the locks that nobody has and looks in one statement, with eyes that opened before it had them. Whatever bears on who may send
+// writes to the conversation itself, which behind its lock is there as it is by then: if that is another one than the eyes see, what they see is
+// stale. Behind waitForAll it never is.
+var lookAtOnce = `
+	WITH ` + lettersGiven + `, locked AS MATERIALIZED (
+		SELECT id, deleted_at, ctid FROM conversations WHERE id = ANY (ARRAY (SELECT id FROM given))
+		ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+	)
+	SELECT n, locked.id IS NULL AS held, locked.ctid IS DISTINCT FROM before.ctid AS stale, locked.deleted_at IS NOT NULL AS deleted,
+		seen.id IS NOT NULL AS known, COALESCE(operation, '') AS operation, fingerprint, result,
+		seen.id, COALESCE(seen.kind, '') AS kind, COALESCE(seen.stream, 0) AS stream, seen.closed_at, seen.left_at, seen.left_reason,
+		seen.archived_at, COALESCE(seen.peer_active, false) AS peer_active, COALESCE(seen.peer_in_reach, false) AS peer_in_reach
+	FROM given AS wanted
+	LEFT JOIN locked ON locked.id = wanted.id
+	LEFT JOIN LATERAL (SELECT ctid FROM conversations WHERE id = wanted.id OFFSET 0) AS before ON true
+	LEFT JOIN ` + lateral(conversationsOf+` AND EXISTS (SELECT FROM users WHERE users.id = $1 AND deactivated_at IS NULL)`, "participants.conversation_id") + `
+		ON locked.id IS NOT NULL
 	LEFT JOIN LATERAL (
 		SELECT operation, fingerprint, result FROM client_keys WHERE user_id = wanted.reader AND client_keys.key = wanted.key OFFSET 0
 	) AS earlier ON true
-	WHERE EXISTS (SELECT FROM users WHERE users.id = wanted.reader AND deactivated_at IS NULL)
 	ORDER BY n`
 
 // sendAll writes letters to conversations whose locks are held, each with its event and under its client key. It moves the senders'
-// read positions, un-archives the conversations for whom a message does so, and tells their devices.
+// read positions, notes who has muted the conversations, un-archives the conversations for whom a message does so, and tells their devices.
 func (tx *transaction) sendAll(ctx context.Context, letters []*letter) error {
 	const query = `
 		WITH given AS MATERIALIZED (
@@ -210,7 +209,11 @@ func (tx *transaction) sendAll(ctx context.Context, letters []*letter) error {
 		), unarchived AS (
 			UPDATE participants SET archived_at = NULL WHERE id = ANY (ARRAY (SELECT id FROM archived))
 		)
-		SELECT seq, text_count, now() AS at, ARRAY (SELECT archived.stream FROM archived WHERE conversation_id = scope AND place = 1) AS told
+		SELECT seq, text_count, now() AS at, ARRAY (SELECT archived.stream FROM archived WHERE conversation_id = scope AND place = 1) AS told,
+			ARRAY (
+				SELECT user_id FROM participants WHERE place = 1 AND conversation_id = scope AND left_at IS NULL AND ` + isMuted + `
+				LIMIT $12
+			) AS muters
 		FROM sent
 		ORDER BY n`
 	of := map[ConversationID]int64{}
@@ -219,6 +222,7 @@ func (tx *transaction) sendAll(ctx context.Context, letters []*letter) error {
 		TextCount int64 `db:"text_count"`
 		At        time.Time
 		Told      pq.Int64Array
+		Muters    pq.StringArray
 	}
 	err := tx.SelectContext(ctx, &rows, query,
 		column(letters, func(l *letter) string { return l.id.String() }), recipients(letters),
@@ -230,7 +234,8 @@ func (tx *transaction) sendAll(ctx context.Context, letters []*letter) error {
 		column(letters, func(l *letter) int64 { return int64(len(l.in.FileIDs)) }),
 		column(letters, func(l *letter) bool { return !l.actor.Clinic.KeepArchived }),
 		column(letters, func(l *letter) string { return l.key.key }),
-		column(letters, func(l *letter) []byte { return l.fingerprint }))
+		column(letters, func(l *letter) []byte { return l.fingerprint }),
+		mostMuters+1)
 	if err != nil {
 		return fmt.Errorf("send messages: %w", err)
 	}
@@ -242,8 +247,14 @@ func (tx *transaction) sendAll(ctx context.Context, letters []*letter) error {
 		about  ConversationID
 	}
 	known, settings := map[told]bool{}, []eventlog.Event(nil)
+	muters := map[ConversationID]*[]UserID{}
 	for i, row := range rows {
 		l := letters[i]
+		if _, ok := muters[l.to()]; !ok {
+			if muters[l.to()], err = few(row.Muters); err != nil {
+				return fmt.Errorf("who muted a conversation: %w", err)
+			}
+		}
 		sender, key := l.actor.User, l.in.ClientKey // copies: the message is kept for longer than the letter
 		l.sent = &Message{
 			ID: l.id, ConversationID: l.to(), Seq: row.Seq, Kind: Text, SenderID: &sender.ID, Body: l.body, ClientKey: &key,
@@ -252,7 +263,7 @@ func (tx *transaction) sendAll(ctx context.Context, letters []*letter) error {
 		event := eventlog.Event{
 			Stream: l.view.Stream, Seq: row.Seq, Kind: kindLine, Actor: sender.ID.UUID, Scope: l.to().UUID, Object: l.id.UUID, OccurredAt: row.At,
 		}
-		tx.sent = append(tx.sent, addedLine{Message: *l.sent, ConversationKind: l.view.Kind, author: &sender})
+		tx.sent = append(tx.sent, addedLine{Message: *l.sent, ConversationKind: l.view.Kind, author: &sender, muters: muters[l.to()]})
 		tx.appended = append(tx.appended, event)
 		if l.view.ArchivedAt != nil {
 			row.Told = append(row.Told, sender.Stream)
@@ -267,6 +278,23 @@ func (tx *transaction) sendAll(ctx context.Context, letters []*letter) error {
 	// The streams of all in one go: taken one after the other, two senders could wait for each other.
 	_, err = tx.appendAll(ctx, settings)
 	return err
+}
+
+// mostMuters bounds how many of those who muted a conversation are read with each message to it.
+const mostMuters = 32
+
+// few returns people, nil if there are too many.
+func few(ids []string) (*[]UserID, error) {
+	if len(ids) > mostMuters {
+		return nil, nil
+	}
+	people := make([]UserID, len(ids))
+	for i, id := range ids {
+		if err := people[i].Scan(id); err != nil {
+			return nil, err
+		}
+	}
+	return &people, nil
 }
 
 // column hands what the letters have of one kind to Postgres.

@@ -592,3 +592,42 @@ func TestSendersWhoRaceKeepTheirOrder(t *testing.T) {
 	}
 	w.addsUp()
 }
+
+// What is seen in the statement that takes the lock is from before it, unless nobody changed anything meanwhile.
+func TestWhatWasSeenBeforeTheLockIsStale(t *testing.T) {
+	t.Parallel()
+	w := newWard(t, 3, 1)
+	l := &letter{actor: w.people[1], in: SendMessageInput{ConversationID: w.groups[0]}, key: clientKey{w.people[1].User.ID, "key"}}
+	waits := strings.Replace(lookAtOnce, "SKIP LOCKED", "", 1) // comes a moment too late, by as much as we like
+	looks := func() (stale bool) {
+		tx := w.db.MustBegin()
+		defer tx.Rollback()
+		var rows []struct {
+			Held, Stale, Deleted, Known bool
+			N                           int
+			earlierCall
+			ConversationView
+		}
+		if err := tx.Select(&rows, waits, given([]*letter{l}, 0)...); err != nil || len(rows) != 1 || rows[0].Held || !rows[0].Known {
+			t.Errorf("the look has %+v, %v", rows, err)
+			return false
+		}
+		return rows[0].Stale
+	}
+
+	if looks() {
+		t.Error("what nobody changed is stale")
+	}
+	somebody := w.db.MustBegin()
+	t.Cleanup(func() { _ = somebody.Rollback() })
+	somebody.MustExec(`UPDATE conversations SET closed_at = now() WHERE id = $1`, w.groups[0])
+	stale := make(chan bool)
+	go func() { stale <- looks() }()
+	pgtest.Eventually(t, "the look waits", func() bool {
+		return w.count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1
+	})
+	w.must(somebody.Commit())
+	if !<-stale {
+		t.Error("what changed before the lock was there is taken for what it is")
+	}
+}

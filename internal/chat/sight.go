@@ -131,13 +131,15 @@ func (s *Service) knowFiles(ctx context.Context, actor Actor, message *Message, 
 // the same for all, unless it was edited since.
 func (s *Service) lookAtLine(ctx context.Context, actor Actor, event MessageAdded, wanted Wanted) (Sight, error) {
 	of, reader := event.Sight, actor.User.ID
-	line := s.seen.line(event.MessageID)
+	line, muters := s.seen.line(event.MessageID)
 	conversationOf := conversationSeen{reader, actor.Clinic.StrictDirect, event.ConversationID}
 	var conversations *batch[conversationSeen, ConversationView]
 	var standings *batch[conversationSeen, standing]
 	switch {
 	case wanted.Conversation:
 		conversations = s.seen.conversations.ask(conversationOf)
+	case wanted.Notify && muters != nil:
+		standings = answered(conversationOf, standing{Muted: slices.Contains(*muters, reader)}) // nobody has read it yet
 	case wanted.Notify:
 		standings = s.seen.standings.ask(conversationOf)
 	}
@@ -260,6 +262,8 @@ type addedLine struct {
 	ConversationKind ConversationKind `db:"conversation_kind"`
 	// author is who wrote it, if it was written a moment ago: as they were then, but for whether they are available.
 	author *User
+	// muters are who had muted the conversation when it was written, if that is known.
+	muters *[]UserID
 }
 
 // as is the line as one of them sees it.
@@ -297,9 +301,11 @@ func newSeen(s *Service) *seen {
 }
 
 // forEach has a query that is for the participant $1 answered for each row of wanted (reader, strict, id).
-func forEach(query, id string) string {
+func forEach(query, id string) string { return `CROSS JOIN ` + lateral(query, id) }
+
+func lateral(query, id string) string {
 	query = strings.NewReplacer("$1", "wanted.reader", "$2", "wanted.strict").Replace(query)
-	return `CROSS JOIN LATERAL (` + query + ` AND ` + id + ` = wanted.id OFFSET 0) AS seen`
+	return `LATERAL (` + query + ` AND ` + id + ` = wanted.id OFFSET 0) AS seen`
 }
 
 var (
@@ -448,12 +454,12 @@ func (s *Service) usersSeen(ctx context.Context, wanted []userSeen) (map[userSee
 	return byKey(users, func(u User) userSeen { return userSeen{u.ClinicID, u.ID} }), nil
 }
 
-// line asks for a line that was just added. What this process wrote a moment ago it need not read.
-func (s *seen) line(id MessageID) *batch[MessageID, addedLine] {
-	if written := s.fresh.get(id); written != nil {
-		return written
+// line asks for a line that was just added. What this process wrote a moment ago it need not read, nor perhaps who has muted the conversation.
+func (s *seen) line(id MessageID) (_ *batch[MessageID, addedLine], muters *[]UserID) {
+	if written, muters := s.fresh.get(id); written != nil {
+		return written, muters
 	}
-	return s.lines.ask(id)
+	return s.lines.ask(id), nil
 }
 
 // authorOf is who wrote a line that was written a moment ago, nil if that is not known yet.
@@ -506,16 +512,21 @@ func (f *freshLines) put(lines []addedLine) {
 	}
 }
 
-// forget lets go of what is not as it was written any more.
+// forget lets go of what is not as it was written any more, nor how those stand to it who hear of it.
 func (f *freshLines) forget(events []eventlog.Event) {
 	for _, event := range events {
-		if event.Kind != kindMessageChanged && event.Kind != kindGroupDeleted {
+		stands := event.Kind == kindSettings || len(event.Closes) > 0
+		if event.Kind != kindMessageChanged && event.Kind != kindGroupDeleted && !stands {
 			continue
 		}
 		f.mu.Lock()
 		for id, i := range f.at {
-			if line := f.lines[i]; id.UUID == event.Object || event.Kind == kindGroupDeleted && line.ConversationID.UUID == event.Scope {
+			line, isThere := &f.lines[i], event.Scope == f.lines[i].ConversationID.UUID
+			switch {
+			case id.UUID == event.Object && event.Kind == kindMessageChanged, isThere && event.Kind == kindGroupDeleted:
 				delete(f.at, id)
+			case isThere && stands:
+				line.muters = nil
 			}
 		}
 		f.mu.Unlock()
@@ -523,14 +534,14 @@ func (f *freshLines) forget(events []eventlog.Event) {
 }
 
 // get returns nil if the line is not among them.
-func (f *freshLines) get(id MessageID) *batch[MessageID, addedLine] {
+func (f *freshLines) get(id MessageID) (line *batch[MessageID, addedLine], muters *[]UserID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	i, ok := f.at[id]
 	if !ok || time.Since(f.lines[i].written) > staysFresh {
-		return nil
+		return nil, nil
 	}
-	return f.lines[i].answer
+	return f.lines[i].answer, f.lines[i].muters
 }
 
 const (

@@ -308,15 +308,19 @@ func TestFreshLinesAreForgotten(t *testing.T) {
 		ids[i] = MessageID{newID()}
 		f.put([]addedLine{{Message: Message{ID: ids[i]}}})
 	}
-	if f.get(ids[0]) != nil || len(f.at) != maxFresh {
+	get := func(id MessageID) *batch[MessageID, addedLine] {
+		line, _ := f.get(id)
+		return line
+	}
+	if get(ids[0]) != nil || len(f.at) != maxFresh {
 		t.Errorf("%d lines are kept", len(f.at))
 	}
 	newest := ids[maxFresh]
-	if line, err := f.get(newest).answer(t.Context(), newest); err != nil || line == nil || line.ID != newest {
+	if line, err := get(newest).answer(t.Context(), newest); err != nil || line == nil || line.ID != newest {
 		t.Error("the newest line is not known")
 	}
 	f.lines[f.at[newest]].written = time.Now().Add(-staysFresh - 1)
-	if f.get(newest) != nil {
+	if get(newest) != nil {
 		t.Error("an old line is taken for a new one")
 	}
 }
