@@ -125,12 +125,17 @@ func follow[E any](ctx context.Context, r *resolver, after *string, may func() e
 			if picked == deliver || picked == deliverAndEnd {
 				if event, err = r.look(ctx, event, from.wanted); err == nil {
 					from.event = event
-					return ready, 0
+					if over {
+						again = 0
+					}
+					return ready, again
 				}
 			}
 			switch {
 			case picked == lost:
 				from.failures = gqlerror.List{refusal(codeCursorExpired, "Events are missing that can't be had any more: fetch everything again, and subscribe without the cursor.")}
+			case err == nil && again > 0 && !over:
+				return notYet, again
 			case err == nil:
 				continue
 			case ctx.Err() != nil:
@@ -160,18 +165,18 @@ func (r *resolver) look(ctx context.Context, event chat.Event, wanted chat.Wante
 	return r.chat.Look(ctx, viewer, event, wanted)
 }
 
-// next is the stream's next event, or once the notice that the session ends.
+// next is the stream's next event, or once the notice that the session ends, and after how long to ask again.
 func next(ctx context.Context, stream *chat.Stream, noticed *bool) (chat.Event, time.Duration, error) {
 	event, again, err := stream.Poll(ctx)
-	if event != nil || err != nil || *noticed {
+	expires, ends := sessionExpires(ctx)
+	if err != nil || again == 0 || *noticed || !ends {
 		return event, again, err
 	}
-	expires, ends := sessionExpires(ctx)
-	if !ends {
-		return nil, again, nil
-	}
 	if left := time.Until(expires) - expiryNotice; left > 0 {
-		return nil, min(again, left), nil
+		return event, min(again, left), nil
+	}
+	if event != nil {
+		return event, 0, nil
 	}
 	*noticed = true
 	return chat.SessionExpiring{Moment: stream.Now(), ExpiresAt: expires}, 0, nil

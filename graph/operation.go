@@ -42,8 +42,8 @@ func run(ctx context.Context, exec graphql.GraphExecutor, operation *graphql.Ope
 	return running{ctx, respond, from}
 }
 
-// next returns the next response, if there is one. If there may be one later it says after how long to
-// ask again, unless the bell rings before.
+// next returns the next response, if there is one. If there may be another one later it says after how long to
+// ask for it, unless the bell rings before.
 func (r running) next() (response *graphql.Response, what outcome, again time.Duration) {
 	if r.source.poll != nil {
 		if what, again = r.source.poll(r.ctx); what != ready {
@@ -53,7 +53,7 @@ func (r running) next() (response *graphql.Response, what outcome, again time.Du
 	if response = r.answer(); response == nil {
 		return nil, noMore, 0
 	}
-	return response, ready, 0
+	return response, ready, again
 }
 
 // answer makes the response, to the event that was found if it is a subscription.
@@ -92,7 +92,7 @@ const (
 // the next one before it asks gqlgen for the response: so a subscription that waits needs no goroutine.
 type source struct {
 	bell func()
-	// poll has an event ready, or says after how long to ask again. Where it is nil gqlgen waits by
+	// poll has an event ready, and says after how long to ask again. Where it is nil gqlgen waits by
 	// itself.
 	poll  func(ctx context.Context) (outcome, time.Duration)
 	close func()

@@ -40,14 +40,14 @@ func (posts) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecut
 	w.Header().Set("Content-Type", accepted)
 	operation, errs := exec.CreateOperationContext(r.Context(), &params)
 	if errs != nil {
-		answer(w, statusOf(errs, accepted), exec.DispatchError(graphql.WithOperationContext(r.Context(), operation), errs))
+		writeAnswer(w, statusOf(errs, accepted), exec.DispatchError(graphql.WithOperationContext(r.Context(), operation), errs))
 		return
 	}
 	respond, ctx := exec.DispatchOperation(r.Context(), operation)
-	answer(w, http.StatusOK, respond(ctx))
+	writeAnswer(w, http.StatusOK, respond(ctx))
 }
 
-func answer(w http.ResponseWriter, status int, response *graphql.Response) {
+func writeAnswer(w http.ResponseWriter, status int, response *graphql.Response) {
 	written := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(written)
 	written.Reset()

@@ -318,6 +318,8 @@ func (o *socketOperation) goOn() {
 		case !o.socket.sendNext(o, response):
 			o.finish(nil)
 			return
+		case again > 0 && o.rests(again):
+			return
 		}
 	}
 }

@@ -159,7 +159,7 @@ func (s *Stream) Close() {
 	s.follower.Close()
 }
 
-// Poll returns the next event, or nil and after how long to poll again, unless the bell rings before.
+// Poll returns the next event, or nil and after how long to poll again, unless the bell rings before. With an event 0 is at once.
 // The error is ErrSignedOut when the account was deactivated or the session ended.
 func (s *Stream) Poll(ctx context.Context) (Event, time.Duration, error) {
 	for {
@@ -168,8 +168,8 @@ func (s *Stream) Poll(ctx context.Context) (Event, time.Duration, error) {
 			return nil, again, err
 		}
 		event, err := s.translate(ctx, delivery)
-		if err != nil || event != nil {
-			return event, 0, err
+		if err != nil || event != nil || again > 0 {
+			return event, again, err
 		}
 	}
 }

@@ -48,6 +48,10 @@ type Follower struct {
 	at      cursor
 	scanned int64
 	pending []numbered
+	// first is room for one of them, which mostly comes alone.
+	first [1]numbered
+	// isUpToDate says that with what is pending the reader has all that the process holds, as long as nobody rings.
+	isUpToDate bool
 	// behind says that what comes next must be read from the database.
 	behind bool
 	spans  map[int64][]span
@@ -148,7 +152,7 @@ func without(followers []*Follower, f *Follower) []*Follower {
 }
 
 // Poll returns the next delivery, if there is one. If there is none it says after how long to poll
-// again, unless the bell rings before. An error that is not ctx's ends the follower: the log is
+// again, unless the bell rings before; so it may with the last one there is, and otherwise 0 is at once. An error that is not ctx's ends the follower: the log is
 // not what it promises to be. Its cursor resumes behind what is missing.
 func (f *Follower) Poll(ctx context.Context) (delivery Delivery, ok bool, again time.Duration, err error) {
 	if !f.greeted {
@@ -165,7 +169,10 @@ func (f *Follower) Poll(ctx context.Context) (delivery Delivery, ok bool, again 
 			} else if deliver {
 				f.delivers()
 				f.quiet = time.Now()
-				return Delivery{Event: &event.Event, Cursor: f.Cursor(), At: event.OccurredAt}, true, 0, nil
+				if len(f.pending) == 0 && f.isUpToDate {
+					again = f.log.heartbeat
+				}
+				return Delivery{Event: &event.Event, Cursor: f.Cursor(), At: event.OccurredAt}, true, again, nil
 			}
 		}
 		f.at.pos = max(f.at.pos, f.scanned)
@@ -248,6 +255,7 @@ func (f *Follower) collect() (ready bool) {
 		f.log.mu.RUnlock()
 		f.watch()
 	}()
+	f.isUpToDate = false
 	l := f.log
 	if !l.started || l.incarnation != f.at.incarnation || l.head < f.scanned {
 		return false
@@ -265,6 +273,7 @@ func (f *Follower) collect() (ready bool) {
 		f.scanned = event.pos
 	}
 	f.early()
+	f.isUpToDate = true
 	return true
 }
 
@@ -318,6 +327,9 @@ func (f *Follower) consider(event numbered) {
 	}
 	if !visible(f.spans[event.Stream], event.Seq) {
 		return
+	}
+	if len(f.pending) == 0 {
+		f.pending = f.first[:0]
 	}
 	f.pending = append(f.pending, event)
 	if slices.Contains(event.Closes, f.reader) && !planted("removals") {
@@ -405,7 +417,7 @@ func (f *Follower) read(ctx context.Context, fromNow bool) error {
 		}
 	}
 	f.at, f.last, f.spans, f.pending = at, last, spans, page
-	f.behind, f.scanned, f.reset = false, state.Head, lost && !fromNow
+	f.behind, f.scanned, f.reset, f.isUpToDate = false, state.Head, lost && !fromNow, false
 	if n := len(page); n == f.log.pageSize {
 		f.behind, f.scanned = true, page[n-1].pos
 	}
