@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -209,44 +211,68 @@ func (w *lean) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return w.wire, bufio.NewReadWriter(small, bufio.NewWriterSize(w.wire, leanBuffer)), nil
 }
 
-// A wire is a connection that can hold back what is written, so that what a small buffer cuts into pieces costs one system call.
+// A wire is a connection on which text messages are written beside what the library writes, which by itself copies each message twice and more. The
+// library is left with control frames, each of which it writes in one piece.
 type wire struct {
 	net.Conn
 
 	mu sync.Mutex
-	// held is what is held back, nil where nothing is.
-	held *bytes.Buffer
+	// closed says that a close frame was written, which is the last one.
+	closed bool
 }
 
-// Write implements net.Conn.
+// The first byte of a frame that is a whole message: https://www.rfc-editor.org/rfc/rfc6455#section-5.2
+const (
+	textFrame  = 0x81
+	closeFrame = 0x88
+	// mostHead is how long what comes before the message is at most.
+	mostHead = 10
+)
+
+// Write implements net.Conn, for the library.
 func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.held != nil {
-		return w.held.Write(p)
-	}
+	w.closed = w.closed || len(p) > 0 && p[0] == closeFrame
 	return w.Conn.Write(p)
 }
 
-// together writes at once what do writes.
-func (w *wire) together(do func() error) error {
-	held := buffers.Get().(*bytes.Buffer)
-	defer buffers.Put(held)
-	held.Reset()
-	w.hold(held)
-	defer w.hold(nil) // after a panic, too: the buffer is others' then
-	failed := do()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.held = nil
-	_, err := w.Conn.Write(held.Bytes())
-	return errors.Join(failed, err)
+// newMessage returns an empty message, to be written to and then put back.
+func newMessage() *bytes.Buffer {
+	message := buffers.Get().(*bytes.Buffer)
+	message.Reset()
+	message.Write(make([]byte, mostHead))
+	return message
 }
 
-func (w *wire) hold(held *bytes.Buffer) {
+// writeText writes a message of newMessage.
+func (w *wire) writeText(message *bytes.Buffer) error {
+	frame := framed(message.Bytes())
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.held = held
+	if w.closed {
+		return net.ErrClosed
+	}
+	_, err := w.Conn.Write(frame)
+	return err
+}
+
+// framed writes the head of a message into the room before it, and returns both. What a server sends is not masked.
+func framed(message []byte) []byte {
+	switch n := len(message) - mostHead; {
+	case n < 126:
+		message = message[mostHead-2:]
+		message[1] = byte(n)
+	case n <= math.MaxUint16:
+		message = message[mostHead-4:]
+		message[1] = 126
+		binary.BigEndian.PutUint16(message[2:], uint16(n))
+	default:
+		message[1] = 127
+		binary.BigEndian.PutUint64(message[2:], uint64(n))
+	}
+	message[0] = textFrame
+	return message
 }
 
 func offers(r *http.Request, subprotocol string) bool {

@@ -27,7 +27,8 @@ type socket struct {
 	options *socketOptions
 	exec    graphql.GraphExecutor // from connection_init on of the surface of who is asking
 
-	writing sync.Mutex // one message after the other
+	writing sync.Mutex  // one message after the other
+	late    *time.Timer // goes off if a message is not written in time; nil before the first
 
 	ctx    context.Context    // of what runs on the socket; from connection_init on it knows who is asking
 	cancel context.CancelFunc // ends what runs on the socket
@@ -52,10 +53,11 @@ var _ carrier = (*socket)(nil)
 // A socketOperation is what a client subscribed to under an id. Its responses are made in a goroutine
 // that lives as long as there are some: most subscriptions wait most of the time.
 type socketOperation struct {
-	socket *socket
-	id     string
-	ctx    context.Context
-	cancel context.CancelFunc
+	socket   *socket
+	id       string
+	idAsJSON []byte
+	ctx      context.Context
+	cancel   context.CancelFunc
 	running
 	// timer rings the bell when nobody else has.
 	timer *time.Timer
@@ -240,7 +242,11 @@ func (s *socket) subscribe(id string) (refused *frame, begins *socketOperation) 
 		return failure(id, gqlerror.List{refusal(string(chat.CodeTooManySubscriptions),
 			fmt.Sprintf("One connection may have %d operations at a time: end one first.", s.options.Operations))}), nil
 	}
-	operation := &socketOperation{socket: s, id: id, busy: true}
+	written, err := json.Marshal(id)
+	if err != nil {
+		panic(err) // strings can always be written
+	}
+	operation := &socketOperation{socket: s, id: id, idAsJSON: written, busy: true}
 	operation.ctx, operation.cancel = context.WithCancel(graphql.StartOperationTrace(s.ctx))
 	if s.running == nil {
 		s.running = map[string]*socketOperation{}
@@ -398,22 +404,17 @@ func failure(id string, errs gqlerror.List) *frame {
 
 // sendNext sends a response, unless the client has completed the operation.
 func (s *socket) sendNext(operation *socketOperation, response *graphql.Response) bool {
-	id, err := json.Marshal(operation.id)
-	if err != nil {
-		panic(err) // as above
-	}
-	message := buffers.Get().(*bytes.Buffer)
+	message := newMessage()
 	defer buffers.Put(message)
-	message.Reset()
 	message.WriteString(`{"id":`)
-	message.Write(id)
+	message.Write(operation.idAsJSON)
 	message.WriteString(`,"type":"next","payload":`)
 	writeResponse(message, response)
 	message.WriteByte('}')
 	s.mu.Lock()
 	wanted := s.running[operation.id] == operation
 	s.mu.Unlock()
-	return wanted && s.write(message.Bytes())
+	return wanted && s.write(message)
 }
 
 // buffers are used again.
@@ -421,24 +422,34 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // send tells whether the message could be sent; what happened then is found by the next read.
 func (s *socket) send(m frame) bool {
-	message, err := json.Marshal(m)
+	written, err := json.Marshal(m)
 	if err != nil {
 		panic(err) // what it holds is JSON
 	}
+	message := newMessage()
+	defer buffers.Put(message)
+	message.Write(written)
 	return s.write(message)
 }
 
-func (s *socket) write(message []byte) bool {
+func (s *socket) write(message *bytes.Buffer) bool {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	if s.ended.Load() {
 		return false
 	}
-	slow := time.AfterFunc(s.options.WriteTimeout, func() {
-		if s.end(closeTryAgain, "Messages are not read in time") {
-			s.options.Open.slow.Inc()
-		}
-	})
-	defer slow.Stop()
-	s.writing.Lock() // what is held back is of one message
-	defer s.writing.Unlock()
-	return s.wire.together(func() error { return s.conn.Write(context.Background(), websocket.MessageText, message) }) == nil
+	if s.late == nil {
+		s.late = time.AfterFunc(s.options.WriteTimeout, s.isSlow)
+	} else {
+		s.late.Reset(s.options.WriteTimeout)
+	}
+	defer s.late.Stop()
+	return s.wire.writeText(message) == nil
+}
+
+// isSlow ends the socket of a client who does not read.
+func (s *socket) isSlow() {
+	if s.end(closeTryAgain, "Messages are not read in time") {
+		s.options.Open.slow.Inc()
+	}
 }
