@@ -103,7 +103,9 @@ func follow[E any](ctx context.Context, r *resolver, after *string, may func() e
 		return nil, err
 	}
 	events := make(chan E, 1)
-	noticed, over := false, false
+	notice, over := expiry{}, false
+	notice.at, notice.isDue = sessionExpires(ctx)
+	viewer := sessionOf(ctx)
 	from.close, from.fanOut = stream.Close, r.fanOut
 	from.put = func(event chat.Event) {
 		select {
@@ -113,7 +115,7 @@ func follow[E any](ctx context.Context, r *resolver, after *string, may func() e
 	}
 	from.poll = func(ctx context.Context) (outcome, time.Duration) {
 		for !over {
-			event, again, err := next(ctx, stream, &noticed)
+			event, again, err := next(ctx, stream, &notice)
 			if event == nil && err == nil {
 				return notYet, again
 			}
@@ -123,7 +125,7 @@ func follow[E any](ctx context.Context, r *resolver, after *string, may func() e
 				over = picked > deliver
 			}
 			if picked == deliver || picked == deliverAndEnd {
-				if event, err = r.look(ctx, event, from.wanted); err == nil {
+				if event, err = r.look(ctx, viewer, event, from.wanted); err == nil {
 					from.event = event
 					if over {
 						again = 0
@@ -154,32 +156,37 @@ func follow[E any](ctx context.Context, r *resolver, after *string, may func() e
 }
 
 // look looks at what an event is about, with the eyes of the viewer as they are now.
-func (r *resolver) look(ctx context.Context, event chat.Event, wanted chat.Wanted) (chat.Event, error) {
+func (r *resolver) look(ctx context.Context, by *session, event chat.Event, wanted chat.Wanted) (chat.Event, error) {
 	if wanted == (chat.Wanted{}) {
 		return event, nil
 	}
-	viewer, err := ctx.Value(sessionKey{}).(*session).now(ctx)
+	viewer, err := by.now(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return r.chat.Look(ctx, viewer, event, wanted)
 }
 
+// expiry is when a session ends, of which notice is given once.
+type expiry struct {
+	at    time.Time
+	isDue bool
+}
+
 // next is the stream's next event, or once the notice that the session ends, and after how long to ask again.
-func next(ctx context.Context, stream *chat.Stream, noticed *bool) (chat.Event, time.Duration, error) {
+func next(ctx context.Context, stream *chat.Stream, notice *expiry) (chat.Event, time.Duration, error) {
 	event, again, err := stream.Poll(ctx)
-	expires, ends := sessionExpires(ctx)
-	if err != nil || again == 0 || *noticed || !ends {
+	if err != nil || again == 0 || !notice.isDue {
 		return event, again, err
 	}
-	if left := time.Until(expires) - expiryNotice; left > 0 {
+	if left := time.Until(notice.at) - expiryNotice; left > 0 {
 		return event, min(again, left), nil
 	}
 	if event != nil {
 		return event, 0, nil
 	}
-	*noticed = true
-	return chat.SessionExpiring{Moment: stream.Now(), ExpiresAt: expires}, 0, nil
+	notice.isDue = false
+	return chat.SessionExpiring{Moment: stream.Now(), ExpiresAt: notice.at}, 0, nil
 }
 
 // Contact is who came.

@@ -131,7 +131,7 @@ func makeLeaf(call *ast.CallExpr) {
 	call.Fun = selector("execution", "Leaf")
 	value := call.Args[4].(*ast.FuncLit)
 	value.Type.Results.List[0].Type = ast.NewIdent(types.ExprString(leafType(call))) // which has no place, and so breaks no line
-	call.Args = slices.Concat(call.Args[:5], call.Args[6:7]) // neither directives, nor whether it survives panics or may be null
+	call.Args = slices.Concat(call.Args[:5], call.Args[6:7])                         // neither directives, nor whether it survives panics or may be null
 }
 
 // makeObject takes what is for @defer out of a function that makes an object, and has it made by execution.

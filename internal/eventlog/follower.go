@@ -48,8 +48,8 @@ type Follower struct {
 	at      cursor
 	scanned int64
 	pending []numbered
-	// first is room for one of them, which mostly comes alone.
-	first [1]numbered
+	// room is for what mostly comes: something new, and behind it the number of what came before.
+	room [2]numbered
 	// isUpToDate says that with what is pending the reader has all that the process holds, as long as nobody rings.
 	isUpToDate bool
 	// behind says that what comes next must be read from the database.
@@ -329,7 +329,7 @@ func (f *Follower) consider(event numbered) {
 		return
 	}
 	if len(f.pending) == 0 {
-		f.pending = f.first[:0]
+		f.pending = f.room[:0]
 	}
 	f.pending = append(f.pending, event)
 	if slices.Contains(event.Closes, f.reader) && !planted("removals") {
