@@ -127,7 +127,7 @@ type answer struct {
 func (s *stub) answers(t *testing.T, r *http.Request) answer {
 	t.Helper()
 	s.AddTransport(transport.GET{})
-	s.AddTransport(transport.POST{})
+	s.AddTransport(posts{})
 	recorder := httptest.NewRecorder()
 
 	jsonOnly(s.Server).ServeHTTP(recorder, r)

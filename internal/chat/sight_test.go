@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
 	"corridor/internal/eventlog"
@@ -322,5 +323,75 @@ func TestFreshLinesAreForgotten(t *testing.T) {
 	f.lines[f.at[newest]].written = time.Now().Add(-staysFresh - 1)
 	if get(newest) != nil {
 		t.Error("an old line is taken for a new one")
+	}
+}
+
+// Who has muted a conversation is known with what was written there last, as long as nobody changes how they stand to it.
+func TestWhoMutedIsKnownForAMoment(t *testing.T) {
+	t.Parallel()
+	here, there := ConversationID{newID()}, ConversationID{newID()}
+	for name, test := range map[string]struct {
+		event eventlog.Event
+		known bool
+	}{
+		"a setting there":            {eventlog.Event{Kind: kindSettings, Scope: here.UUID}, false},
+		"a setting elsewhere":        {eventlog.Event{Kind: kindSettings, Scope: there.UUID}, true},
+		"somebody left":              {eventlog.Event{Kind: kindLine, Scope: here.UUID, Closes: []uuid.UUID{newID()}}, false},
+		"somebody left elsewhere":    {eventlog.Event{Kind: kindLine, Scope: there.UUID, Closes: []uuid.UUID{newID()}}, true},
+		"another message was edited": {eventlog.Event{Kind: kindMessageChanged, Scope: here.UUID, Object: newID()}, true},
+		"something more is written":  {eventlog.Event{Kind: kindLine, Scope: here.UUID}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var f freshLines
+			id := MessageID{newID()}
+			f.put([]addedLine{{Message: Message{ID: id, ConversationID: here}, muters: &[]UserID{{newID()}}}})
+
+			f.forget([]eventlog.Event{test.event})
+
+			line, muters := f.get(id)
+			if line == nil || (muters != nil) != test.known {
+				t.Errorf("the line is known: %t, who muted: %t, want %t", line != nil, muters != nil, test.known)
+			}
+		})
+	}
+}
+
+func TestManyMutersAreNotReadWithAMessage(t *testing.T) {
+	t.Parallel()
+	w := newWard(t, mostMuters+3, 1)
+	mutes := func(people []Actor) {
+		for _, person := range people {
+			_, err := w.s.MuteConversation(t.Context(), person, MuteConversationInput{ClientKey: "mute", ConversationID: w.groups[0]})
+			w.must(err)
+		}
+	}
+	for _, n := range []int{0, 2, mostMuters, mostMuters + 1} {
+		mutes(w.people[1 : n+1])
+		message, err := w.s.SendMessage(t.Context(), w.people[0], SendMessageInput{ClientKey: fmt.Sprint(n), ConversationID: w.groups[0], Body: "hello"})
+		w.must(err)
+
+		w.s.seen.fresh.mu.Lock()
+		muters := w.s.seen.fresh.lines[w.s.seen.fresh.at[message.ID]].muters
+		w.s.seen.fresh.mu.Unlock()
+
+		if n > mostMuters {
+			if muters != nil {
+				t.Errorf("%d of %d who muted it are read", len(*muters), n)
+			}
+			continue
+		}
+		want := map[UserID]bool{}
+		for _, person := range w.people[1 : n+1] {
+			want[person.User.ID] = true
+		}
+		if muters == nil || len(*muters) != n {
+			t.Fatalf("of %d who muted it are read: %v", n, muters)
+		}
+		for _, id := range *muters {
+			if !want[id] {
+				t.Errorf("%s has not muted it", id)
+			}
+		}
 	}
 }
