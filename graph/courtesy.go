@@ -21,8 +21,8 @@ import (
 
 // courtesy keeps programs that read a lot from making people wait. A large query of a key takes turns with the others, one at
 // a time for two processors. It is worked off in short slices with pauses between them, in which nothing of it runs: only then Go
-// looks whether anything came over the network, for a page of 500 people is hundreds of goroutines that are ready to run. Where
-// people wait for something by then, and before it asks the database for something, it gives way to them.
+// looks whether anything came over the network. Where people wait for something by then, and before it asks the database for something,
+// it gives way to them.
 type courtesy struct {
 	turns chan struct{}
 	// wanted is how many wait for a turn or have it.
@@ -133,7 +133,7 @@ func (c *courtesy) InterceptOperation(ctx context.Context, next graphql.Operatio
 	}
 }
 
-// InterceptField makes slices of what needs nothing but the processor.
+// InterceptField makes slices of what needs nothing but the processor, as the pauses between the elements of lists do.
 func (c *courtesy) InterceptField(ctx context.Context, next graphql.Resolver) (any, error) {
 	politely(ctx)
 	if err := ctx.Err(); err != nil {
