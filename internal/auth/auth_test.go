@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -256,5 +257,37 @@ func TestTheTokenOfARequest(t *testing.T) {
 		if token != test.want || ok != (test.want != "") {
 			t.Errorf("%q gives %q, %t, want %q", test.headers, token, ok, test.want)
 		}
+	}
+}
+
+// A token that was verified before is believed at once, and no longer than it is good.
+func TestATokenIsRememberedUntilItExpires(t *testing.T) {
+	t.Parallel()
+	key := newKey(t)
+	token, err := key.Mint(ann, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, bob := sha256.Sum256([]byte(token)), uuid.New()
+	bears := func(token string, want uuid.UUID) {
+		t.Helper()
+		if got, err := key.Verify(t.Context(), token); err != nil || got.Subject != want {
+			t.Errorf("it is of %v, %v, want %v", got.Subject, err, want)
+		}
+	}
+
+	bears(token, ann)
+	key.good.Add(sum, chat.Credential{Subject: bob, ExpiresAt: time.Now().Add(time.Minute)})
+	bears(token, bob) // what is remembered
+	key.good.Add(sum, chat.Credential{Subject: bob, ExpiresAt: time.Now()})
+	bears(token, ann)
+
+	for _, bad := range []string{token + "x", token[1:], ""} {
+		if _, err := key.Verify(t.Context(), bad); !errors.Is(err, ErrInvalid) {
+			t.Errorf("what is nearly a good one: %v", err)
+		}
+	}
+	if n := key.good.Len(); n != 1 {
+		t.Errorf("%d tokens are remembered", n)
 	}
 }
