@@ -391,3 +391,22 @@ func TestS6S28EveryListHasTheCursorOfItsSnapshot(t *testing.T) {
 		stream.drops()
 	}
 }
+
+// What is below a union is told of with all of its path.
+func TestErrorsOfChatTargetsNameTheirPlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	people := w.people("Front desk", "Ann Lee", "Bob Roy")
+	people[0].group("Case", people[1])
+	const wrong = `{ ... on GroupConversation { messages(first: 1, before: "nonsense") { nodes { id } } } }`
+	for query, path := range map[string]string{
+		`{ viewer { chatTargets { nodes ` + wrong + ` } } }`:            `["viewer","chatTargets","nodes",1,"messages"]`,
+		`{ viewer { chatTargets { edges { node ` + wrong + ` } } } }`:   `["viewer","chatTargets","edges",1,"node","messages"]`,
+		`{ viewer { conversations { nodes ` + wrong + ` } } }`:          `["viewer","conversations","nodes",0,"messages"]`,
+		`{ viewer { all: chatTargets { them: nodes ` + wrong + ` } } }`: `["viewer","all","them",1,"messages"]`,
+	} {
+		if answer := people[0].asks(query, nil); !strings.Contains(answer.body, `"path":`+path) {
+			t.Errorf("%s: %s", query, answer.body)
+		}
+	}
+}

@@ -14,7 +14,6 @@ func (r *viewerResolver) Conversations(ctx context.Context, viewer *chat.Actor, 
 	if err != nil {
 		return nil, err
 	}
-	load(ctx).of.list(page.Items)
 	edges, info := edgesOf(ctx, page, chat.ConversationPosition, chat.Cursor, func(cursor string, node chat.Conversation) *generated.ConversationEdge {
 		return &generated.ConversationEdge{Cursor: cursor, Node: node}
 	})

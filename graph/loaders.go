@@ -23,20 +23,6 @@ type loader[K comparable, V any] struct {
 	loader *dataloadgen.Loader[K, V]
 	// primed is what came with something else.
 	primed sync.Map
-	// siblings tells which keys will be asked for, too, as soon as one is: the first of them, none if there are no others, and all. It is nil if
-	// that is never known.
-	siblings func(K) (first *K, all func() []K)
-	// families are what was found of siblings, by the first of them.
-	families sync.Map
-}
-
-var errUnread = errors.New("what others asked for, too, was not read")
-
-// family is what was found of siblings.
-type family[K comparable, V any] struct {
-	once  sync.Once
-	found map[K]V
-	err   error
 }
 
 // prime says what there is of a key, before anybody asks.
@@ -47,52 +33,18 @@ func (l *loader[K, V]) Load(ctx context.Context, key K) (V, error) {
 	if value, ok := l.primed.Load(key); ok {
 		return value.(V), nil
 	}
-	if l.siblings != nil {
-		if first, all := l.siblings(key); first != nil {
-			return l.loadWith(ctx, *first, all, key)
-		}
-	}
 	// Most responses need few of the loaders.
 	l.once.Do(func() {
 		l.loader = dataloadgen.NewMappedLoader(func(ctx context.Context, keys []K) (map[K]V, error) {
-			return l.read(ctx, keys)
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTime)
+			defer cancel()
+			givingWay(ctx)
+			return l.fetch(ctx, l.of.actor, keys)
 		}, dataloadgen.WithWait(batchWait), dataloadgen.WithBatchCapacity(1000))
 	})
 	var thunk func() (V, error)
 	l.of.gather(ctx, func() { thunk = l.loader.LoadThunk(ctx, key) })
 	return thunk()
-}
-
-func (l *loader[K, V]) read(ctx context.Context, keys []K) (map[K]V, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTime)
-	defer cancel()
-	givingWay(ctx)
-	return l.fetch(ctx, l.of.actor, keys)
-}
-
-// loadWith returns what there is of a key, and has read what there is of its siblings when they are asked for.
-func (l *loader[K, V]) loadWith(ctx context.Context, first K, siblings func() []K, key K) (value V, err error) {
-	joined, ok := l.families.Load(first)
-	if !ok {
-		joined, _ = l.families.LoadOrStore(first, &family[K, V]{})
-	}
-	members := joined.(*family[K, V])
-	members.once.Do(func() {
-		members.err = errUnread // if it panics
-		members.found, members.err = l.read(ctx, siblings())
-	})
-	if members.err != nil {
-		var failed dataloadgen.MappedFetchError[K]
-		if !errors.As(members.err, &failed) {
-			return value, members.err
-		}
-		err = failed[key]
-	}
-	value, ok = members.found[key]
-	if !ok && err == nil {
-		err = dataloadgen.ErrNotFound
-	}
-	return value, err
 }
 
 // find returns what there is of the key, nil if there is nothing.
@@ -116,45 +68,6 @@ type response struct {
 	mu      sync.Mutex
 	waiting []func()
 	passed  chan struct{}
-	// lists and groups are the conversations, and the groups, that stand in a list with one.
-	lists, groups map[chat.ConversationID][]chat.ConversationID
-}
-
-// list tells that these conversations stand in a list: what is selected of one is selected of all of its kind.
-func (r *response) list(conversations []chat.Conversation) {
-	var all, groups []chat.ConversationID
-	for _, conversation := range conversations {
-		switch conversation := conversation.(type) {
-		case chat.DirectConversation:
-			all = append(all, conversation.ID)
-		case chat.GroupConversation:
-			all, groups = append(all, conversation.ID), append(groups, conversation.ID)
-		}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.lists == nil {
-		r.lists, r.groups = map[chat.ConversationID][]chat.ConversationID{}, map[chat.ConversationID][]chat.ConversationID{}
-	}
-	for _, id := range all {
-		r.lists[id] = all
-	}
-	for _, id := range groups {
-		r.groups[id] = groups
-	}
-}
-
-// inList returns the conversations that stand in a list with one, inGroups those of them that are groups.
-func (r *response) inList(id chat.ConversationID) []chat.ConversationID {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.lists[id]
-}
-
-func (r *response) inGroups(id chat.ConversationID) []chat.ConversationID {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.groups[id]
 }
 
 const (
@@ -219,7 +132,6 @@ func found[I any, V any](value *V, err error) (I, error) {
 // loaders are those of one response: each event of a subscription has its own, so that it is
 // judged by what the actor may see when it is sent.
 type loaders struct {
-	of                  *response
 	actor               chat.Actor
 	users               loader[chat.UserID, chat.User]
 	knownUsers          loader[chat.UserID, chat.User]
@@ -257,8 +169,7 @@ func batched[K comparable, V any](of *response, fetch func(context.Context, chat
 
 func newLoaders(ctx context.Context, service *chat.Service, actor chat.Actor) *loaders {
 	of := &response{actor: actor}
-	l := &loaders{
-		of:                  of,
+	return &loaders{
 		actor:               actor,
 		users:               batched(of, service.Users),
 		knownUsers:          batched(of, service.KnownUsers),
@@ -288,37 +199,6 @@ func newLoaders(ctx context.Context, service *chat.Service, actor chat.Actor) *l
 			return service.Unread(ctx, actor)
 		}),
 	}
-	l.participantCounts.siblings = listed(of.inGroups,
-		func(id chat.ConversationID) chat.ConversationID { return id },
-		func(_, id chat.ConversationID) chat.ConversationID { return id })
-	l.participantPages.siblings = listedPages[chat.ParticipantWindow](of.inGroups)
-	l.messagePages.siblings = listedPages[chat.Window](of.inList)
-	l.lastMessages.siblings = listedPages[bool](of.inList)
-	return l
-}
-
-// listed finds the siblings of keys that name a conversation, among those that stand in a list with it: as makes a key name another one.
-func listed[K any](with func(chat.ConversationID) []chat.ConversationID, conversation func(K) chat.ConversationID, as func(K, chat.ConversationID) K) func(K) (*K, func() []K) {
-	return func(key K) (*K, func() []K) {
-		ids := with(conversation(key))
-		if len(ids) < 2 {
-			return nil, nil
-		}
-		first := as(key, ids[0])
-		return &first, func() []K {
-			all := make([]K, len(ids))
-			for i, id := range ids {
-				all[i] = as(key, id)
-			}
-			return all
-		}
-	}
-}
-
-func listedPages[W comparable](with func(chat.ConversationID) []chat.ConversationID) func(pageOf[W]) (*pageOf[W], func() []pageOf[W]) {
-	return listed(with,
-		func(page pageOf[W]) chat.ConversationID { return page.conversation },
-		func(page pageOf[W], id chat.ConversationID) pageOf[W] { return pageOf[W]{id, page.window} })
 }
 
 // pages reads conversations that are asked for the same window together. Most responses ask all

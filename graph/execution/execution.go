@@ -14,7 +14,8 @@ import (
 )
 
 // Leaf resolves a field that has no fields of its own, needs no resolver and has no arguments. What it is in the response, its field context,
-// is made out only if something goes wrong: that is most of what such a field costs in gqlgen. So interceptors of fields do not see leaves.
+// is made out only if something goes wrong: that is most of what such a field costs in gqlgen. So interceptors of fields do not see leaves, and what
+// marshals the value is not told of the field.
 func Leaf[T any](ctx context.Context, operation *graphql.OperationContext, field graphql.CollectedField,
 	contextOf func(context.Context, graphql.CollectedField) (*graphql.FieldContext, error),
 	valueOf func(context.Context) (T, error),
@@ -145,7 +146,8 @@ type (
 	pauseKey  struct{}
 )
 
-// work resolves elements as long as there are some. The last worker that came has not yielded, so there is always one that goes on.
+// work resolves elements as long as there are some. A worker yields once, to another one that has not yielded; so as long as elements are left, the
+// last one that came is not waiting, or has not begun to.
 func (l *list) work() {
 	defer l.workers.Done()
 	ctx := context.WithValue(l.ctx, workerKey{}, &worker{of: l})

@@ -15,6 +15,7 @@ import (
 	"log"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/99designs/gqlgen/api"
@@ -42,7 +43,10 @@ func generate() error {
 	if err != nil {
 		return err
 	}
-	lean, err := leaner(source)
+	lean, err := leaner(source, func(name string) bool {
+		definition := settings.Schema.Types[name]
+		return definition != nil && definition.IsLeafType()
+	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -52,14 +56,14 @@ func generate() error {
 // errUnknown is for a gqlgen whose code looks different: look at it, and then at the patterns here.
 var errUnknown = errors.New("this version of gqlgen generates other code than graph/generate knows")
 
-// leaner returns generated code that calls graph/execution.
-func leaner(source []byte) ([]byte, error) {
+// leaner returns generated code that calls graph/execution. Whether a type of the schema is a scalar or an enum isLeaf knows.
+func leaner(source []byte, isLeaf func(name string) bool) ([]byte, error) {
 	files := token.NewFileSet()
 	file, err := parser.ParseFile(files, "", source, parser.ParseComments)
 	if err != nil {
 		return nil, err
 	}
-	g := &generated{file: file, functions: map[string]*ast.FuncDecl{}}
+	g := &generated{file: file, functions: map[string]*ast.FuncDecl{}, isLeaf: isLeaf}
 	for _, declared := range file.Decls {
 		if function, ok := declared.(*ast.FuncDecl); ok && function.Recv != nil {
 			g.functions[function.Name.Name] = function
@@ -96,12 +100,14 @@ func leaner(source []byte) ([]byte, error) {
 type generated struct {
 	file      *ast.File
 	functions map[string]*ast.FuncDecl
+	isLeaf    func(name string) bool
 	// removed are the statements that are gone.
 	removed []ast.Node
 }
 
-// leaf returns the call that resolves the field, if the function does so and the field is one for execution.Leaf: a scalar that is there
-// without a resolver or arguments, and whose type in Go can't be nil where null is not allowed.
+// leaf returns the call that resolves the field, if the function does so and the field is one for execution.Leaf: a scalar or an enum that is
+// there without a resolver or arguments, and whose type in Go can't be nil where null is not allowed. For unions the code is alike, but what is below
+// them needs their field context.
 func (g *generated) leaf(name string) *ast.CallExpr {
 	call := returned(g.functions[name])
 	if call == nil || !selects(call.Fun, "graphql", "ResolveField") || len(call.Args) != 9 {
@@ -109,6 +115,10 @@ func (g *generated) leaf(name string) *ast.CallExpr {
 	}
 	made := returned(g.functions["fieldContext"+name])
 	if made == nil || !selects(made.Fun, "graphql", "NewScalarFieldContext") || !isNamed(made.Args[3], "false") || !isNamed(call.Args[5], "nil") {
+		return nil
+	}
+	childless, ok := made.Args[4].(*ast.CallExpr) // errors.New("field of type T does not have child fields")
+	if !ok || !g.isLeaf(typeNamed(childless.Args[0])) {
 		return nil
 	}
 	value, ok := call.Args[4].(*ast.FuncLit)
@@ -119,6 +129,22 @@ func (g *generated) leaf(name string) *ast.CallExpr {
 		return nil
 	}
 	return call
+}
+
+// typeNamed is the type that a message of gqlgen's is about.
+func typeNamed(message ast.Expr) (name string) {
+	literal, ok := message.(*ast.BasicLit)
+	if !ok {
+		return ""
+	}
+	text, err := strconv.Unquote(literal.Value)
+	if err != nil {
+		return ""
+	}
+	if _, err := fmt.Sscanf(text, "field of type %s does not have child fields", &name); err != nil {
+		return ""
+	}
+	return name
 }
 
 // leafType is the type in Go of a field, which its marshaling function takes last.

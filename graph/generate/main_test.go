@@ -16,14 +16,16 @@ func TestWhatLooksDifferentIsRefused(t *testing.T) {
 		"nothing that it knows":     "package generated",
 		"what was made lean before": string(generated),
 	} {
-		if _, err := leaner([]byte(source)); !errors.Is(err, errUnknown) {
+		if _, err := leaner([]byte(source), isScalar); !errors.Is(err, errUnknown) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-// What is for @defer is gone, with what is in it, and nothing else.
-func TestDeferIsTakenOut(t *testing.T) {
+func isScalar(name string) bool { return name == "String" }
+
+// What is for @defer is gone, with what is in it; a scalar becomes a leaf, and a union does not.
+func TestWhatIsMadeLean(t *testing.T) {
 	t.Parallel()
 	const source = `package generated
 
@@ -85,7 +87,31 @@ func (ec *executionContext) _Person_name(ctx context.Context, field graphql.Coll
 }
 
 func (ec *executionContext) fieldContext_Person_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Person", field, false, false, errors.New("no fields"))
+	return graphql.NewScalarFieldContext("Person", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Person_owner(ctx context.Context, field graphql.CollectedField, obj *Person) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Person_owner(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Owner, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v Owner) graphql.Marshaler {
+			return ec.marshalNOwner2Owner(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+
+func (ec *executionContext) fieldContext_Person_owner(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Person", field, false, false, errors.New("field of type Owner does not have child fields"))
 }
 
 func (ec *executionContext) marshalPeople(ctx context.Context, sel ast.SelectionSet, v []*Person) graphql.Marshaler {
@@ -143,7 +169,31 @@ func (ec *executionContext) _Person_name(ctx context.Context, field graphql.Coll
 }
 
 func (ec *executionContext) fieldContext_Person_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Person", field, false, false, errors.New("no fields"))
+	return graphql.NewScalarFieldContext("Person", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Person_owner(ctx context.Context, field graphql.CollectedField, obj *Person) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Person_owner(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Owner, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v Owner) graphql.Marshaler {
+			return ec.marshalNOwner2Owner(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+
+func (ec *executionContext) fieldContext_Person_owner(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Person", field, false, false, errors.New("field of type Owner does not have child fields"))
 }
 
 func (ec *executionContext) marshalPeople(ctx context.Context, sel ast.SelectionSet, v []*Person) graphql.Marshaler {
@@ -152,7 +202,7 @@ func (ec *executionContext) marshalPeople(ctx context.Context, sel ast.Selection
 	})
 }
 `
-	lean, err := leaner([]byte(source))
+	lean, err := leaner([]byte(source), isScalar)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10089,20 +10089,22 @@ func (ec *executionContext) fieldContext_ChatTargetConnection_edges(_ context.Co
 }
 
 func (ec *executionContext) _ChatTargetConnection_nodes(ctx context.Context, field graphql.CollectedField, obj *ChatTargetConnection) (ret graphql.Marshaler) {
-	return execution.Leaf(
+	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.fieldContext_ChatTargetConnection_nodes(ctx, field)
 		},
-		func(ctx context.Context) ([]chat.ChatTarget, error) {
+		func(ctx context.Context) (any, error) {
 			return obj.Nodes, nil
 		},
-
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []chat.ChatTarget) graphql.Marshaler {
 			return ec.marshalNChatTarget2ᚕcorridorᚋinternalᚋchatᚐChatTargetᚄ(ctx, selections, v)
 		},
+		true,
+		true,
 	)
 }
 func (ec *executionContext) fieldContext_ChatTargetConnection_nodes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -10184,20 +10186,22 @@ func (ec *executionContext) fieldContext_ChatTargetEdge_cursor(_ context.Context
 }
 
 func (ec *executionContext) _ChatTargetEdge_node(ctx context.Context, field graphql.CollectedField, obj *ChatTargetEdge) (ret graphql.Marshaler) {
-	return execution.Leaf(
+	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
 		field,
 		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.fieldContext_ChatTargetEdge_node(ctx, field)
 		},
-		func(ctx context.Context) (chat.ChatTarget, error) {
+		func(ctx context.Context) (any, error) {
 			return obj.Node, nil
 		},
-
+		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v chat.ChatTarget) graphql.Marshaler {
 			return ec.marshalNChatTarget2corridorᚋinternalᚋchatᚐChatTarget(ctx, selections, v)
 		},
+		true,
+		true,
 	)
 }
 func (ec *executionContext) fieldContext_ChatTargetEdge_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {

@@ -149,9 +149,9 @@ const (
 		SELECT FROM conversations WHERE id = ANY (ARRAY (SELECT id FROM given)) ORDER BY id FOR NO KEY UPDATE`
 )
 
-// lookAtOnce takes the locks that nobody has and looks in one statement, with eyes that opened before it had them. Whatever bears on who may send
-// writes to the conversation itself, which behind its lock is there as it is by then: if that is another one than the eyes see, what they see is
-// stale. Behind waitForAll it never is.
+// lookAtOnce takes the locks that nobody has and looks in one statement, with eyes that opened before it had them. Whatever a lock of the conversation
+// keeps apart from sending writes to it, and behind the lock it is there as it is by then: if that is another one than the eyes see, what they see is
+// stale. Behind waitForAll it never is. Accounts that end and contacts that go, for which no lock is waited for, are as they were when it began.
 var lookAtOnce = `
 	WITH ` + lettersGiven + `, locked AS MATERIALIZED (
 		SELECT id, deleted_at, ctid FROM conversations WHERE id = ANY (ARRAY (SELECT id FROM given))
@@ -224,6 +224,7 @@ func (tx *transaction) sendAll(ctx context.Context, letters []*letter) error {
 		Told      pq.Int64Array
 		Muters    pq.StringArray
 	}
+	asked := time.Now()
 	err := tx.SelectContext(ctx, &rows, query,
 		column(letters, func(l *letter) string { return l.id.String() }), recipients(letters),
 		column(letters, func(l *letter) int64 { return l.view.Stream }),
@@ -263,7 +264,7 @@ func (tx *transaction) sendAll(ctx context.Context, letters []*letter) error {
 		event := eventlog.Event{
 			Stream: l.view.Stream, Seq: row.Seq, Kind: kindLine, Actor: sender.ID.UUID, Scope: l.to().UUID, Object: l.id.UUID, OccurredAt: row.At,
 		}
-		tx.sent = append(tx.sent, addedLine{Message: *l.sent, ConversationKind: l.view.Kind, author: &sender, muters: muters[l.to()]})
+		tx.sent = append(tx.sent, addedLine{Message: *l.sent, ConversationKind: l.view.Kind, author: &sender, muters: muters[l.to()], asked: asked})
 		tx.appended = append(tx.appended, event)
 		if l.view.ArchivedAt != nil {
 			row.Told = append(row.Told, sender.Stream)

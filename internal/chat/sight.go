@@ -262,8 +262,9 @@ type addedLine struct {
 	ConversationKind ConversationKind `db:"conversation_kind"`
 	// author is who wrote it, if it was written a moment ago: as they were then, but for whether they are available.
 	author *User
-	// muters are who had muted the conversation when it was written, if that is known.
+	// muters are who had muted the conversation when it was written, if that is known, and asked is when they were looked up.
 	muters *[]UserID
+	asked  time.Time
 }
 
 // as is the line as one of them sees it.
@@ -474,7 +475,7 @@ func authorOf(line *batch[MessageID, addedLine], id MessageID) *User {
 
 const (
 	// staysFresh is how long a line is taken for what was written: another process may have edited, recalled
-	// or deleted it since.
+	// or deleted it since, and somebody may have muted the conversation or read it there.
 	staysFresh = 50 * time.Millisecond
 	// maxFresh bounds the lines that are kept.
 	maxFresh = 512
@@ -486,6 +487,9 @@ type freshLines struct {
 	lines [maxFresh]freshLine
 	next  int
 	at    map[MessageID]int
+	// changed is when somebody changed how they stand to a conversation, and since from when on that is known.
+	changed map[ConversationID]time.Time
+	since   time.Time
 }
 
 type freshLine struct {
@@ -503,6 +507,9 @@ func (f *freshLines) put(lines []addedLine) {
 		f.at = make(map[MessageID]int, maxFresh)
 	}
 	for _, line := range lines {
+		if !line.asked.After(f.since) || !line.asked.After(f.changed[line.ConversationID]) {
+			line.muters = nil // they were looked up before somebody changed it, who has been told so
+		}
 		if f.at[f.lines[f.next].ID] == f.next {
 			delete(f.at, f.lines[f.next].ID)
 		}
@@ -520,6 +527,9 @@ func (f *freshLines) forget(events []eventlog.Event) {
 			continue
 		}
 		f.mu.Lock()
+		if stands {
+			f.changes(ConversationID{event.Scope})
+		}
 		for id, i := range f.at {
 			line, isThere := &f.lines[i], event.Scope == f.lines[i].ConversationID.UUID
 			switch {
@@ -531,6 +541,15 @@ func (f *freshLines) forget(events []eventlog.Event) {
 		}
 		f.mu.Unlock()
 	}
+}
+
+// changes notes that somebody stands to a conversation in another way from now on. The caller holds the lock.
+func (f *freshLines) changes(id ConversationID) {
+	now := time.Now()
+	if f.changed == nil || len(f.changed) == maxFresh {
+		f.changed, f.since = make(map[ConversationID]time.Time, maxFresh), now
+	}
+	f.changed[id] = now
 }
 
 // get returns nil if the line is not among them.

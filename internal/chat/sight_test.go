@@ -345,7 +345,7 @@ func TestWhoMutedIsKnownForAMoment(t *testing.T) {
 			t.Parallel()
 			var f freshLines
 			id := MessageID{newID()}
-			f.put([]addedLine{{Message: Message{ID: id, ConversationID: here}, muters: &[]UserID{{newID()}}}})
+			f.put([]addedLine{{Message: Message{ID: id, ConversationID: here}, muters: &[]UserID{{newID()}}, asked: time.Now()}})
 
 			f.forget([]eventlog.Event{test.event})
 
@@ -354,6 +354,44 @@ func TestWhoMutedIsKnownForAMoment(t *testing.T) {
 				t.Errorf("the line is known: %t, who muted: %t, want %t", line != nil, muters != nil, test.known)
 			}
 		})
+	}
+}
+
+// Somebody mutes a conversation and is told so, and then a message is committed that was being written before.
+func TestWhoMutesWhileAMessageIsWrittenHearsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWard(t, 3, 1)
+	ann, bob, cai := w.people[0], w.people[1], w.people[2]
+	l := &letter{
+		values: t.Context(), actor: ann, in: SendMessageInput{ConversationID: w.groups[0], ClientKey: "k"}, body: "hello",
+		fingerprint: []byte("x"), key: clientKey{ann.User.ID, "k"}, id: MessageID{newID()}, answered: make(chan struct{}),
+	}
+	w.must(w.s.commit(t.Context(), lane{}, Actor{}, func(ctx context.Context, tx *transaction) error {
+		if err := tx.writeLetters(ctx, []*letter{l}, false); err != nil {
+			return err
+		}
+		_, err := w.s.MuteConversation(t.Context(), bob, MuteConversationInput{ClientKey: "mute", ConversationID: w.groups[0]})
+		return err
+	}))
+	for reader, felt := range map[*Actor]bool{&bob: false, &cai: true} {
+		seen, err := w.s.Look(t.Context(), *reader, MessageAdded{ConversationID: w.groups[0], MessageID: l.id}, Wanted{Notify: true})
+		w.must(err)
+		if event := seen.(MessageAdded); event.Notify().Popup != felt {
+			t.Errorf("%s feels it: %t", reader.User.Name, event.Notify().Popup)
+		}
+	}
+}
+
+func TestOfManyChangesOnlyTheLastAreKnown(t *testing.T) {
+	t.Parallel()
+	var f freshLines
+	old := addedLine{Message: Message{ID: MessageID{newID()}, ConversationID: ConversationID{newID()}}, muters: &[]UserID{}, asked: time.Now()}
+	for range maxFresh + 1 {
+		f.forget([]eventlog.Event{{Kind: kindSettings, Scope: newID()}})
+	}
+	f.put([]addedLine{old})
+	if _, muters := f.get(old.ID); muters != nil || len(f.changed) > maxFresh {
+		t.Errorf("what is not known to be so is taken for it, of %d changes", len(f.changed))
 	}
 }
 

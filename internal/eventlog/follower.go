@@ -152,7 +152,7 @@ func without(followers []*Follower, f *Follower) []*Follower {
 }
 
 // Poll returns the next delivery, if there is one. If there is none it says after how long to poll
-// again, unless the bell rings before; so it may with the last one there is, and otherwise 0 is at once. An error that is not ctx's ends the follower: the log is
+// again, unless the bell rings before. With a delivery, that is said of the next one: 0 is at once, for there may be more. An error that is not ctx's ends the follower: the log is
 // not what it promises to be. Its cursor resumes behind what is missing.
 func (f *Follower) Poll(ctx context.Context) (delivery Delivery, ok bool, again time.Duration, err error) {
 	if !f.greeted {
@@ -273,7 +273,7 @@ func (f *Follower) collect() (ready bool) {
 		f.scanned = event.pos
 	}
 	f.early()
-	f.isUpToDate = true
+	f.isUpToDate = len(f.spans) == len(f.watched) // of a stream that has just opened nobody rings before it is watched
 	return true
 }
 

@@ -817,3 +817,40 @@ func TestHereAndFollowAgree(t *testing.T) {
 	}))
 	check(t, "here", here, w.follows(l, ann, "").cursor)
 }
+
+// Between the look at a stream that opens and the watch for it something may be said there, for which nobody rings: the follower looks once more.
+func TestAFollowerLooksAgainAtAStreamThatOpened(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	l := w.still()
+	l.heartbeat = time.Hour
+	group := w.stream()
+	stream := w.follows(l, ann, "")
+	delivers := func(want string, rests bool) {
+		t.Helper()
+		delivery, ok, again, err := stream.Follower.Poll(t.Context())
+		kind := ""
+		if delivery.Event != nil {
+			kind = delivery.Event.Kind
+		}
+		if err != nil || kind != want || ok != (want != "") || (again > 0) != rests {
+			t.Fatalf("it hears %q, %v, and looks again after %s; want %q", kind, err, again, want)
+		}
+	}
+	delivers("", true)
+	w.opens(group, "opened", ann)
+	w.refreshes(l)
+	w.numbers(l)
+	w.refreshes(l)
+
+	delivers("opened", false)
+	delivers("", true)
+	w.appends(Event{Stream: group, Kind: "a"})
+	w.refreshes(l)
+	delivers("a", true)
+	w.appends(Event{Stream: group, Kind: "b"})
+	w.appends(Event{Stream: group, Kind: "c"})
+	w.refreshes(l)
+	delivers("b", false)
+	delivers("c", true)
+}
