@@ -507,9 +507,6 @@ func (f *freshLines) put(lines []addedLine) {
 		f.at = make(map[MessageID]int, maxFresh)
 	}
 	for _, line := range lines {
-		if !line.asked.After(f.since) || !line.asked.After(f.changed[line.ConversationID]) {
-			line.muters = nil // they were looked up before somebody changed it, who has been told so
-		}
 		if f.at[f.lines[f.next].ID] == f.next {
 			delete(f.at, f.lines[f.next].ID)
 		}
@@ -519,40 +516,39 @@ func (f *freshLines) put(lines []addedLine) {
 	}
 }
 
-// forget lets go of what is not as it was written any more, nor how those stand to it who hear of it.
+// forget lets go of what is not as it was written any more, and of how those stood to it who hear of it.
 func (f *freshLines) forget(events []eventlog.Event) {
 	for _, event := range events {
-		stands := event.Kind == kindSettings || len(event.Closes) > 0
-		if event.Kind != kindMessageChanged && event.Kind != kindGroupDeleted && !stands {
-			continue
-		}
-		f.mu.Lock()
-		if stands {
+		switch {
+		case event.Kind == kindMessageChanged, event.Kind == kindGroupDeleted:
+			f.mu.Lock()
+			for id, i := range f.at {
+				if line := f.lines[i]; id.UUID == event.Object || event.Kind == kindGroupDeleted && line.ConversationID.UUID == event.Scope {
+					delete(f.at, id)
+				}
+			}
+			f.mu.Unlock()
+		case event.Kind == kindSettings, len(event.Closes) > 0:
 			f.changes(ConversationID{event.Scope})
 		}
-		for id, i := range f.at {
-			line, isThere := &f.lines[i], event.Scope == f.lines[i].ConversationID.UUID
-			switch {
-			case id.UUID == event.Object && event.Kind == kindMessageChanged, isThere && event.Kind == kindGroupDeleted:
-				delete(f.at, id)
-			case isThere && stands:
-				line.muters = nil
-			}
-		}
-		f.mu.Unlock()
 	}
 }
 
-// changes notes that somebody stands to a conversation in another way from now on. The caller holds the lock.
+// changes notes that somebody stands to a conversation in another way from now on, and has been told so.
 func (f *freshLines) changes(id ConversationID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	now := time.Now()
-	if f.changed == nil || len(f.changed) == maxFresh {
-		f.changed, f.since = make(map[ConversationID]time.Time, maxFresh), now
+	if len(f.changed) == maxFresh {
+		f.changed, f.since = nil, now
+	}
+	if f.changed == nil {
+		f.changed = make(map[ConversationID]time.Time)
 	}
 	f.changed[id] = now
 }
 
-// get returns nil if the line is not among them.
+// get returns nil if the line is not among them, and no muters if somebody may stand to its conversation in another way since they were looked up.
 func (f *freshLines) get(id MessageID) (line *batch[MessageID, addedLine], muters *[]UserID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -560,7 +556,11 @@ func (f *freshLines) get(id MessageID) (line *batch[MessageID, addedLine], muter
 	if !ok || time.Since(f.lines[i].written) > staysFresh {
 		return nil, nil
 	}
-	return f.lines[i].answer, f.lines[i].muters
+	fresh := &f.lines[i]
+	if fresh.asked.After(f.since) && fresh.asked.After(f.changed[fresh.ConversationID]) {
+		muters = fresh.muters
+	}
+	return fresh.answer, muters
 }
 
 const (

@@ -152,8 +152,8 @@ func without(followers []*Follower, f *Follower) []*Follower {
 }
 
 // Poll returns the next delivery, if there is one. If there is none it says after how long to poll
-// again, unless the bell rings before. With a delivery, that is said of the next one: 0 is at once, for there may be more. An error that is not ctx's ends the follower: the log is
-// not what it promises to be. Its cursor resumes behind what is missing.
+// again, unless the bell rings before. With a delivery, that is said of the next one: 0 is at once, for there may be more. An
+// error that is not ctx's ends the follower: the log is not what it promises to be. Its cursor resumes behind what is missing.
 func (f *Follower) Poll(ctx context.Context) (delivery Delivery, ok bool, again time.Duration, err error) {
 	if !f.greeted {
 		f.greeted = true
