@@ -223,8 +223,8 @@ type wire struct {
 
 // The first byte of a frame that is a whole message: https://www.rfc-editor.org/rfc/rfc6455#section-5.2
 const (
-	textFrame  = 0x81
-	closeFrame = 0x88
+	frameOfText  = 0x81
+	frameOfClose = 0x88
 	// mostHead is how long what comes before the message is at most.
 	mostHead = 10
 )
@@ -233,7 +233,7 @@ const (
 func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.closed = w.closed || len(p) > 0 && p[0] == closeFrame
+	w.closed = w.closed || len(p) > 0 && p[0] == frameOfClose
 	return w.Conn.Write(p)
 }
 
@@ -271,7 +271,7 @@ func framed(message []byte) []byte {
 		message[1] = 127
 		binary.BigEndian.PutUint64(message[2:], uint64(n))
 	}
-	message[0] = textFrame
+	message[0] = frameOfText
 	return message
 }
 

@@ -66,7 +66,7 @@ func TestNothingIsWrittenBehindAClose(t *testing.T) {
 	t.Parallel()
 	var sent bytes.Buffer
 	w := &wire{Conn: into{sent: &sent}}
-	if _, err := w.Write([]byte{closeFrame, 0}); err != nil {
+	if _, err := w.Write([]byte{frameOfClose, 0}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.writeText(newMessage()); !errors.Is(err, net.ErrClosed) || sent.Len() != 2 {
