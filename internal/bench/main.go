@@ -48,7 +48,7 @@ var searchLetters = []int{3, 4, 5, 6}
 func readOptions(arguments []string) (o options, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.Usage = func() {
-		fmt.Fprintln(flags.Output(), "It measures a built Corridor beside the least SQL that does the same (docs/performance.md). All of it takes 25 minutes and 6 GB of disk, -quick five and 1 GB.")
+		fmt.Fprintln(flags.Output(), "It measures a built Corridor beside the least SQL that does the same (docs/performance.md). All of it takes 20 minutes and 6 GB of disk, -quick five and 1 GB.")
 		flags.PrintDefaults()
 	}
 	flags.BoolVar(&o.quick, "quick", false, "a tenth of the data, few short rounds")
