@@ -304,6 +304,7 @@ func newSeen(s *Service) *seen {
 // forEach has a query that is for the participant $1 answered for each row of wanted (reader, strict, id).
 func forEach(query, id string) string { return `CROSS JOIN ` + lateral(query, id) }
 
+// lateral is that query as what is joined to wanted.
 func lateral(query, id string) string {
 	query = strings.NewReplacer("$1", "wanted.reader", "$2", "wanted.strict").Replace(query)
 	return `LATERAL (` + query + ` AND ` + id + ` = wanted.id OFFSET 0) AS seen`

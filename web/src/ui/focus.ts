@@ -34,8 +34,8 @@ export function useReturnFocus(isOpen: boolean, to?: RefObject<HTMLElement | nul
 }
 
 /**
- * Keeps the focus when what has it goes away in a change of a part, however late the change comes: then `to`, within the
- * part, gets it. The part that calls it and that changes takes the handlers.
+ * Keeps the focus when what has it goes away in a change of the component that calls this, however late the change comes:
+ * then `to` gets it. The element around all that may have the focus takes the handlers that are returned.
  */
 export function useKeepFocus(to: RefObject<HTMLElement | null>) {
   const isWithin = useRef(false)
