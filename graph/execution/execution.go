@@ -85,7 +85,8 @@ func (o *Object) Dispatch(ctx context.Context) {
 
 // MarshalGQL implements graphql.Marshaler. A field that was selected twice is there once.
 func (o *Object) MarshalGQL(w io.Writer) {
-	between := `{"`
+	write(w, `{`)
+	between := `"`
 	for i, field := range o.fields {
 		if slices.ContainsFunc(o.fields[:i], func(before graphql.CollectedField) bool { return before.Alias == field.Alias }) {
 			continue
@@ -95,9 +96,6 @@ func (o *Object) MarshalGQL(w io.Writer) {
 		write(w, `":`)
 		o.Values[i].MarshalGQL(w)
 		between = `,"`
-	}
-	if len(o.fields) == 0 {
-		write(w, `{`)
 	}
 	write(w, `}`)
 }
