@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,7 +25,7 @@ import (
 // 50 partners beside who read the directory as fast as their budgets let them: turn about, in one run on one server. The ratios
 // are of the medians over the rounds; the shares of requests say how hard the partners tried.
 func BenchmarkMessagesBesidePartners(b *testing.B) {
-	const partners, listeners, rounds = 50, 8, 6
+	const partners, listeners, rounds = 50, 8, 10
 	dir := emptyDir(b)
 	server := starts(b, dir, "CORRIDOR_DEMO=false")
 	var roster strings.Builder
@@ -52,11 +54,15 @@ func BenchmarkMessagesBesidePartners(b *testing.B) {
 	// The first round is not counted: everything is asked for the first time, and the database tidies up behind the import.
 	besidePartners(b, server, keys, func() { talk.round() })
 
+	// What measures is on the same processors: it collects its garbage between the rounds.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	for b.Loop() {
 		var alone, beside []latencies
 		asked, refused := 0, 0
 		for range rounds {
+			runtime.GC()
 			alone = append(alone, talk.round())
+			runtime.GC()
 			n, no := besidePartners(b, server, keys, func() { beside = append(beside, talk.round()) })
 			asked, refused = asked+n, refused+no
 		}

@@ -169,17 +169,26 @@ func (c *serveCommand) Run(streams streams) error {
 }
 
 // rareCollections is how much memory may be used up between two garbage collections, in hundredths of what is in use: each is felt
-// by the messages that are under way, and what is in use is little.
-const rareCollections = 400
+// by the messages that are under way, and what is in use is little. It is counted as if mostBallast were in use as well, but not more than
+// one of so many parts of the memory there may be: where a few megabytes are in use, partners who read would bring on a collection every few seconds.
+const (
+	rareCollections = 400
+	mostBallast     = 32 << 20
+	partsForBallast = 16
+)
+
+// ballast is never written to, so that it is only counted, and takes no memory.
+var ballast []byte
 
 // collectRarely lets garbage lie as long as memory is at hand: beyond half of what the machine or the container has it is collected more
 // often. GOGC and GOMEMLIMIT go before.
 func collectRarely(logger *slog.Logger) {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(rareCollections)
-	}
 	if _, err := memlimit.Set(memlimit.WithRatio(0.5), memlimit.WithProvider(memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem))); err != nil {
 		logger.Debug("how much memory there is can't be found out", "error", err)
+	}
+	if os.Getenv("GOGC") == "" {
+		ballast = make([]byte, min(mostBallast, debug.SetMemoryLimit(-1)/partsForBallast))
+		debug.SetGCPercent(rareCollections)
 	}
 }
 

@@ -37,22 +37,16 @@ func (r *resolver) staff(ctx context.Context, list chat.StaffList, first int, af
 	if err := page.Valid(); err != nil {
 		return nil, err
 	}
-	loaders, withRooms := load(ctx), selectsBelow(ctx, "waitingRooms")
-	found, err := loaders.staff.Load(ctx, chat.StaffPage{StaffList: list, Forward: page, WithWaitingRooms: withRooms})
+	found, err := load(ctx).staff.Load(ctx, staffPage{chat.StaffPage{StaffList: list, Forward: page}, selectsBelow(ctx, "waitingRooms")})
 	if err != nil {
 		return nil, err
 	}
-	if withRooms {
-		for _, member := range found.Items {
-			loaders.staffRooms.prime(member.ID, member.WaitingRooms)
-		}
-	}
-	edges, info := edgesOf(ctx, found, chat.StaffMember.ByID, r.seal.of(&viewer), func(cursor string, node chat.StaffMember) *generated.StaffEdge {
-		return &generated.StaffEdge{Cursor: cursor, Node: &node.User}
+	edges, info := edgesOf(ctx, found, chat.User.ByID, r.seal.of(&viewer), func(cursor string, node chat.User) *generated.StaffEdge {
+		return &generated.StaffEdge{Cursor: cursor, Node: &node}
 	})
 	nodes := make([]*chat.User, len(found.Items))
 	for i := range found.Items {
-		nodes[i] = &found.Items[i].User
+		nodes[i] = &found.Items[i]
 	}
 	connection := &generated.StaffConnection{Edges: edges, Nodes: nodes, PageInfo: info}
 	if page.WithCursor {

@@ -147,7 +147,7 @@ type loaders struct {
 	messagePages        loader[pageOf[chat.Window], chat.Page[chat.Message]]
 	files               loader[chat.FileID, chat.File]
 	filesOfMessages     loader[chat.MessageID, []chat.File]
-	staff               loader[chat.StaffPage, chat.Page[chat.StaffMember]]
+	staff               loader[staffPage, chat.Page[chat.User]]
 	staffMembers        loader[chat.UserID, chat.User]
 	staffRooms          loader[chat.UserID, []chat.WaitingRoom]
 	clinicRooms         loader[chat.WaitingRoomID, chat.WaitingRoom]
@@ -169,7 +169,7 @@ func batched[K comparable, V any](of *response, fetch func(context.Context, chat
 
 func newLoaders(ctx context.Context, service *chat.Service, actor chat.Actor) *loaders {
 	of := &response{actor: actor}
-	return &loaders{
+	l := &loaders{
 		actor:               actor,
 		users:               batched(of, service.Users),
 		knownUsers:          batched(of, service.KnownUsers),
@@ -182,7 +182,6 @@ func newLoaders(ctx context.Context, service *chat.Service, actor chat.Actor) *l
 		messages:            batched(of, service.MessagesByID),
 		files:               batched(of, service.FilesByID),
 		filesOfMessages:     batched(of, service.FilesOfMessages),
-		staff:               batched(of, service.Staff),
 		staffMembers:        batched(of, service.StaffMembers),
 		staffRooms:          batched(of, service.StaffWaitingRooms),
 		clinicRooms:         batched(of, service.ClinicWaitingRoomsByID),
@@ -198,6 +197,49 @@ func newLoaders(ctx context.Context, service *chat.Service, actor chat.Actor) *l
 			defer cancel()
 			return service.Unread(ctx, actor)
 		}),
+	}
+	l.staff = batched(of, l.staffPages(service))
+	return l
+}
+
+// staffPage is a page of people of the directory, with the rooms that they are in if those are selected.
+type staffPage struct {
+	chat.StaffPage
+	withRooms bool
+}
+
+// staffPages reads pages, and then the rooms of all who are on them, before each of them asks.
+func (l *loaders) staffPages(service *chat.Service) func(context.Context, chat.Actor, []staffPage) (map[staffPage]chat.Page[chat.User], error) {
+	return func(ctx context.Context, actor chat.Actor, asked []staffPage) (map[staffPage]chat.Page[chat.User], error) {
+		pages := make([]chat.StaffPage, len(asked))
+		for i, page := range asked {
+			pages[i] = page.StaffPage
+		}
+		read, err := service.Staff(ctx, actor, pages)
+		if err != nil {
+			return nil, err
+		}
+		found := make(map[staffPage]chat.Page[chat.User], len(asked))
+		var ids []chat.UserID
+		for _, page := range asked {
+			found[page] = read[page.StaffPage]
+			if page.withRooms {
+				for _, user := range found[page].Items {
+					ids = append(ids, user.ID)
+				}
+			}
+		}
+		if len(ids) > 0 {
+			givingWay(ctx)
+			rooms, err := service.StaffWaitingRooms(ctx, actor, ids)
+			if err != nil {
+				return nil, err
+			}
+			for id, of := range rooms {
+				l.staffRooms.prime(id, of)
+			}
+		}
+		return found, nil
 	}
 }
 

@@ -289,7 +289,10 @@ func TestPlansUseTheirIndexes(t *testing.T) {
 		}},
 		{"the stream of a conversation", func(ctx context.Context) error { return s.MayFollow(ctx, ann, longest) }},
 		{"a page of the directory", func(ctx context.Context) error {
-			pages := []StaffPage{{Forward: Forward{First: 100, Most: 500}, WithWaitingRooms: true}}
+			return only(s.Staff(ctx, directoryReader(ann), []StaffPage{{Forward: Forward{First: 100, Most: 500}}}))
+		}},
+		{"a page of the contacts of somebody", func(ctx context.Context) error {
+			pages := []StaffPage{{StaffList: StaffList{ContactsOf: ann.User.ID}, Forward: Forward{First: 100, Most: 500}}}
 			return only(s.Staff(ctx, directoryReader(ann), pages))
 		}},
 		{"people of the directory", func(ctx context.Context) error { return only(s.StaffMembers(ctx, directoryReader(ann), people)) }},

@@ -19,7 +19,7 @@ const MaxStaffPage = 500
 // Directory is everybody who works at a clinic, and its waiting rooms. What is in it the methods of Service say.
 type Directory struct{}
 
-// StaffMember is somebody of the directory, with where they are if that was asked for.
+// StaffMember is somebody of the directory, with where they are.
 type StaffMember struct {
 	User
 	WaitingRooms []WaitingRoom
@@ -48,12 +48,11 @@ type StaffList struct {
 type StaffPage struct {
 	StaffList
 	Forward
-	WithWaitingRooms bool
 }
 
 // Staff returns pages of lists in the order of ids, which no change of a person changes. With WithCursor a page comes with
 // the directory seq from which on changes may be missing in it.
-func (s *Service) Staff(ctx context.Context, actor Actor, asked []StaffPage) (map[StaffPage]Page[StaffMember], error) {
+func (s *Service) Staff(ctx context.Context, actor Actor, asked []StaffPage) (map[StaffPage]Page[User], error) {
 	if err := mayReadStaff(actor); err != nil {
 		return nil, err
 	}
@@ -75,56 +74,45 @@ func (s *Service) Staff(ctx context.Context, actor Actor, asked []StaffPage) (ma
 	if err != nil {
 		return nil, err
 	}
-	var of []UserID
+	found := make(map[StaffPage]Page[User], len(asked))
 	for i, page := range asked {
-		for _, user := range users[i] {
-			if page.WithWaitingRooms {
-				of = append(of, user.ID)
-			}
-		}
-	}
-	rooms := map[UserID][]WaitingRoom{}
-	if len(of) > 0 {
-		if rooms, err = s.StaffWaitingRooms(ctx, actor, of); err != nil {
-			return nil, err
-		}
-	}
-	found := make(map[StaffPage]Page[StaffMember], len(asked))
-	for i, page := range asked {
-		members := make([]StaffMember, len(users[i]))
-		for n, user := range users[i] {
-			members[n] = StaffMember{user, rooms[user.ID]}
-		}
-		found[page] = forward(members, page.Forward).from(seq)
+		found[page] = forward(users[i], page.Forward).from(seq)
 	}
 	return found, nil
 }
 
 // staff reads the beginnings of lists, one person more than asked for.
 func (s *Service) staff(ctx context.Context, actor Actor, asked []StaffPage, after []*string) ([][]User, error) {
-	// Each list is read from its own index; the other two are empty without being looked at.
+	// Each list is read from its own index, and of each room as much as a page needs; the other two are empty without being looked at.
 	const query = `
 		SELECT asked.place, ` + userColumns + `, presence.seen_at
 		FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::int[]) WITH ORDINALITY AS asked (after, room, person, size, place)
 		CROSS JOIN LATERAL (
-			(SELECT users.id FROM users
+			(SELECT ` + userColumns + ` FROM users
 			WHERE asked.room IS NULL AND asked.person IS NULL AND clinic_id = $1 AND ` + isStaff + `
 				AND users.id > asked.after
 			ORDER BY users.id LIMIT asked.size)
 			UNION ALL
-			(SELECT user_id FROM waiting_room_members
-			JOIN waiting_rooms ON waiting_rooms.id = waiting_room_id AND deactivated_at IS NULL AND clinic_id = $1
-			WHERE waiting_room_id = asked.room AND search IS NOT NULL AND user_id > asked.after
-			ORDER BY user_id LIMIT asked.size)
-			UNION ALL
-			(SELECT DISTINCT theirs.user_id
-			FROM waiting_room_members AS mine
-			JOIN waiting_rooms ON waiting_rooms.id = mine.waiting_room_id AND deactivated_at IS NULL AND clinic_id = $1
-			JOIN waiting_room_members AS theirs ON theirs.waiting_room_id = mine.waiting_room_id AND theirs.search IS NOT NULL
-			WHERE mine.user_id = asked.person AND mine.search IS NOT NULL AND theirs.user_id <> asked.person AND theirs.user_id > asked.after
-			ORDER BY theirs.user_id LIMIT asked.size)
-		) AS listed
-		CROSS JOIN LATERAL (SELECT * FROM users WHERE id = listed.id OFFSET 0) AS users -- however few are asked for
+			SELECT ` + userColumns + `
+			FROM (
+				(SELECT user_id FROM waiting_room_members
+				JOIN waiting_rooms ON waiting_rooms.id = waiting_room_id AND deactivated_at IS NULL AND clinic_id = $1
+				WHERE waiting_room_id = asked.room AND search IS NOT NULL AND user_id > asked.after
+				ORDER BY user_id LIMIT asked.size)
+				UNION ALL
+				(SELECT DISTINCT theirs.user_id
+				FROM waiting_room_members AS mine
+				JOIN waiting_rooms ON waiting_rooms.id = mine.waiting_room_id AND deactivated_at IS NULL AND clinic_id = $1
+				CROSS JOIN LATERAL (
+					SELECT user_id FROM waiting_room_members
+					WHERE waiting_room_id = mine.waiting_room_id AND search IS NOT NULL AND user_id <> asked.person AND user_id > asked.after
+					ORDER BY user_id LIMIT asked.size
+				) AS theirs
+				WHERE mine.user_id = asked.person AND mine.search IS NOT NULL
+				ORDER BY theirs.user_id LIMIT asked.size)
+			) AS listed
+			CROSS JOIN LATERAL (SELECT * FROM users WHERE id = listed.user_id OFFSET 0) AS users -- however few are asked for
+		) AS users
 		LEFT JOIN presence ON presence.user_id = users.id
 		ORDER BY asked.place, users.id`
 	from, rooms, people, sizes := make([]string, len(asked)), make([]*WaitingRoomID, len(asked)), make([]*UserID, len(asked)), make([]int, len(asked))
