@@ -113,7 +113,7 @@ func (s *Service) staff(ctx context.Context, actor Actor, asked []StaffPage, aft
 			) AS listed
 			CROSS JOIN LATERAL (SELECT * FROM users WHERE id = listed.user_id OFFSET 0) AS users -- however few are asked for
 		) AS users
-		LEFT JOIN presence ON presence.user_id = users.id
+		LEFT JOIN LATERAL (SELECT seen_at FROM presence WHERE user_id = users.id OFFSET 0) AS presence ON true
 		ORDER BY asked.place, users.id`
 	from, rooms, people, sizes := make([]string, len(asked)), make([]*WaitingRoomID, len(asked)), make([]*UserID, len(asked)), make([]int, len(asked))
 	for i, page := range asked {
