@@ -25,7 +25,7 @@ import (
 // 50 partners beside who read the directory as fast as their budgets let them: turn about, in one run on one server. The ratios
 // are of the medians over the rounds; the shares of requests say how hard the partners tried.
 func BenchmarkMessagesBesidePartners(b *testing.B) {
-	const partners, listeners, rounds = 50, 8, 10
+	const partners, listeners, rounds = 50, 8, 9
 	dir := emptyDir(b)
 	server := starts(b, dir, "CORRIDOR_DEMO=false")
 	var roster strings.Builder
@@ -59,12 +59,21 @@ func BenchmarkMessagesBesidePartners(b *testing.B) {
 	for b.Loop() {
 		var alone, beside []latencies
 		asked, refused := 0, 0
-		for range rounds {
-			runtime.GC()
-			alone = append(alone, talk.round())
-			runtime.GC()
-			n, no := besidePartners(b, server, keys, func() { beside = append(beside, talk.round()) })
-			asked, refused = asked+n, refused+no
+		for round := range rounds {
+			measures := []func(){
+				func() { alone = append(alone, talk.round()) },
+				func() {
+					n, no := besidePartners(b, server, keys, func() { beside = append(beside, talk.round()) })
+					asked, refused = asked+n, refused+no
+				},
+			}
+			if round%2 == 1 { // neither always inherits what the other leaves
+				slices.Reverse(measures)
+			}
+			for _, measure := range measures {
+				runtime.GC()
+				measure()
+			}
 		}
 		for _, figure := range []struct {
 			name string

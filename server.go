@@ -183,6 +183,9 @@ var ballast []byte
 // collectRarely lets garbage lie as long as memory is at hand: beyond half of what the machine or the container has it is collected more
 // often. GOGC and GOMEMLIMIT go before.
 func collectRarely(logger *slog.Logger) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		os.Unsetenv("GOMEMLIMIT") //nolint:errcheck // it is a name; set to nothing, it would be taken for no limit
+	}
 	if _, err := memlimit.Set(memlimit.WithRatio(0.5), memlimit.WithProvider(memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem))); err != nil {
 		logger.Debug("how much memory there is can't be found out", "error", err)
 	}

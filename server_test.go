@@ -17,6 +17,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -662,6 +663,33 @@ func TestWhoListensConnectsAsAllOthersDo(t *testing.T) {
 				WHERE query LIKE 'LISTEN%' AND application_name = 'corridor' AND datname = current_database())`
 		return db.Get(&listens, query) == nil && listens
 	})
+}
+
+// A collection is felt by messages, so a server with few people has none every other second; but it keeps to the memory that there is.
+func TestGarbageIsCollectedRarelyAndWithinTheMemory(t *testing.T) {
+	t.Parallel()
+	postgres := pgtest.New(t).URL
+	for _, c := range []struct {
+		settings    string
+		least, most float64 // megabytes in use at which the next collection comes
+	}{
+		{"GOGC= GOMEMLIMIT=", 160, 400},
+		{"GOGC= GOMEMLIMIT=100MiB", 20, 105},
+		{"GOGC=100 GOMEMLIMIT=", 1, 60},
+	} {
+		server := starts(t, emptyDir(t), append(strings.Fields(c.settings), "DATABASE_URL="+postgres, "CORRIDOR_TOKEN_KEY="+someKey, "CORRIDOR_DEMO=true")...)
+		_, metrics := server.gets("/metrics")
+		for name, bounds := range map[string][2]float64{"go_memstats_next_gc_bytes": {c.least, c.most}, "go_gc_gomemlimit_bytes": {90, 1e6}} {
+			found := regexp.MustCompile(`(?m)^` + name + ` (.*)$`).FindStringSubmatch(metrics)
+			if found == nil {
+				t.Fatalf("%s is missing in\n%s", name, metrics)
+			}
+			if bytes, err := strconv.ParseFloat(found[1], 64); err != nil || bytes < bounds[0]*1e6 || bytes > bounds[1]*1e6 {
+				t.Errorf("with %s %s is %s, %v", c.settings, name, found[1], err)
+			}
+		}
+		server.ends(syscall.SIGTERM)
+	}
 }
 
 // Metrics are numbers: no label names a person, a conversation or a stream.

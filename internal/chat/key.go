@@ -210,10 +210,9 @@ func (s *Service) SignedInByKey(ctx context.Context, token string, from netip.Ad
 	}
 	const here = `AND partner_keys.id = $1 AND secret_sha256 = $2
 		AND (networks = '{}' OR EXISTS (SELECT FROM unnest(networks) AS network WHERE $3::inet <<= network))`
-	// Who uses a key does not wait until the disk has when: after a crash of the database it may be a little older.
 	const query = `
 		WITH due AS (
-			SELECT id, set_config('synchronous_commit', 'off', true) AS lazily FROM partner_keys
+			SELECT id FROM partner_keys
 			WHERE revoked_at IS NULL AND expires_at > now() ` + here + `
 				AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
 			FOR NO KEY UPDATE SKIP LOCKED -- who administers the key does not hold up who uses it

@@ -83,7 +83,7 @@ func (s *Service) Staff(ctx context.Context, actor Actor, asked []StaffPage) (ma
 
 // staff reads the beginnings of lists, one person more than asked for.
 func (s *Service) staff(ctx context.Context, actor Actor, asked []StaffPage, after []*string) ([][]User, error) {
-	// Each list is read from its own index, and of each room as much as a page needs; the other two are empty without being looked at.
+	// Each list is read from its own index; the other two are empty without being looked at.
 	const query = `
 		SELECT asked.place, ` + userColumns + `, presence.seen_at
 		FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::int[]) WITH ORDINALITY AS asked (after, room, person, size, place)
@@ -103,12 +103,9 @@ func (s *Service) staff(ctx context.Context, actor Actor, asked []StaffPage, aft
 				(SELECT DISTINCT theirs.user_id
 				FROM waiting_room_members AS mine
 				JOIN waiting_rooms ON waiting_rooms.id = mine.waiting_room_id AND deactivated_at IS NULL AND clinic_id = $1
-				CROSS JOIN LATERAL (
-					SELECT user_id FROM waiting_room_members
-					WHERE waiting_room_id = mine.waiting_room_id AND search IS NOT NULL AND user_id <> asked.person AND user_id > asked.after
-					ORDER BY user_id LIMIT asked.size
-				) AS theirs
-				WHERE mine.user_id = asked.person AND mine.search IS NOT NULL
+				JOIN waiting_room_members AS theirs ON theirs.waiting_room_id = mine.waiting_room_id AND theirs.search IS NOT NULL
+				WHERE asked.person IS NOT NULL -- or all might be read for nobody
+					AND mine.user_id = asked.person AND mine.search IS NOT NULL AND theirs.user_id <> asked.person AND theirs.user_id > asked.after
 				ORDER BY theirs.user_id LIMIT asked.size)
 			) AS listed
 			CROSS JOIN LATERAL (SELECT * FROM users WHERE id = listed.user_id OFFSET 0) AS users -- however few are asked for
