@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -22,7 +23,7 @@ import (
 )
 
 // BenchmarkMessagesBesidePartners measures how long messages take from being sent until eight others have them, with and without
-// 50 partners beside who read the directory as fast as their budgets let them: turn about, in one run on one server. The ratios
+// 50 partners beside who read the directory as fast as their budgets let them, half of them by pages and half by downloads: turn about, in one run on one server. The ratios
 // are of the medians over the rounds; the shares of requests say how hard the partners tried.
 func BenchmarkMessagesBesidePartners(b *testing.B) {
 	const partners, listeners, rounds = 50, 8, 9
@@ -97,15 +98,19 @@ func besidePartners(b *testing.B, server *process, keys []string, do func()) (as
 	var mu sync.Mutex
 	var partners, began sync.WaitGroup
 	began.Add(len(keys))
-	for _, key := range keys {
+	for i, key := range keys {
 		partners.Go(func() {
 			answered := sync.OnceFunc(began.Done)
 			defer answered()
 			after := any(nil)
 			for ctx.Err() == nil {
-				body, _ := json.Marshal(map[string]any{"query": `query ($after: Cursor) { directory { staff(first: 500, after: $after) {
-					nodes { id name email roleLabel waitingRooms(first: 10) { nodes { id name } } } pageInfo { hasNextPage endCursor } } } }`, "variables": map[string]any{"after": after}})
-				request, err := http.NewRequestWithContext(ctx, http.MethodPost, server.url+"/graphql", strings.NewReader(string(body)))
+				method, address, content := http.MethodGet, "/directory/staff.csv", []byte(nil)
+				if i%2 == 0 {
+					method, address = http.MethodPost, "/graphql"
+					content, _ = json.Marshal(map[string]any{"query": `query ($after: Cursor) { directory { staff(first: 500, after: $after) {
+						nodes { id name email roleLabel waitingRooms(first: 10) { nodes { id name } } } pageInfo { hasNextPage endCursor } } } }`, "variables": map[string]any{"after": after}})
+				}
+				request, err := http.NewRequestWithContext(ctx, method, server.url+address, bytes.NewReader(content))
 				if err != nil {
 					return
 				}

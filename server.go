@@ -366,7 +366,7 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 	if err != nil {
 		return err
 	}
-	sharing := transfer.Options{Chat: service, Door: door, Links: links, Logger: s.logger, AllowedOrigin: allowed, Budgets: budgets, SealCursor: api.SealCursor}
+	sharing := transfer.Options{Chat: service, Door: door, Links: links, Logger: s.logger, AllowedOrigin: allowed, Budgets: budgets, SealCursor: api.SealCursor, GiveWay: api.GiveWay}
 	transfers, err := transfer.NewHandler(sharing)
 	if err != nil {
 		return err

@@ -55,10 +55,10 @@ func eachField(set ast.SelectionSet, see func(*ast.Field)) {
 }
 
 // sealed is the page that a connection's field asks for, of a list whose cursors are sealed.
-func (r *resolver) sealed(ctx context.Context, viewer *chat.Actor, first int, after *string) chat.Forward {
+func (r *resolver) sealed(ctx context.Context, viewer *chat.Actor, list string, first int, after *string) chat.Forward {
 	page := forward(ctx, first, after)
 	if page.After != "" {
-		page.After = r.seal.open(viewer, page.After)
+		page.After = r.seal.open(viewer, list, page.After)
 	}
 	return page
 }

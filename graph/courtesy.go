@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,19 +20,49 @@ import (
 	"corridor/internal/chat"
 )
 
-// courtesy keeps programs that read a lot from making people wait. A large query of a key takes turns with the others, one at
+// courtesy keeps programs that read a lot from making people wait. A large query of a key takes turns with those of others, one at
 // a time for two processors. It is worked off in short slices with pauses between them, in which nothing of it runs: only then Go
 // looks whether anything came over the network. Where people wait for something by then, and before it asks the database for something,
 // it gives way to them.
 type courtesy struct {
 	turns chan struct{}
-	// wanted is how many wait for a turn or have it.
+	// wanted is how many keys wait for a turn or have it.
 	wanted atomic.Int64
+
+	mu sync.Mutex
+	// lines are of the keys that have large queries.
+	lines map[chat.PartnerKeyID]*line
 
 	// people is how many are being served, and quiet since when there is none.
 	people, quiet atomic.Int64
 
 	present atomic.Pointer[slice]
+}
+
+// A line is of the large queries of one key: one of them at a time wants a turn, so that who asks for much at once has no more turns than others.
+type line struct {
+	first chan struct{}
+	// length is how many stand in it, the first one too. It is behind the lock of courtesy.
+	length int
+}
+
+// stands has a query of a key stand in its line until leave is called.
+func (c *courtesy) stands(key chat.PartnerKeyID) (of *line, leave func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	of = c.lines[key]
+	if of == nil {
+		of = &line{first: make(chan struct{}, 1)}
+		c.lines[key] = of
+	}
+	of.length++
+	return of, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if of.length--; of.length == 0 {
+			delete(c.lines, key)
+		}
+	}
 }
 
 // A slice is a short time in which large queries run. Whoever comes when it is over ends it, and the others wait for the next.
@@ -44,7 +75,7 @@ type slice struct {
 func newSlice() *slice { return &slice{until: time.Now().Add(sliceTime), ended: make(chan struct{})} }
 
 func newCourtesy() *courtesy {
-	c := &courtesy{turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
+	c := &courtesy{turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), lines: map[chat.PartnerKeyID]*line{}}
 	c.present.Store(newSlice())
 	return c
 }
@@ -52,7 +83,7 @@ func newCourtesy() *courtesy {
 const (
 	// largeComplexity is from where on a query is large.
 	largeComplexity = 500
-	// Behind each turn there is a rest of so many times its length, for each who wants one: the more there are, the less of the server
+	// Behind each turn there is a rest of so many times its length, for each key that wants one: the more there are, the less of the server
 	// they have together. Whoever is alone still reads 50,000 people in half a minute.
 	restsForEach, mostRests = 2, 16
 	longestRest             = 2 * time.Second
@@ -81,7 +112,7 @@ func busy(ctx context.Context) *graphql.Response {
 		session.account.Take(1 - bill.cost)
 	}
 	seconds := fewestSeconds + rand.N(mostSeconds-fewestSeconds)
-	refused := refusal(string(chat.CodeRateLimited), fmt.Sprintf("Others are reading a lot at the moment. Try again in %d seconds.", seconds))
+	refused := refusal(string(chat.CodeRateLimited), fmt.Sprintf("A lot is being read at the moment. Try again in %d seconds.", seconds))
 	refused.Extensions["retryAfter"] = seconds
 	if plain, _ := ctx.Value(plainRequestKey{}).(*plainRequest); plain != nil {
 		plain.status = http.StatusTooManyRequests
@@ -115,22 +146,36 @@ func (c *courtesy) InterceptOperation(ctx context.Context, next graphql.Operatio
 	}
 	respond := next(execution.WithPause(context.WithValue(ctx, courteousKey{}, &courteous{courtesy: c}), politely))
 	return func(ctx context.Context) *graphql.Response {
+		enough := time.After(shortestWait + rand.N(longestWait-shortestWait))
+		line, leave := c.stands(sessionOf(ctx).key)
+		defer leave()
+		if !gets(ctx, line.first, enough) {
+			return busy(ctx)
+		}
+		defer func() { <-line.first }()
 		c.wanted.Add(1)
 		defer c.wanted.Add(-1)
-		select {
-		case c.turns <- struct{}{}:
-			begun := time.Now()
-			defer func() {
-				rests := min(restsForEach*c.wanted.Load(), mostRests)
-				time.AfterFunc(min(time.Duration(rests)*time.Since(begun), longestRest), func() { <-c.turns })
-			}()
-		case <-time.After(shortestWait + rand.N(longestWait-shortestWait)):
+		if !gets(ctx, c.turns, enough) {
 			return busy(ctx)
-		case <-ctx.Done():
-			return &graphql.Response{Errors: gqlerror.List{refusal(codeInternal, cancelled)}, Data: []byte("null")}
 		}
+		begun := time.Now()
+		defer func() {
+			rests := min(restsForEach*c.wanted.Load(), mostRests)
+			time.AfterFunc(min(time.Duration(rests)*time.Since(begun), longestRest), func() { <-c.turns })
+		}()
 		return respond(ctx)
 	}
+}
+
+// gets takes one of a few places, unless it has been enough, or nobody waits for the answer any more.
+func gets(ctx context.Context, places chan struct{}, enough <-chan time.Time) bool {
+	select {
+	case places <- struct{}{}:
+		return true
+	case <-enough:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // InterceptField makes slices of what needs nothing but the processor, as the pauses between the elements of lists do.
@@ -201,6 +246,9 @@ func politely(ctx context.Context) {
 		<-now.ended
 	}
 }
+
+// GiveWay pauses as long as people wait for something, for a moment at most: what programs download calls it before each long piece.
+func (h *Handler) GiveWay(ctx context.Context) { (&courteous{courtesy: h.courtesy}).giveWay(ctx) }
 
 // givingWay waits before something that is long and can't be cut into slices, if it is for a large query.
 func givingWay(ctx context.Context) {

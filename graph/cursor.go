@@ -1,17 +1,21 @@
 package graph
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/google/uuid"
+
 	"corridor/internal/chat"
 )
 
 // seal encrypts the cursors of lists that are ordered by names and addresses: cursors end up in
-// addresses and logs, where those must not be. Each is good for one person, and the same place in a
+// addresses and logs, where those must not be. Each is good for one person and one list, and the same place in a
 // list has always the same cursor.
 type seal struct {
 	key  []byte
@@ -28,36 +32,53 @@ func newSeal(key []byte) (seal, error) {
 	return seal{key, aead}, err
 }
 
-// of writes positions down for one person.
-func (s seal) of(reader *chat.Actor) func(position []string) string {
-	return func(position []string) string { return s.close(reader, chat.Cursor(position)) }
+// of writes positions of a list down for one person.
+func (s seal) of(reader *chat.Actor, list string) func(position []string) string {
+	return func(position []string) string { return s.close(reader, list, chat.Cursor(position)) }
 }
 
-// close seals a cursor for one person.
-func (s seal) close(reader *chat.Actor, cursor string) string {
+// close seals a cursor of a list for one person.
+func (s seal) close(reader *chat.Actor, list, cursor string) string {
 	// The nonce is made from what it is used for, so that it is used for nothing else.
+	bound := boundTo(reader, list)
 	mac := hmac.New(sha256.New, s.key)
-	mac.Write(reader.User.ID.UUID[:])
+	mac.Write(bound)
 	mac.Write([]byte(cursor))
 	nonce := mac.Sum(nil)[:s.aead.NonceSize()]
-	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nonce, nonce, []byte(cursor), reader.User.ID.UUID[:]))
+	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nonce, nonce, []byte(cursor), bound))
 }
 
-// SealCursor seals a cursor for one person as the cursors of the API are, so that the API takes it.
+// boundTo is what a cursor is bound to.
+func boundTo(reader *chat.Actor, list string) []byte { return append(reader.User.ID.UUID[:], list...) }
+
+// allChanges is the list of all changes of the directory, which is one however it is read.
+const allChanges = ""
+
+// listOf names the list that the field is, of an object that has its own.
+func listOf(ctx context.Context, of ...uuid.UUID) string {
+	field := graphql.GetFieldContext(ctx)
+	name := field.Object + "." + field.Field.Name
+	for _, id := range of {
+		name += " " + id.String()
+	}
+	return name
+}
+
+// SealCursor seals a cursor of changes for one person as the cursors of the API are, so that the API takes it.
 func (h *Handler) SealCursor(reader *chat.Actor, cursor string) string {
-	return h.seal.close(reader, cursor)
+	return h.seal.close(reader, allChanges, cursor)
 }
 
 // noCursor is refused by every list.
 const noCursor = "!"
 
 // open returns what was sealed, or what no list takes.
-func (s seal) open(reader *chat.Actor, sealed string) string {
+func (s seal) open(reader *chat.Actor, list, sealed string) string {
 	written, err := base64.RawURLEncoding.Strict().DecodeString(sealed)
 	if err != nil || len(written) < s.aead.NonceSize() {
 		return noCursor
 	}
-	cursor, err := s.aead.Open(nil, written[:s.aead.NonceSize()], written[s.aead.NonceSize():], reader.User.ID.UUID[:])
+	cursor, err := s.aead.Open(nil, written[:s.aead.NonceSize()], written[s.aead.NonceSize():], boundTo(reader, list))
 	if err != nil {
 		return noCursor
 	}

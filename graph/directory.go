@@ -32,7 +32,8 @@ func (r *waitingRoomResolver) Members(ctx context.Context, room *chat.WaitingRoo
 
 func (r *resolver) staff(ctx context.Context, list chat.StaffList, first int, after *string) (*generated.StaffConnection, error) {
 	viewer := actor(ctx)
-	page := r.sealed(ctx, &viewer, first, after)
+	name := listOf(ctx, list.WaitingRoomID.UUID, list.ContactsOf.UUID)
+	page := r.sealed(ctx, &viewer, name, first, after)
 	page.Most, page.WithCursor = chat.MaxStaffPage, selects(ctx, "changesCursor")
 	if err := page.Valid(); err != nil {
 		return nil, err
@@ -41,7 +42,7 @@ func (r *resolver) staff(ctx context.Context, list chat.StaffList, first int, af
 	if err != nil {
 		return nil, err
 	}
-	edges, info := edgesOf(ctx, found, chat.User.ByID, r.seal.of(&viewer), func(cursor string, node chat.User) *generated.StaffEdge {
+	edges, info := edgesOf(ctx, found, chat.User.ByID, r.seal.of(&viewer, name), func(cursor string, node chat.User) *generated.StaffEdge {
 		return &generated.StaffEdge{Cursor: cursor, Node: &node}
 	})
 	nodes := make([]*chat.User, len(found.Items))
@@ -50,7 +51,7 @@ func (r *resolver) staff(ctx context.Context, list chat.StaffList, first int, af
 	}
 	connection := &generated.StaffConnection{Edges: edges, Nodes: nodes, PageInfo: info}
 	if page.WithCursor {
-		connection.ChangesCursor = r.seal.close(&viewer, chat.ChangesFrom(list, found.EventCursor))
+		connection.ChangesCursor = r.seal.close(&viewer, allChanges, chat.ChangesFrom(list, found.EventCursor))
 	}
 	return connection, nil
 }
@@ -71,13 +72,13 @@ func (r *directoryResolver) StaffMember(ctx context.Context, _ *chat.Directory, 
 // WaitingRooms are the active rooms of the clinic.
 func (r *directoryResolver) WaitingRooms(ctx context.Context, _ *chat.Directory, first int, after *string) (*generated.WaitingRoomConnection, error) {
 	viewer := actor(ctx)
-	page := r.sealed(ctx, &viewer, first, after)
+	page := r.sealed(ctx, &viewer, listOf(ctx), first, after)
 	page.Most = chat.MaxStaffPage
 	found, err := r.chat.ClinicWaitingRooms(ctx, viewer, page)
 	if err != nil {
 		return nil, err
 	}
-	edges, info := edgesOf(ctx, found, chat.WaitingRoom.ByID, r.seal.of(&viewer), func(cursor string, node chat.WaitingRoom) *generated.WaitingRoomEdge {
+	edges, info := edgesOf(ctx, found, chat.WaitingRoom.ByID, r.seal.of(&viewer, listOf(ctx)), func(cursor string, node chat.WaitingRoom) *generated.WaitingRoomEdge {
 		return &generated.WaitingRoomEdge{Cursor: cursor, Node: &node}
 	})
 	return &generated.WaitingRoomConnection{Edges: edges, Nodes: pointers(found.Items), PageInfo: info}, nil
@@ -94,7 +95,7 @@ func (r *directoryResolver) WaitingRoom(ctx context.Context, _ *chat.Directory, 
 // Changes are what a copy of a list lacks.
 func (r *directoryResolver) Changes(ctx context.Context, _ *chat.Directory, after string, first int) (*generated.StaffChangeConnection, error) {
 	viewer := actor(ctx)
-	found, err := r.chat.StaffChanges(ctx, viewer, chat.Forward{First: first, After: r.seal.open(&viewer, after), Most: chat.MaxStaffPage})
+	found, err := r.chat.StaffChanges(ctx, viewer, chat.Forward{First: first, After: r.seal.open(&viewer, allChanges, after), Most: chat.MaxStaffPage})
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +104,7 @@ func (r *directoryResolver) Changes(ctx context.Context, _ *chat.Directory, afte
 		PageInfo: &generated.PageInfo{HasNextPage: found.HasNext, HasPreviousPage: found.HasPrevious},
 	}
 	for i, change := range connection.Nodes {
-		change.Cursor = r.seal.close(&viewer, change.Cursor)
+		change.Cursor = r.seal.close(&viewer, allChanges, change.Cursor)
 		connection.Edges[i] = &generated.StaffChangeEdge{Cursor: change.Cursor, Node: change}
 	}
 	if n := len(connection.Nodes); n > 0 {
@@ -121,7 +122,7 @@ func (r *staffChangeResolver) User(ctx context.Context, change *chat.StaffChange
 func (r *subscriptionResolver) StaffChanged(ctx context.Context, after *string) (<-chan *chat.StaffChange, error) {
 	viewer, from := actor(ctx), sourceOf(ctx)
 	if after != nil {
-		opened := r.seal.open(&viewer, *after)
+		opened := r.seal.open(&viewer, allChanges, *after)
 		after = &opened
 	}
 	stream, err := r.chat.FollowStaff(ctx, viewer, after, from.bell)
@@ -142,7 +143,7 @@ func (r *subscriptionResolver) StaffChanged(ctx context.Context, after *string) 
 		}
 		switch {
 		case change != nil:
-			change.Cursor = r.seal.close(&viewer, change.Cursor)
+			change.Cursor = r.seal.close(&viewer, allChanges, change.Cursor)
 			changes <- change // it has room: the one before was taken
 			return ready, 0
 		case err == nil:

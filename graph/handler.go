@@ -52,9 +52,10 @@ type Options struct {
 // Handler serves the API over HTTP, WebSocket and Server-Sent Events at one address.
 type Handler struct {
 	http.Handler
-	open   *carriers
-	fanOut *fanOut
-	seal   seal
+	open     *carriers
+	fanOut   *fanOut
+	seal     seal
+	courtesy *courtesy
 }
 
 // Describe implements prometheus.Collector.
@@ -130,7 +131,7 @@ func NewHandler(options Options) (*Handler, error) {
 		MaxAge:                     600,
 	})
 	guarded := jsonOnly(door.signedIn(transports))
-	return &Handler{open: open, fanOut: resolvers.fanOut, seal: seal, Handler: browser.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return &Handler{open: open, fanOut: resolvers.fanOut, seal: seal, courtesy: courtesy, Handler: browser.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "private, no-store") // also to GET with a hash, for which others keep answers
 		if !allowed(r) {
 			refuse(w, http.StatusForbidden, refusal(codeForbiddenOrigin, "Pages of this origin may not use this API."))

@@ -142,7 +142,7 @@ func (w *world) instance() *instance {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	sharing := transfer.Options{Chat: service, Door: door, Logger: logger, Links: links, AllowedOrigin: sameHost, Patience: w.patience, Budgets: budgets, SealCursor: handler.SealCursor}
+	sharing := transfer.Options{Chat: service, Door: door, Logger: logger, Links: links, AllowedOrigin: sameHost, Patience: w.patience, Budgets: budgets, SealCursor: handler.SealCursor, GiveWay: handler.GiveWay}
 	transfers, err := transfer.NewHandler(sharing)
 	if err != nil {
 		w.t.Fatal(err)

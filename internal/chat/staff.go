@@ -500,14 +500,14 @@ func (s *StaffStream) Poll(ctx context.Context) (*StaffChange, time.Duration, er
 	return &change, 0, nil
 }
 
-// exportAtOnce is how many people of a download are read at a time.
-const exportAtOnce = 2000
+// exportAtOnce is how many people of a download are read at a time: as many as of a page, as messages wait for the statements.
+const exportAtOnce = MaxStaffPage
 
 // ExportStaff tells of all people of a list, one after the other, in the order of ids. What changes meanwhile may be seen or not,
 // but nobody is missing who was there all the time, and nobody comes twice. It begins with the cursor of StaffChanges that goes on
 // behind what is told: whatever may be missing there comes from it. Of a person or a room that the directory has not
-// got it fails with NOT_FOUND before it begins.
-func (s *Service) ExportStaff(ctx context.Context, actor Actor, list StaffList, begin func(changes string) error, tell func(StaffMember) error) error {
+// got it fails with NOT_FOUND before it begins. Before each of its long statements it calls pause.
+func (s *Service) ExportStaff(ctx context.Context, actor Actor, list StaffList, pause func(context.Context), begin func(changes string) error, tell func(StaffMember) error) error {
 	if err := s.mustHave(ctx, actor, list); err != nil {
 		return err
 	}
@@ -518,6 +518,7 @@ func (s *Service) ExportStaff(ctx context.Context, actor Actor, list StaffList, 
 	page := StaffPage{StaffList: list, Forward: Forward{First: exportAtOnce - 1}}
 	var after *string
 	for {
+		pause(ctx)
 		read, err := s.staff(ctx, actor, []StaffPage{page}, []*string{after})
 		if err != nil {
 			return err
@@ -526,6 +527,7 @@ func (s *Service) ExportStaff(ctx context.Context, actor Actor, list StaffList, 
 		for i, user := range read[0] {
 			ids[i] = user.ID
 		}
+		pause(ctx)
 		rooms, err := s.StaffWaitingRooms(ctx, actor, ids)
 		if err != nil {
 			return err

@@ -82,9 +82,15 @@ func NewDirectoryHandler(options Options) http.Handler {
 type directories struct {
 	transfers
 	// turns are those of downloads, which take their time and are paid for when they have been read: more than a few at a time would
-	// pass any budget, and hold up others.
+	// pass any budget, and hold up others. A download has rests, so that messages do not wait for it.
 	turns chan struct{}
 }
+
+// Behind so many rows, and behind each download, there is a rest of so many times what they took.
+const (
+	rowsBetweenRests, rests = chat.MaxStaffPage, 16
+	longestRest             = 250 * time.Millisecond
+)
 
 // turnTime is how long a download waits for its turn, busySeconds after how long it may come again that waited in vain.
 const turnTime, busySeconds = 20 * time.Second, 10
@@ -140,7 +146,7 @@ type row interface {
 func (d *directories) people(name string, actor chat.Actor, list chat.StaffList) download {
 	columns := []string{"id", "email", "name", "role", "kind", "waiting_rooms"}
 	return download{name, columns, func(ctx context.Context, begin func(string) error, tell func(row) error) error {
-		return d.Chat.ExportStaff(ctx, actor, list, begin, func(member chat.StaffMember) error { return tell(personRow(member)) })
+		return d.Chat.ExportStaff(ctx, actor, list, d.GiveWay, begin, func(member chat.StaffMember) error { return tell(personRow(member)) })
 	}}
 }
 
@@ -231,9 +237,12 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 		refuseUnknownList(w)
 		return
 	}
+	var worked time.Time // since when it works
+	rest := func() time.Duration { return min(rests*time.Since(worked), longestRest) }
 	select {
 	case d.turns <- struct{}{}:
-		defer func() { <-d.turns }()
+		worked = time.Now()
+		defer func() { time.AfterFunc(rest(), func() { <-d.turns }) }()
 	case <-time.After(turnTime):
 		refuseForNow(w, busySeconds, "Others are downloading lists. Try again later.")
 		return
@@ -273,6 +282,14 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 				return err
 			}
 			asked = time.Now()
+		}
+		if rows%rowsBetweenRests == 0 {
+			select {
+			case <-time.After(rest()):
+			case <-r.Context().Done():
+				return r.Context().Err()
+			}
+			worked = time.Now()
 		}
 		if buffered.Available() < 4<<10 {
 			_ = control.SetWriteDeadline(time.Now().Add(exportTime)) // every connection has deadlines

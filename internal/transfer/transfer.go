@@ -47,6 +47,8 @@ type Options struct {
 	Budgets *budget.Budgets
 	// SealCursor seals cursors of directories for who reads them, as the API does.
 	SealCursor func(reader *chat.Actor, cursor string) string
+	// GiveWay pauses as long as people wait for something of the API, for a moment at most.
+	GiveWay func(context.Context)
 	// Patience is with clients that are slow; DefaultPatience if it is zero.
 	Patience Patience
 }
