@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -391,6 +392,39 @@ func (p *partner) downloads(address string) copyOf {
 		made.names[person.ID] = person.Name + " " + person.Email
 	}
 	return made
+}
+
+// TestACursorIsOfOneList gives cursors to other lists, where they would leave out people.
+func TestACursorIsOfOneList(t *testing.T) {
+	t.Parallel()
+	w, grace, partner := directory(t)
+	ann := w.person("Ann Lee", "Desk", "Ward")
+	for i := range 4 {
+		w.person(fmt.Sprint("Person ", i), "Desk", "Ward")
+	}
+	const end = `(first: 1) { pageInfo { endCursor } }`
+	lists := map[string]string{
+		"staff":              `staff%s`,
+		"waiting rooms":      `waitingRooms%s`,
+		"Ann's contacts":     `staffMember(id: "` + ann.id + `") { contacts%s }`,
+		"Grace's contacts":   `staffMember(id: "` + grace.id + `") { contacts%s }`,
+		"who is at the desk": `waitingRoom(id: "` + ann.room("Desk") + `") { members%s }`,
+		"who is in the ward": `waitingRoom(id: "` + ann.room("Ward") + `") { members%s }`,
+	}
+	for of, list := range lists {
+		found := partner.asks(`{ directory { `+fmt.Sprintf(list, end)+` } }`, nil)
+		cursor := regexp.MustCompile(`"endCursor":"([^"]+)"`).FindSubmatch(found.Data)
+		if cursor == nil {
+			t.Fatalf("%s has no cursor: %s", of, found.Data)
+		}
+		for to, list := range lists {
+			want := "CURSOR_INVALID"
+			if to == of {
+				want = ""
+			}
+			check(t, of+" for "+to, partner.asks(`{ directory { `+fmt.Sprintf(list, `(first: 1, after: "`+string(cursor[1])+`") { nodes { id } }`)+` } }`, nil).code(), want)
+		}
+	}
 }
 
 // TestADownloadGoesOnWithTheChangesBehindIt downloads while people come, move and go.

@@ -4210,6 +4210,7 @@ type Query {
   of itself, as ` + "`" + `pageInfo` + "`" + `, counts nothing. What is refused costs one point, and what a subscription delivers nothing. An operation that costs more than what is left is refused before anything of it is done, with the code ` + "`" + `RATE_LIMITED` + "`" + ` and
   in its ` + "`" + `extensions` + "`" + ` the seconds until ` + "`" + `resetAt` + "`" + ` as ` + "`" + `retryAfter` + "`" + `; over HTTP the status is 429, with ` + "`" + `Retry-After` + "`" + `. Over HTTP every answer has the
   headers ` + "`" + `RateLimit-Policy` + "`" + ` and ` + "`" + `RateLimit` + "`" + `.
+  Large queries of partner keys, from 5 points on, take turns besides, one of a key at a time; one that gets none within 8 seconds is refused in the same way, with the seconds after which to ask again.
   """
   rateLimit: RateLimit @access(people: true, scopes: [CONTACTS_READ, ROSTER_WRITE, CONVERSATIONS_READ, CONVERSATIONS_WRITE, WEBHOOKS_WRITE])
 }
