@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -143,7 +144,7 @@ func (c *serveCommand) Run(streams streams) error {
 	}
 	logger := c.logger()
 	slog.SetDefault(logger) // libraries that log by themselves do it our way
-	collectRarely(logger)
+	defer runtime.KeepAlive(collectRarely(logger))
 	told, forget := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer forget()
 	context.AfterFunc(told, forget) // the next signal finds nobody who holds it up
@@ -177,12 +178,10 @@ const (
 	partsForBallast = 16
 )
 
-// ballast is never written to, so that it is only counted, and takes no memory.
-var ballast []byte
-
 // collectRarely lets garbage lie as long as memory is at hand: beyond half of what the machine or the container has it is collected more
-// often. GOGC and GOMEMLIMIT go before.
-func collectRarely(logger *slog.Logger) {
+// often. GOGC and GOMEMLIMIT go before. The ballast that it returns is for as long as the server runs; nothing is ever written to it, so that it is only
+// counted, and takes no memory.
+func collectRarely(logger *slog.Logger) (ballast []byte) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		os.Unsetenv("GOMEMLIMIT") //nolint:errcheck // it is a name; set to nothing, it would be taken for no limit
 	}
@@ -193,6 +192,7 @@ func collectRarely(logger *slog.Logger) {
 		ballast = make([]byte, min(mostBallast, debug.SetMemoryLimit(-1)/partsForBallast))
 		debug.SetGCPercent(rareCollections)
 	}
+	return ballast
 }
 
 func cannotListen(address, setting string, err error) error {

@@ -85,8 +85,8 @@ const (
 	largeComplexity = 500
 	// Behind each turn there is a rest of so many times its length, for each key that wants one: the more there are, the less of the server
 	// they have together. Whoever is alone still reads 50,000 people in half a minute.
-	restsForEach, mostRests = 2, 16
-	longestRest             = 2 * time.Second
+	restsForEach, mostRests = 2, 24
+	longestRest             = 3 * time.Second
 	// A slice is as long as nobody notices, and a pause as short as can be: the clock of a process that rests has milliseconds.
 	sliceTime, pause = 300 * time.Microsecond, 300 * time.Microsecond
 	// What people wait for comes in pieces: a message is written, and then read for each who hears of it. It is over when there

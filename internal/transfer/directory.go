@@ -88,8 +88,8 @@ type directories struct {
 
 // Behind so many rows, and behind each download, there is a rest of so many times what they took.
 const (
-	rowsBetweenRests, rests = chat.MaxStaffPage, 16
-	longestRest             = 250 * time.Millisecond
+	rowsBetweenRests, rests = chat.MaxStaffPage, 32
+	longestRest             = 500 * time.Millisecond
 )
 
 // turnTime is how long a download waits for its turn, busySeconds after how long it may come again that waited in vain.
