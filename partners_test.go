@@ -37,7 +37,8 @@ func doesWhatItSays(t *testing.T, name, program string, adapt func(page string) 
 	var script, want []string
 	for _, block := range regexp.MustCompile("(?s)```(sh|ts|go)\n(.*?)```").FindAllStringSubmatch(page, -1) {
 		if block[1] != "sh" {
-			if err := os.WriteFile(filepath.Join(dir, program+"."+block[1]), []byte(block[2]), 0o600); err != nil {
+			ending := map[string]string{"ts": ".mts", "go": ".go"}[block[1]]
+			if err := os.WriteFile(filepath.Join(dir, program+ending), []byte(block[2]), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			continue
@@ -62,9 +63,6 @@ func doesWhatItSays(t *testing.T, name, program string, adapt func(page string) 
 		if err := os.Symlink(from, filepath.Join(dir, to)); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := os.WriteFile(filepath.Join(dir, "package.json"), []byte(`{"type": "module"}`), 0o600); err != nil {
-		t.Fatal(err)
 	}
 	examples := strings.ReplaceAll(strings.Join(script, "\n"), "http://127.0.0.1:8080", server.url)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
