@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/google/uuid"
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"corridor/graph/generated"
@@ -54,13 +55,19 @@ func eachField(set ast.SelectionSet, see func(*ast.Field)) {
 	}
 }
 
-// sealed is the page that a connection's field asks for, of a list whose cursors are sealed.
-func (r *resolver) sealed(ctx context.Context, viewer *chat.Actor, list string, first int, after *string) chat.Forward {
-	page := forward(ctx, first, after)
+// sealed is the page that a connection's field asks for, of a list whose cursors are sealed, and how positions in it are written. Where an object has a list of
+// its own, its ids tell it from those of others.
+func (r *resolver) sealed(ctx context.Context, viewer *chat.Actor, first int, after *string, of ...uuid.UUID) (page chat.Forward, write func(position []string) string) {
+	field := graphql.GetFieldContext(ctx)
+	list := field.Object + "." + field.Field.Name
+	for _, id := range of {
+		list += " " + id.String()
+	}
+	page = forward(ctx, first, after)
 	if page.After != "" {
 		page.After = r.seal.open(viewer, list, page.After)
 	}
-	return page
+	return page, func(position []string) string { return r.seal.close(viewer, list, chat.Cursor(position)) }
 }
 
 // edgesOf makes the edges of a page and what it says of itself, as far as they are selected. Positions are written with

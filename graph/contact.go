@@ -17,11 +17,12 @@ func (r *viewerResolver) Contacts(ctx context.Context, viewer *chat.Actor, first
 	if notInConversation != nil {
 		search.NotInConversation = &chat.ConversationID{UUID: notInConversation.ID}
 	}
-	page, err := r.chat.Contacts(ctx, *viewer, search, r.sealed(ctx, viewer, listOf(ctx), first, after))
+	wanted, write := r.sealed(ctx, viewer, first, after)
+	page, err := r.chat.Contacts(ctx, *viewer, search, wanted)
 	if err != nil {
 		return nil, err
 	}
-	edges, info := edgesOf(ctx, page, chat.Contact.Position, r.seal.of(viewer, listOf(ctx)), func(cursor string, node chat.Contact) *generated.ContactEdge {
+	edges, info := edgesOf(ctx, page, chat.Contact.Position, write, func(cursor string, node chat.Contact) *generated.ContactEdge {
 		return &generated.ContactEdge{Cursor: cursor, Node: &node}
 	})
 	return &generated.ContactConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info, EventCursor: page.EventCursor}, nil
@@ -29,11 +30,12 @@ func (r *viewerResolver) Contacts(ctx context.Context, viewer *chat.Actor, first
 
 // ChatTargets is what New Chat finds.
 func (r *viewerResolver) ChatTargets(ctx context.Context, viewer *chat.Actor, query string, first int, after *string) (*generated.ChatTargetConnection, error) {
-	page, err := r.chat.ChatTargets(ctx, *viewer, query, r.sealed(ctx, viewer, listOf(ctx), first, after))
+	wanted, write := r.sealed(ctx, viewer, first, after)
+	page, err := r.chat.ChatTargets(ctx, *viewer, query, wanted)
 	if err != nil {
 		return nil, err
 	}
-	edges, info := edgesOf(ctx, page, chat.TargetPosition, r.seal.of(viewer, listOf(ctx)), func(cursor string, node chat.ChatTarget) *generated.ChatTargetEdge {
+	edges, info := edgesOf(ctx, page, chat.TargetPosition, write, func(cursor string, node chat.ChatTarget) *generated.ChatTargetEdge {
 		return &generated.ChatTargetEdge{Cursor: cursor, Node: node}
 	})
 	return &generated.ChatTargetConnection{Edges: edges, Nodes: page.Items, PageInfo: info, EventCursor: page.EventCursor}, nil

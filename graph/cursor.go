@@ -1,15 +1,11 @@
 package graph
 
 import (
-	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-
-	"github.com/99designs/gqlgen/graphql"
-	"github.com/google/uuid"
 
 	"corridor/internal/chat"
 )
@@ -32,11 +28,6 @@ func newSeal(key []byte) (seal, error) {
 	return seal{key, aead}, err
 }
 
-// of writes positions of a list down for one person.
-func (s seal) of(reader *chat.Actor, list string) func(position []string) string {
-	return func(position []string) string { return s.close(reader, list, chat.Cursor(position)) }
-}
-
 // close seals a cursor of a list for one person.
 func (s seal) close(reader *chat.Actor, list, cursor string) string {
 	// The nonce is made from what it is used for, so that it is used for nothing else.
@@ -53,16 +44,6 @@ func boundTo(reader *chat.Actor, list string) []byte { return append(reader.User
 
 // allChanges is the list of all changes of the directory, which is one however it is read.
 const allChanges = ""
-
-// listOf names the list that the field is, of an object that has its own.
-func listOf(ctx context.Context, of ...uuid.UUID) string {
-	field := graphql.GetFieldContext(ctx)
-	name := field.Object + "." + field.Field.Name
-	for _, id := range of {
-		name += " " + id.String()
-	}
-	return name
-}
 
 // SealCursor seals a cursor of changes for one person as the cursors of the API are, so that the API takes it.
 func (h *Handler) SealCursor(reader *chat.Actor, cursor string) string {

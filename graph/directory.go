@@ -32,8 +32,7 @@ func (r *waitingRoomResolver) Members(ctx context.Context, room *chat.WaitingRoo
 
 func (r *resolver) staff(ctx context.Context, list chat.StaffList, first int, after *string) (*generated.StaffConnection, error) {
 	viewer := actor(ctx)
-	name := listOf(ctx, list.WaitingRoomID.UUID, list.ContactsOf.UUID)
-	page := r.sealed(ctx, &viewer, name, first, after)
+	page, write := r.sealed(ctx, &viewer, first, after, list.WaitingRoomID.UUID, list.ContactsOf.UUID)
 	page.Most, page.WithCursor = chat.MaxStaffPage, selects(ctx, "changesCursor")
 	if err := page.Valid(); err != nil {
 		return nil, err
@@ -42,7 +41,7 @@ func (r *resolver) staff(ctx context.Context, list chat.StaffList, first int, af
 	if err != nil {
 		return nil, err
 	}
-	edges, info := edgesOf(ctx, found, chat.User.ByID, r.seal.of(&viewer, name), func(cursor string, node chat.User) *generated.StaffEdge {
+	edges, info := edgesOf(ctx, found, chat.User.ByID, write, func(cursor string, node chat.User) *generated.StaffEdge {
 		return &generated.StaffEdge{Cursor: cursor, Node: &node}
 	})
 	nodes := make([]*chat.User, len(found.Items))
@@ -72,13 +71,13 @@ func (r *directoryResolver) StaffMember(ctx context.Context, _ *chat.Directory, 
 // WaitingRooms are the active rooms of the clinic.
 func (r *directoryResolver) WaitingRooms(ctx context.Context, _ *chat.Directory, first int, after *string) (*generated.WaitingRoomConnection, error) {
 	viewer := actor(ctx)
-	page := r.sealed(ctx, &viewer, listOf(ctx), first, after)
+	page, write := r.sealed(ctx, &viewer, first, after)
 	page.Most = chat.MaxStaffPage
 	found, err := r.chat.ClinicWaitingRooms(ctx, viewer, page)
 	if err != nil {
 		return nil, err
 	}
-	edges, info := edgesOf(ctx, found, chat.WaitingRoom.ByID, r.seal.of(&viewer, listOf(ctx)), func(cursor string, node chat.WaitingRoom) *generated.WaitingRoomEdge {
+	edges, info := edgesOf(ctx, found, chat.WaitingRoom.ByID, write, func(cursor string, node chat.WaitingRoom) *generated.WaitingRoomEdge {
 		return &generated.WaitingRoomEdge{Cursor: cursor, Node: &node}
 	})
 	return &generated.WaitingRoomConnection{Edges: edges, Nodes: pointers(found.Items), PageInfo: info}, nil

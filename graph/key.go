@@ -22,11 +22,12 @@ func (r *clinicResolver) PartnerKeys(ctx context.Context, _ *chat.Clinic, first 
 // ServiceAccounts are the accounts that programs of partners act as.
 func (r *clinicResolver) ServiceAccounts(ctx context.Context, _ *chat.Clinic, first int, after *string, includeDeactivated bool) (*generated.ServiceAccountConnection, error) {
 	viewer := actor(ctx)
-	page, err := r.chat.ServiceAccounts(ctx, viewer, r.sealed(ctx, &viewer, listOf(ctx), first, after), includeDeactivated)
+	wanted, write := r.sealed(ctx, &viewer, first, after)
+	page, err := r.chat.ServiceAccounts(ctx, viewer, wanted, includeDeactivated)
 	if err != nil {
 		return nil, err
 	}
-	edges, info := edgesOf(ctx, page, chat.User.Position, r.seal.of(&viewer, listOf(ctx)), func(cursor string, node chat.User) *generated.ServiceAccountEdge {
+	edges, info := edgesOf(ctx, page, chat.User.Position, write, func(cursor string, node chat.User) *generated.ServiceAccountEdge {
 		return &generated.ServiceAccountEdge{Cursor: cursor, Node: &node}
 	})
 	return &generated.ServiceAccountConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info}, nil
@@ -35,11 +36,12 @@ func (r *clinicResolver) ServiceAccounts(ctx context.Context, _ *chat.Clinic, fi
 // Administrators are who administers the clinic.
 func (r *clinicResolver) Administrators(ctx context.Context, _ *chat.Clinic, first int, after *string) (*generated.AdministratorConnection, error) {
 	viewer := actor(ctx)
-	page, err := r.chat.Administrators(ctx, viewer, r.sealed(ctx, &viewer, listOf(ctx), first, after))
+	wanted, write := r.sealed(ctx, &viewer, first, after)
+	page, err := r.chat.Administrators(ctx, viewer, wanted)
 	if err != nil {
 		return nil, err
 	}
-	edges, info := edgesOf(ctx, page, chat.User.Position, r.seal.of(&viewer, listOf(ctx)), func(cursor string, node chat.User) *generated.AdministratorEdge {
+	edges, info := edgesOf(ctx, page, chat.User.Position, write, func(cursor string, node chat.User) *generated.AdministratorEdge {
 		return &generated.AdministratorEdge{Cursor: cursor, Node: &node}
 	})
 	return &generated.AdministratorConnection{Edges: edges, Nodes: pointers(page.Items), PageInfo: info}, nil
