@@ -277,7 +277,7 @@ test("S24 a bar shows how far a file is, and the message waits for it; taken out
   assert.equal(await chat.focus(), "Message")
   await box.composer().press("Enter")
 
-  await box.hears("Without it, then.")
+  await box.message("Without it, then.").getByText(/Sent/).waitFor()
   assert.deepEqual(await bob.transcript(withBob), ["hello", "Without it, then."])
   assert.equal(await box.button("Download long.txt").count(), 0)
 })
