@@ -12,8 +12,8 @@ import (
 
 // mayImport says which packages of ours a package may know, tests aside. ARCHITECTURE.md says why.
 var mayImport = map[string][]string{
-	".":                    {"graph", "graph/scalar", "internal/auth", "internal/chat", "internal/blob", "internal/budget", "internal/clamav", "internal/demo", "internal/eventlog", "internal/media", "internal/postgres", "internal/scim", "internal/transfer", "internal/webhook", "migrations", "web"},
-	"graph":                {"graph/execution", "graph/generated", "graph/scalar", "internal/auth", "internal/budget", "internal/chat", "internal/transfer"},
+	".":                    {"graph", "graph/scalar", "internal/auth", "internal/chat", "internal/blob", "internal/budget", "internal/clamav", "internal/courtesy", "internal/demo", "internal/eventlog", "internal/media", "internal/postgres", "internal/scim", "internal/transfer", "internal/webhook", "migrations", "web"},
+	"graph":                {"graph/execution", "graph/generated", "graph/scalar", "internal/auth", "internal/budget", "internal/chat", "internal/courtesy", "internal/transfer"},
 	"graph/execution":      {},
 	"graph/generate":       {},
 	"graph/generated":      {"graph/execution", "graph/scalar", "internal/chat"},
@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"internal/media":       {},
 	"internal/s3test":      {},
 	"internal/chat":        {"internal/blob", "internal/clamav", "internal/eventlog", "internal/media", "internal/postgres"},
+	"internal/courtesy":    {},
 	"internal/demo":        {"internal/chat"},
 	"internal/eventlog":    {},
 	"internal/natstest":    {},
@@ -35,7 +36,7 @@ var mayImport = map[string][]string{
 	"internal/pgtest":      {"internal/postgres", "migrations"},
 	"internal/pgtest/look": {"internal/postgres"},
 	"internal/scim":        {"graph/scalar", "internal/auth", "internal/budget", "internal/chat"},
-	"internal/transfer":    {"graph/scalar", "internal/auth", "internal/budget", "internal/chat"},
+	"internal/transfer":    {"graph/scalar", "internal/auth", "internal/budget", "internal/chat", "internal/courtesy"},
 	"internal/webhook":     {"graph/scalar", "internal/chat"},
 	"migrations":           {},
 	"web":                  {"internal/transfer"},

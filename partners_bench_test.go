@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,11 +24,12 @@ import (
 	"github.com/coder/websocket/wsjson"
 )
 
-// BenchmarkMessagesBesidePartners measures how long messages take from being sent until eight others have them, with and without
-// 50 partners beside who read the directory as fast as their budgets let them, half of them by pages and half by downloads: turn about, in one run on one server. The ratios
-// are of the medians over the rounds; the shares of requests say how hard the partners tried.
+// BenchmarkMessagesBesidePartners measures how long messages take from being sent until eight others have them, with and without 50 partners beside who
+// read the directory as fast as their budgets let them, half of them by pages and half by downloads: five seconds so and five seconds so, many times over,
+// in one run on one server. The ratios are of all deliveries with and all without, and of nine in ten of such runs they would be between low and high,
+// by drawing the pairs of windows again and again. How often partners ask in a second, and are refused, says how hard they try.
 func BenchmarkMessagesBesidePartners(b *testing.B) {
-	const partners, listeners, rounds = 50, 8, 9
+	const partners, listeners, pairs = 50, 8, 40
 	dir := emptyDir(b)
 	server := starts(b, dir, "CORRIDOR_DEMO=false")
 	var roster strings.Builder
@@ -52,136 +55,171 @@ func BenchmarkMessagesBesidePartners(b *testing.B) {
 		keys[i] = strings.TrimSpace(got.stdout)
 	}
 	talk := newTalk(b, server, listeners)
-	// The first round is not counted: everything is asked for the first time, and the database tidies up behind the import.
-	besidePartners(b, server, keys, func() { talk.round() })
+	readers := newReaders(b, server, keys)
+	// What is asked for the first time, and what the database tidies up behind the import, is not counted.
+	readers.beside(func() { talk.sends(20 * messagesASecond) })
 
-	// What measures is on the same processors: it collects its garbage between the rounds.
+	// What measures is on the same processors: it collects its garbage between the windows.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	for b.Loop() {
-		var alone, beside []latencies
-		asked, refused := 0, 0
-		for round := range rounds {
-			measures := []func(){
-				func() { alone = append(alone, talk.round()) },
-				func() {
-					n, no := besidePartners(b, server, keys, func() { beside = append(beside, talk.round()) })
-					asked, refused = asked+n, refused+no
-				},
+		readers.asked.Store(0)
+		readers.refused.Store(0)
+		readers.lasted = 0
+		alone, beside := make([]latencies, pairs), make([]latencies, pairs)
+		for pair := range pairs {
+			window := func() latencies {
+				talk.sends(2 * messagesASecond) // what was before comes to an end, and what is beside begins
+				return talk.sends(5 * messagesASecond)
 			}
-			if round%2 == 1 { // neither always inherits what the other leaves
-				slices.Reverse(measures)
+			windows := []func(){
+				func() { alone[pair] = window() },
+				func() { readers.beside(func() { beside[pair] = window() }) },
 			}
-			for _, measure := range measures {
+			if pair%2 == 1 { // neither always inherits what the other leaves
+				slices.Reverse(windows)
+			}
+			for _, measure := range windows {
 				runtime.GC()
 				measure()
 			}
 		}
 		for _, figure := range []struct {
 			name string
-			of   func(latencies) time.Duration
-		}{{"p50", latencies.p50}, {"p99", latencies.p99}} {
-			without, with := medianOf(alone, figure.of), medianOf(beside, figure.of)
+			of   int
+		}{{"p50", 50}, {"p99", 99}} {
+			without, with := percentile(figure.of, alone), percentile(figure.of, beside)
 			b.ReportMetric(float64(without.Microseconds())/1000, figure.name+"-ms-alone")
 			b.ReportMetric(float64(with.Microseconds())/1000, figure.name+"-ms-beside")
 			b.ReportMetric(float64(with)/float64(without), figure.name+"-ratio")
+			low, high := between(figure.of, alone, beside)
+			b.ReportMetric(low, figure.name+"-ratio-low")
+			b.ReportMetric(high, figure.name+"-ratio-high")
 		}
-		b.ReportMetric(float64(asked)/rounds, "asked/round")
-		b.ReportMetric(float64(refused)/rounds, "refused/round")
+		asked, refused := readers.perSecond()
+		b.ReportMetric(asked, "asked/s")
+		b.ReportMetric(refused, "refused/s")
 	}
 	b.ReportMetric(0, "ns/op")
 }
 
-// besidePartners does something while partners read, all of whom have been answered once, and says how often they asked and were refused.
-func besidePartners(b *testing.B, server *process, keys []string, do func()) (asked, refused int) {
-	b.Helper()
-	ctx, stop := context.WithCancel(b.Context())
-	var mu sync.Mutex
-	var partners, began sync.WaitGroup
-	began.Add(len(keys))
-	for i, key := range keys {
+// latencies are of the deliveries of one window.
+type latencies []time.Duration
+
+// percentile is of all deliveries of some windows.
+func percentile(percent int, windows []latencies) time.Duration {
+	all := slices.Sorted(slices.Values(slices.Concat(windows...)))
+	return all[len(all)*percent/100]
+}
+
+// between are the bounds of nine in ten ratios, had the pairs of windows been others of their kind.
+func between(percent int, alone, beside []latencies) (low, high float64) {
+	ratios := make([]float64, 200)
+	without, with := make([]latencies, len(alone)), make([]latencies, len(beside))
+	for i := range ratios {
+		for j := range without {
+			pair := rand.N(len(alone))
+			without[j], with[j] = alone[pair], beside[pair]
+		}
+		ratios[i] = float64(percentile(percent, with)) / float64(percentile(percent, without))
+	}
+	slices.Sort(ratios)
+	return ratios[len(ratios)*5/100], ratios[len(ratios)*95/100]
+}
+
+// readers are partners who read the directory while they may.
+type readers struct {
+	b      *testing.B
+	server *process
+	keys   []string
+	// after is where each is on its way through the pages.
+	after []any
+
+	asked, refused atomic.Int64
+	lasted         time.Duration
+}
+
+func newReaders(b *testing.B, server *process, keys []string) *readers {
+	return &readers{b: b, server: server, keys: keys, after: make([]any, len(keys))}
+}
+
+// perSecond is how often they asked and were refused.
+func (r *readers) perSecond() (asked, refused float64) {
+	return float64(r.asked.Load()) / r.lasted.Seconds(), float64(r.refused.Load()) / r.lasted.Seconds()
+}
+
+// beside does something while they read.
+func (r *readers) beside(do func()) {
+	ctx, stop := context.WithCancel(r.b.Context())
+	begun := time.Now()
+	var partners sync.WaitGroup
+	for i := range r.keys {
 		partners.Go(func() {
-			answered := sync.OnceFunc(began.Done)
-			defer answered()
-			after := any(nil)
 			for ctx.Err() == nil {
-				method, address, content := http.MethodGet, "/directory/staff.csv", []byte(nil)
-				if i%2 == 0 {
-					method, address = http.MethodPost, "/graphql"
-					content, _ = json.Marshal(map[string]any{"query": `query ($after: Cursor) { directory { staff(first: 500, after: $after) {
-						nodes { id name email roleLabel waitingRooms(first: 10) { nodes { id name } } } pageInfo { hasNextPage endCursor } } } }`, "variables": map[string]any{"after": after}})
-				}
-				request, err := http.NewRequestWithContext(ctx, method, server.url+address, bytes.NewReader(content))
-				if err != nil {
-					return
-				}
-				request.Header.Set("Content-Type", "application/json")
-				request.Header.Set("Authorization", "Bearer "+key)
-				response, err := http.DefaultClient.Do(request)
-				if err != nil {
-					continue // the round is over
-				}
-				answer, _ := io.ReadAll(response.Body)
-				response.Body.Close()
-				mu.Lock()
-				asked++
-				if response.StatusCode != http.StatusOK {
-					refused++
-				}
-				mu.Unlock()
-				answered()
-				if response.StatusCode != http.StatusOK {
-					seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))
-					select {
-					case <-time.After(time.Duration(max(1, seconds)) * time.Second):
-					case <-ctx.Done():
-					}
-					continue
-				}
-				// Not decoded: that would be work beside what is measured.
-				after = nil
-				if _, behind, ok := strings.Cut(string(answer), `"hasNextPage":true,"endCursor":"`); ok {
-					after, _, _ = strings.Cut(behind, `"`)
+				select {
+				case <-time.After(r.asks(ctx, i)):
+				case <-ctx.Done():
 				}
 			}
 		})
 	}
-	began.Wait() // fifty who connect at once are not what is measured
 	do()
 	stop()
 	partners.Wait()
-	return asked, refused
+	r.lasted += time.Since(begun)
 }
 
-// latencies are of the deliveries of one round, the shortest first.
-type latencies []time.Duration
-
-func (l latencies) p50() time.Duration { return l[len(l)/2] }
-func (l latencies) p99() time.Duration { return l[len(l)*99/100] }
-
-func medianOf(rounds []latencies, figure func(latencies) time.Duration) time.Duration {
-	values := make([]time.Duration, len(rounds))
-	for i, round := range rounds {
-		values[i] = figure(round)
+// asks has one of them ask once, and says how long it is told to wait until it asks again.
+func (r *readers) asks(ctx context.Context, i int) (wait time.Duration) {
+	method, address, content := http.MethodGet, "/directory/staff.csv", []byte(nil)
+	if i%2 == 0 {
+		method, address = http.MethodPost, "/graphql"
+		content, _ = json.Marshal(map[string]any{"query": `query ($after: Cursor) { directory { staff(first: 500, after: $after) {
+			nodes { id name email roleLabel waitingRooms(first: 10) { nodes { id name } } } pageInfo { hasNextPage endCursor } } } }`, "variables": map[string]any{"after": r.after[i]}})
 	}
-	slices.Sort(values)
-	return values[len(values)/2]
+	request, err := http.NewRequestWithContext(ctx, method, r.server.url+address, bytes.NewReader(content))
+	if err != nil {
+		return 0
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Authorization", "Bearer "+r.keys[i])
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0 // it may not read any more
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0
+	}
+	r.asked.Add(1)
+	if response.StatusCode != http.StatusOK {
+		r.refused.Add(1)
+		seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))
+		return time.Duration(max(1, seconds)) * time.Second
+	}
+	// Not decoded: that would be work beside what is measured.
+	r.after[i] = nil
+	if _, behind, ok := strings.Cut(string(answer), `"hasNextPage":true,"endCursor":"`); ok {
+		r.after[i], _, _ = strings.Cut(behind, `"`)
+	}
+	return 0
 }
 
 // talk is a group in which one sends and others listen.
 type talk struct {
-	b      *testing.B
-	server *process
-	token  string
-	group  string
-	heard  chan time.Duration
+	b         *testing.B
+	server    *process
+	token     string
+	group     string
+	listeners int
+	heard     chan time.Duration
 }
 
-// messagesARound at messagesASecond.
-const messagesARound, messagesASecond = 1000, 50
+const messagesASecond = 50
 
 func newTalk(b *testing.B, server *process, listeners int) *talk {
 	b.Helper()
-	t := &talk{b: b, server: server, token: server.token("p0@clinic.example"), heard: make(chan time.Duration, messagesARound*listeners)}
+	t := &talk{b: b, server: server, token: server.token("p0@clinic.example"), listeners: listeners, heard: make(chan time.Duration, listeners*messagesASecond)}
 	var ids []string
 	for i := range listeners {
 		var found struct {
@@ -247,29 +285,30 @@ func (t *talk) listens(token string) {
 	}()
 }
 
-// round sends messages at a steady pace, whose texts are the moments at which they are sent, until all have them.
-func (t *talk) round() (all latencies) {
+// sends sends messages at a steady pace, whose texts are the moments at which they are sent, until all have them.
+func (t *talk) sends(messages int) (all latencies) {
 	t.b.Helper()
 	every := time.NewTicker(time.Second / messagesASecond)
 	defer every.Stop()
 	var sending sync.WaitGroup
-	for range messagesARound {
-		<-every.C
-		sending.Go(func() {
-			var sent any
-			now := strconv.FormatInt(time.Now().UnixNano(), 10)
-			t.server.asks(t.token, `mutation ($to: ID!, $text: String!) { sendMessage(input: {clientKey: $text, conversationId: $to, body: $text}) { userErrors { code } } }`, map[string]any{"to": t.group, "text": now}, &sent)
-		})
-	}
-	sending.Wait()
-	for range cap(t.heard) {
+	sending.Go(func() {
+		for range messages {
+			<-every.C
+			sending.Go(func() {
+				var sent any
+				now := strconv.FormatInt(time.Now().UnixNano(), 10)
+				t.server.asks(t.token, `mutation ($to: ID!, $text: String!) { sendMessage(input: {clientKey: $text, conversationId: $to, body: $text}) { userErrors { code } } }`, map[string]any{"to": t.group, "text": now}, &sent)
+			})
+		}
+	})
+	for range messages * t.listeners {
 		select {
 		case took := <-t.heard:
 			all = append(all, took)
 		case <-time.After(patience):
-			t.b.Fatalf("only %d of %d deliveries came", len(all), cap(t.heard))
+			t.b.Fatalf("only %d of %d deliveries came", len(all), messages*t.listeners)
 		}
 	}
-	slices.Sort(all)
+	sending.Wait()
 	return all
 }

@@ -36,6 +36,7 @@ import (
 	"corridor/internal/blob"
 	"corridor/internal/budget"
 	"corridor/internal/chat"
+	"corridor/internal/courtesy"
 	"corridor/internal/demo"
 	"corridor/internal/eventlog"
 	"corridor/internal/postgres"
@@ -359,14 +360,15 @@ func (s *server) start(ctx context.Context, parts *errgroup.Group, life context.
 		verifier = oidc.Beside(key)
 	}
 	door := auth.NewDoor(service, verifier, s.settings.proxies, s.logger)
+	courtesy := courtesy.New()
 	budgets := budget.New(budget.Options{DB: s.events, Person: s.settings.PersonBudget, Key: s.settings.KeyBudget, Logger: s.logger})
 	api, err := graph.NewHandler(graph.Options{
-		Chat: service, Door: door, CursorKey: key.Derive("list cursor"), Logger: s.logger, AllowedOrigin: allowed, Links: links, Budgets: budgets,
+		Chat: service, Door: door, CursorKey: key.Derive("list cursor"), Logger: s.logger, AllowedOrigin: allowed, Links: links, Budgets: budgets, Courtesy: courtesy,
 	})
 	if err != nil {
 		return err
 	}
-	sharing := transfer.Options{Chat: service, Door: door, Links: links, Logger: s.logger, AllowedOrigin: allowed, Budgets: budgets, SealCursor: api.SealCursor, GiveWay: api.GiveWay}
+	sharing := transfer.Options{Chat: service, Door: door, Links: links, Logger: s.logger, AllowedOrigin: allowed, Budgets: budgets, SealCursor: api.SealCursor, Courtesy: courtesy}
 	transfers, err := transfer.NewHandler(sharing)
 	if err != nil {
 		return err

@@ -24,6 +24,7 @@ import (
 	"corridor/internal/auth"
 	"corridor/internal/budget"
 	"corridor/internal/chat"
+	"corridor/internal/courtesy"
 	"corridor/internal/transfer"
 )
 
@@ -47,15 +48,16 @@ type Options struct {
 	Limits Limits
 	// Budgets bound what a person or a key asks in a minute; without them nobody is bounded.
 	Budgets *budget.Budgets
+	// Courtesy is that of the process; without it large queries have turns of their own.
+	Courtesy *courtesy.Courtesy
 }
 
 // Handler serves the API over HTTP, WebSocket and Server-Sent Events at one address.
 type Handler struct {
 	http.Handler
-	open     *carriers
-	fanOut   *fanOut
-	seal     seal
-	courtesy *courtesy
+	open   *carriers
+	fanOut *fanOut
+	seal   seal
 }
 
 // Describe implements prometheus.Collector.
@@ -86,16 +88,19 @@ func NewHandler(options Options) (*Handler, error) {
 	if options.Budgets == nil {
 		options.Budgets = budget.New(budget.Options{})
 	}
+	if options.Courtesy == nil {
+		options.Courtesy = courtesy.New()
+	}
 	seal, err := newSeal(options.CursorKey)
 	if err != nil {
 		return nil, err
 	}
 	resolvers := &resolver{chat: options.Chat, logger: options.Logger, seal: seal, links: options.Links, fanOut: newFanOut(options.Chat)}
-	courtesy, documents := newCourtesy(), newDocuments(options.Chat)
+	documents := newDocuments(options.Chat)
 	all := &surfaces{
 		whole: generated.NewExecutableSchema(generated.Config{}).Schema(),
 		execute: func(name string, schema *ast.Schema) graphql.GraphExecutor {
-			return newExecutor(options, resolvers, courtesy, documents, name, schema)
+			return newExecutor(options, resolvers, documents, name, schema)
 		},
 		made: map[string]*surface{},
 	}
@@ -131,7 +136,7 @@ func NewHandler(options Options) (*Handler, error) {
 		MaxAge:                     600,
 	})
 	guarded := jsonOnly(door.signedIn(transports))
-	return &Handler{open: open, fanOut: resolvers.fanOut, seal: seal, courtesy: courtesy, Handler: browser.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return &Handler{open: open, fanOut: resolvers.fanOut, seal: seal, Handler: browser.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "private, no-store") // also to GET with a hash, for which others keep answers
 		if !allowed(r) {
 			refuse(w, http.StatusForbidden, refusal(codeForbiddenOrigin, "Pages of this origin may not use this API."))
@@ -147,14 +152,14 @@ func NewHandler(options Options) (*Handler, error) {
 }
 
 // newExecutor returns what answers the operations of a surface.
-func newExecutor(options Options, resolvers *resolver, courtesy *courtesy, documents *documents, name string, schema *ast.Schema) graphql.GraphExecutor {
+func newExecutor(options Options, resolvers *resolver, documents *documents, name string, schema *ast.Schema) graphql.GraphExecutor {
 	exec := executor.New(generated.NewExecutableSchema(generated.Config{Schema: schema, Resolvers: resolvers, Complexity: fieldCosts()}))
 	exec.Use(entrance{})
 	exec.Use(fetching{documents, name}) // the limits judge what is fetched, too
 	options.Limits.Use(exec)
-	valid, order := documents.peoples, graphql.HandlerExtension(precedence{courtesy})
+	valid, order := documents.peoples, graphql.HandlerExtension(precedence{options.Courtesy})
 	if !strings.HasPrefix(name, people) {
-		valid, order = documents.keys, courtesy
+		valid, order = documents.keys, turns{options.Courtesy}
 	}
 	exec.SetQueryCache(validated{valid, name})
 	exec.SetErrorPresenter(presenter(options.Logger))

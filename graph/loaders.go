@@ -11,6 +11,7 @@ import (
 
 	"corridor/graph/execution"
 	"corridor/internal/chat"
+	"corridor/internal/courtesy"
 )
 
 // A loader puts together what the fields of one response ask for, one statement for all. What the
@@ -38,7 +39,7 @@ func (l *loader[K, V]) Load(ctx context.Context, key K) (V, error) {
 		l.loader = dataloadgen.NewMappedLoader(func(ctx context.Context, keys []K) (map[K]V, error) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTime)
 			defer cancel()
-			givingWay(ctx)
+			courtesy.GiveWay(ctx)
 			return l.fetch(ctx, l.of.actor, keys)
 		}, dataloadgen.WithWait(batchWait), dataloadgen.WithBatchCapacity(1000))
 	})
@@ -101,7 +102,7 @@ func (r *response) pass(ctx context.Context, passed chan struct{}) {
 	for asked, rested := 1, 0; rested < restings && time.Now().Before(until); rested++ {
 		time.Sleep(rest)
 		paused := time.Now()
-		politely(ctx) // where all others pause, they have not come to rest
+		courtesy.Pause(ctx) // where all others pause, they have not come to rest
 		until = until.Add(time.Since(paused))
 		runtime.Gosched() // whoever is about to ask goes first
 		r.mu.Lock()
@@ -230,7 +231,7 @@ func (l *loaders) staffPages(service *chat.Service) func(context.Context, chat.A
 			}
 		}
 		if len(ids) > 0 {
-			givingWay(ctx)
+			courtesy.GiveWay(ctx)
 			rooms, err := service.StaffWaitingRooms(ctx, actor, ids)
 			if err != nil {
 				return nil, err

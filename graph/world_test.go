@@ -29,6 +29,7 @@ import (
 	"corridor/internal/budget"
 	"corridor/internal/chat"
 	"corridor/internal/clamav"
+	"corridor/internal/courtesy"
 	"corridor/internal/eventlog"
 	"corridor/internal/pgtest"
 	"corridor/internal/postgres"
@@ -134,7 +135,8 @@ func (w *world) instance() *instance {
 	links := transfer.NewLinks(w.key.Derive("file link"))
 	budgets := budget.New(budget.Options{DB: db, Person: w.points, Key: w.points, Logger: logger, Now: w.clock.now})
 	door := auth.NewDoor(service, w.verifier, nil, logger)
-	handler, err := graph.NewHandler(graph.Options{Chat: service, Door: door, Logger: logger, CursorKey: w.key.Derive("list cursor"), Links: links, Budgets: budgets})
+	courtesy := courtesy.New()
+	handler, err := graph.NewHandler(graph.Options{Chat: service, Door: door, Logger: logger, CursorKey: w.key.Derive("list cursor"), Links: links, Budgets: budgets, Courtesy: courtesy})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -142,7 +144,7 @@ func (w *world) instance() *instance {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	sharing := transfer.Options{Chat: service, Door: door, Logger: logger, Links: links, AllowedOrigin: sameHost, Patience: w.patience, Budgets: budgets, SealCursor: handler.SealCursor, GiveWay: handler.GiveWay}
+	sharing := transfer.Options{Chat: service, Door: door, Logger: logger, Links: links, AllowedOrigin: sameHost, Patience: w.patience, Budgets: budgets, SealCursor: handler.SealCursor, Courtesy: courtesy}
 	transfers, err := transfer.NewHandler(sharing)
 	if err != nil {
 		w.t.Fatal(err)

@@ -503,25 +503,25 @@ func (s *StaffStream) Poll(ctx context.Context) (*StaffChange, time.Duration, er
 // exportAtOnce is how many people of a download are read at a time: as many as of a page, as messages wait for the statements.
 const exportAtOnce = MaxStaffPage
 
-// ExportStaff tells of all people of a list, one after the other, in the order of ids. What changes meanwhile may be seen or not,
-// but nobody is missing who was there all the time, and nobody comes twice. It begins with the cursor of StaffChanges that goes on
-// behind what is told: whatever may be missing there comes from it. Of a person or a room that the directory has not
-// got it fails with NOT_FOUND before it begins. Before each of its long statements it calls pause.
-func (s *Service) ExportStaff(ctx context.Context, actor Actor, list StaffList, pause func(context.Context), begin func(changes string) error, tell func(StaffMember) error) error {
+// ExportStaff returns what reads all people of a list in the order of ids, the next ones each time as long as there are more. What changes meanwhile
+// may be seen or not, but nobody is missing who was there all the time, and nobody comes twice. Before each of its long statements it
+// calls pause. With it comes the cursor of StaffChanges that goes on behind what is read: whatever may be missing there comes
+// from it. Of a person or a room that the directory has not got it fails with NOT_FOUND.
+func (s *Service) ExportStaff(ctx context.Context, actor Actor, list StaffList, pause func(context.Context)) (next func(context.Context) (members []StaffMember, more bool, err error), changes string, err error) {
 	if err := s.mustHave(ctx, actor, list); err != nil {
-		return err
+		return nil, "", err
 	}
 	seq, err := s.directorySeq(ctx, actor) // before the rows, so that nothing falls between
 	if err != nil {
-		return err
+		return nil, "", err
 	}
 	page := StaffPage{StaffList: list, Forward: Forward{First: exportAtOnce - 1}}
 	var after *string
-	for {
+	return func(ctx context.Context) (members []StaffMember, more bool, err error) {
 		pause(ctx)
 		read, err := s.staff(ctx, actor, []StaffPage{page}, []*string{after})
 		if err != nil {
-			return err
+			return nil, false, err
 		}
 		ids := make([]UserID, len(read[0]))
 		for i, user := range read[0] {
@@ -530,49 +530,30 @@ func (s *Service) ExportStaff(ctx context.Context, actor Actor, list StaffList, 
 		pause(ctx)
 		rooms, err := s.StaffWaitingRooms(ctx, actor, ids)
 		if err != nil {
-			return err
+			return nil, false, err
 		}
-		if after == nil {
-			if err := begin(ChangesFrom(list, seq)); err != nil {
-				return err
-			}
+		members = make([]StaffMember, len(ids))
+		for i, user := range read[0] {
+			members[i] = StaffMember{user, rooms[user.ID]}
 		}
-		for _, user := range read[0] {
-			if err := tell(StaffMember{user, rooms[user.ID]}); err != nil {
-				return err
-			}
+		if more = len(ids) == exportAtOnce; more {
+			last := ids[len(ids)-1].String()
+			after = &last
 		}
-		if len(ids) < exportAtOnce {
-			return nil
-		}
-		last := ids[len(ids)-1].String()
-		after = &last
-	}
+		return members, more, nil
+	}, ChangesFrom(list, seq), nil
 }
 
-// ExportWaitingRooms tells of all active waiting rooms of the clinic, as ExportStaff tells of people. There are no changes
+// ExportWaitingRooms returns what reads all active waiting rooms of the clinic, as ExportStaff does people. There are no changes
 // of them to go on with.
-func (s *Service) ExportWaitingRooms(ctx context.Context, actor Actor, begin func() error, tell func(WaitingRoom) error) error {
+func (s *Service) ExportWaitingRooms(actor Actor) (next func(context.Context) (rooms []WaitingRoom, more bool, err error)) {
 	page := Forward{First: MaxStaffPage, Most: MaxStaffPage}
-	for {
+	return func(ctx context.Context) ([]WaitingRoom, bool, error) {
 		rooms, err := s.ClinicWaitingRooms(ctx, actor, page)
-		if err != nil {
-			return err
+		if rooms.HasNext {
+			page.After = Cursor(rooms.Items[len(rooms.Items)-1].ByID())
 		}
-		if page.After == "" {
-			if err := begin(); err != nil {
-				return err
-			}
-		}
-		for _, room := range rooms.Items {
-			if err := tell(room); err != nil {
-				return err
-			}
-			page.After = Cursor(room.ByID())
-		}
-		if !rooms.HasNext {
-			return nil
-		}
+		return rooms.Items, rooms.HasNext, err
 	}
 }
 

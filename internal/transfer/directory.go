@@ -1,14 +1,13 @@
 package transfer
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
-	"runtime"
 	"strings"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"corridor/graph/scalar"
 	"corridor/internal/budget"
 	"corridor/internal/chat"
+	"corridor/internal/courtesy"
 )
 
 // DirectoryPath is below which the directory of a clinic is downloaded.
@@ -38,7 +38,10 @@ func NewDirectoryHandler(options Options) http.Handler {
 	if options.Budgets == nil {
 		options.Budgets = budget.New(budget.Options{})
 	}
-	d := &directories{transfers{Options: options}, make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
+	if options.Courtesy == nil {
+		options.Courtesy = courtesy.New()
+	}
+	d := &directories{transfers{Options: options}}
 	mux := http.NewServeMux()
 	mux.HandleFunc(DirectoryPath+"{file}", d.admit(func(w http.ResponseWriter, r *http.Request, actor chat.Actor) {
 		list := d.people("staff", actor, chat.StaffList{})
@@ -79,20 +82,10 @@ func NewDirectoryHandler(options Options) http.Handler {
 }
 
 // directories is what all downloads of directories share.
-type directories struct {
-	transfers
-	// turns are those of downloads, which take their time and are paid for when they have been read: more than a few at a time would
-	// pass any budget, and hold up others. A download has rests, so that messages do not wait for it.
-	turns chan struct{}
-}
+type directories struct{ transfers }
 
-// Behind so many rows, and behind each download, there is a rest of so many times what they took.
-const (
-	rowsBetweenRests, rests = chat.MaxStaffPage, 32
-	longestRest             = 500 * time.Millisecond
-)
-
-// turnTime is how long a download waits for its turn, busySeconds after how long it may come again that waited in vain.
+// Downloads take their time and are paid for while they are read: more than a few at a time would pass any budget, and hold up others.
+// turnTime is how long a download waits until it may begin, busySeconds after how long it may come again that waited in vain.
 const turnTime, busySeconds = 20 * time.Second, 10
 
 // refuseUnknownList is the one answer for lists that there are not and for those that are not for whoever asks.
@@ -132,9 +125,12 @@ const changesHeader = "Changes-Cursor"
 type download struct {
 	name    string
 	columns []string
-	// export begins, with the cursor of what changes if there is one, and then tells of one row after the other.
-	export func(ctx context.Context, begin func(changes string) error, tell func(row) error) error
+	// open returns what reads the list, with the cursor of what changes if there is one.
+	open func(context.Context) (next rows, changes string, err error)
 }
+
+// rows reads the next rows of a list each time, as long as there are more.
+type rows func(context.Context) (next []row, more bool, err error)
 
 // row is what is told of at a time: as columns, and as what becomes a line of JSON.
 type row interface {
@@ -142,11 +138,23 @@ type row interface {
 	line() any
 }
 
+func rowsOf[E any, R row](read func(context.Context) ([]E, bool, error), as func(E) R) rows {
+	return func(ctx context.Context) ([]row, bool, error) {
+		elements, more, err := read(ctx)
+		next := make([]row, len(elements))
+		for i, element := range elements {
+			next[i] = as(element)
+		}
+		return next, more, err
+	}
+}
+
 // people is a list of people.
 func (d *directories) people(name string, actor chat.Actor, list chat.StaffList) download {
 	columns := []string{"id", "email", "name", "role", "kind", "waiting_rooms"}
-	return download{name, columns, func(ctx context.Context, begin func(string) error, tell func(row) error) error {
-		return d.Chat.ExportStaff(ctx, actor, list, d.GiveWay, begin, func(member chat.StaffMember) error { return tell(personRow(member)) })
+	return download{name, columns, func(ctx context.Context) (rows, string, error) {
+		next, changes, err := d.Chat.ExportStaff(ctx, actor, list, courtesy.GiveWay)
+		return rowsOf(next, func(member chat.StaffMember) personRow { return personRow(member) }), changes, err
 	}}
 }
 
@@ -178,8 +186,8 @@ func (p personRow) line() any {
 
 // waitingRooms are the active waiting rooms of the actor's clinic.
 func (d *directories) waitingRooms(actor chat.Actor) download {
-	return download{"waiting-rooms", []string{"id", "name"}, func(ctx context.Context, begin func(string) error, tell func(row) error) error {
-		return d.Chat.ExportWaitingRooms(ctx, actor, func() error { return begin("") }, func(room chat.WaitingRoom) error { return tell(roomRow(room)) })
+	return download{"waiting-rooms", []string{"id", "name"}, func(context.Context) (rows, string, error) {
+		return rowsOf(d.Chat.ExportWaitingRooms(actor), func(room chat.WaitingRoom) roomRow { return roomRow(room) }), "", nil
 	}}
 }
 
@@ -226,10 +234,11 @@ func idOf(kind string, id [16]byte) string {
 	return typeid.Must(typeid.FromUUIDBytesWithPrefix(kind, id[:])).String()
 }
 
-// errHead ends a download of which nobody wants more than the header.
-var errHead = errors.New("only the header")
+// pieceSize is how much a client gets at a time.
+const pieceSize = 64 << 10
 
-// export writes a list, as it is read: nothing is gathered. What breaks off is cut off, so that nobody takes it for the whole.
+// export writes a list, as it is read: only as much is gathered as is read at a time, so that no turn waits for a client. What breaks off is cut
+// off, so that nobody takes it for the whole.
 func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.Actor, list download) {
 	file := r.PathValue("file")
 	form, ok := forms[strings.TrimPrefix(file, list.name)]
@@ -237,18 +246,13 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 		refuseUnknownList(w)
 		return
 	}
-	var worked time.Time // since when it works
-	rest := func() time.Duration { return min(rests*time.Since(worked), longestRest) }
-	select {
-	case d.turns <- struct{}{}:
-		worked = time.Now()
-		defer func() { time.AfterFunc(rest(), func() { <-d.turns }) }()
-	case <-time.After(turnTime):
+	ctx, work := d.Courtesy.Begin(r.Context())
+	leave, ok := work.Download(ctx, turnTime)
+	if !ok {
 		refuseForNow(w, busySeconds, "Others are downloading lists. Try again later.")
 		return
-	case <-r.Context().Done():
-		return
 	}
+	defer leave()
 	account := AccountOf(actor, d.Budgets)
 	standing, ok := account.Spend(1)
 	standing.Show(w.Header())
@@ -256,52 +260,54 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 		refuseForNow(w, standing.Wait, "This is more than what is left to ask for in this minute. Try again later.")
 		return
 	}
-	control := http.NewResponseController(w)
-	buffered := bufio.NewWriterSize(w, 64<<10)
-	start, write, flush := form.write(buffered, list.columns)
-	begun, rows, asked := false, 0, time.Now()
-	begin := func(changes string) error {
-		begun = true
-		w.Header().Set("Content-Type", form.mediaType)
-		w.Header().Set("Content-Disposition", `attachment; filename="`+file+`"`)
-		w.Header().Set("Cache-Control", "private, no-store")
-		if changes != "" {
-			w.Header().Set(changesHeader, d.SealCursor(&actor, changes))
+	begun := false
+	err := func() error {
+		next, changes, err := list.open(ctx)
+		if err != nil {
+			return err
 		}
-		if r.Method == http.MethodHead {
-			return errHead
+		var gathered bytes.Buffer
+		start, write, flush := form.write(&gathered, list.columns)
+		if err := start(); err != nil {
+			return err
 		}
-		return start()
-	}
-	err := list.export(r.Context(), begin, func(next row) error {
-		if rows++; rows%rowsPerPoint == 0 {
-			account.Take(1)
-		}
-		if time.Since(asked) > d.Patience.Sight {
-			if err := d.again(r); err != nil {
+		control, asked := http.NewResponseController(w), time.Now()
+		for more := true; more; {
+			var read int
+			if read, more, err = gather(ctx, work, next, write); err != nil {
 				return err
 			}
-			asked = time.Now()
-		}
-		if rows%rowsBetweenRests == 0 {
-			select {
-			case <-time.After(rest()):
-			case <-r.Context().Done():
-				return r.Context().Err()
+			if time.Since(asked) > d.Patience.Sight {
+				if err := d.again(r); err != nil {
+					return err
+				}
+				asked = time.Now()
 			}
-			worked = time.Now()
+			if !begun {
+				begun = true
+				w.Header().Set("Content-Type", form.mediaType)
+				w.Header().Set("Content-Disposition", `attachment; filename="`+file+`"`)
+				w.Header().Set("Cache-Control", "private, no-store")
+				if changes != "" {
+					w.Header().Set(changesHeader, d.SealCursor(&actor, changes))
+				}
+			}
+			if r.Method == http.MethodHead {
+				return nil
+			}
+			account.Take(read / rowsPerPoint)
+			if err := flush(); err != nil {
+				return err
+			}
+			for gathered.Len() > 0 {
+				_ = control.SetWriteDeadline(time.Now().Add(exportTime)) // every connection has deadlines
+				if _, err := w.Write(gathered.Next(pieceSize)); err != nil {
+					return err
+				}
+			}
 		}
-		if buffered.Available() < 4<<10 {
-			_ = control.SetWriteDeadline(time.Now().Add(exportTime)) // every connection has deadlines
-		}
-		return write(next)
-	})
-	if errors.Is(err, errHead) {
-		return
-	}
-	if err == nil {
-		err = errors.Join(flush(), buffered.Flush())
-	}
+		return nil
+	}()
 	switch refused := new(chat.Error); {
 	case err == nil:
 	case begun:
@@ -314,4 +320,24 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 	default:
 		d.fail(w, r, err)
 	}
+}
+
+// gather reads and writes the next rows within a turn.
+func gather(ctx context.Context, work *courtesy.Work, next rows, write func(row) error) (read int, more bool, err error) {
+	done, err := work.Piece(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	defer done()
+	found, more, err := next(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	for _, row := range found {
+		courtesy.Pause(ctx)
+		if err := write(row); err != nil {
+			return 0, false, err
+		}
+	}
+	return len(found), more, nil
 }

@@ -22,6 +22,7 @@ import (
 	"corridor/internal/auth"
 	"corridor/internal/budget"
 	"corridor/internal/chat"
+	"corridor/internal/courtesy"
 )
 
 // Path is where everything of this package is.
@@ -47,8 +48,8 @@ type Options struct {
 	Budgets *budget.Budgets
 	// SealCursor seals cursors of directories for who reads them, as the API does.
 	SealCursor func(reader *chat.Actor, cursor string) string
-	// GiveWay pauses as long as people wait for something of the API, for a moment at most.
-	GiveWay func(context.Context)
+	// Courtesy is that of the process; without it downloads of directories have turns of their own.
+	Courtesy *courtesy.Courtesy
 	// Patience is with clients that are slow; DefaultPatience if it is zero.
 	Patience Patience
 }

@@ -1,0 +1,230 @@
+// Package courtesy keeps programs that read a lot from making people wait.
+//
+// A large query of a program and each piece of a download takes a turn, of which there is one at a time for two processors, and rests
+// behind it. Within its turn it is worked off in short slices with pauses between them, in which nothing of it runs: only then Go
+// looks whether anything came over the network. Where people wait for something by then, and before it asks the database for something, it
+// gives way to them.
+package courtesy
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Courtesy is between all whom one process serves.
+type Courtesy struct {
+	turns chan struct{}
+	// queries and downloads stand here first, so that each have every other turn while there are both.
+	queries, downloads chan struct{}
+
+	mu sync.Mutex
+	// lines are of the keys that have large queries.
+	lines map[[16]byte]*line
+
+	// people is how many are being served, and quiet since when there is none.
+	people, quiet atomic.Int64
+
+	present atomic.Pointer[slice]
+}
+
+// A line is of the large queries of one key: one of them at a time wants a turn, so that who asks for much at once has no more turns than others.
+type line struct {
+	first chan struct{}
+	// length is how many stand in it, the first one too. It is behind the lock of Courtesy.
+	length int
+}
+
+// A slice is a short time in which large work runs. Whoever comes when it is over ends it, and the others wait for the next.
+type slice struct {
+	until time.Time
+	ends  atomic.Bool
+	ended chan struct{}
+}
+
+func newSlice() *slice { return &slice{until: time.Now().Add(sliceTime), ended: make(chan struct{})} }
+
+// New returns the courtesy of a process.
+func New() *Courtesy { return newCourtesy(max(1, runtime.GOMAXPROCS(0)/2)) }
+
+func newCourtesy(atOnce int) *Courtesy {
+	places := func() chan struct{} { return make(chan struct{}, atOnce) }
+	c := &Courtesy{turns: places(), queries: places(), downloads: places(), lines: map[[16]byte]*line{}}
+	c.present.Store(newSlice())
+	return c
+}
+
+const (
+	// Behind each turn there is a rest of so many times its length. That of a query is by how many keys want one: the more there are, the less of
+	// the server they have together. Whoever is alone still reads 50,000 people in half a minute. Nobody waits for a download to go on.
+	restsForEach, mostRests = 2, 24
+	longestRest             = 3 * time.Second
+	longestRestOfDownload   = 500 * time.Millisecond
+	// A slice is as long as nobody notices, and a pause as short as can be: the clock of a process that rests has milliseconds.
+	sliceTime, pause = 300 * time.Microsecond, 300 * time.Microsecond
+	// What people wait for comes in pieces: a message is written, and then read for each who hears of it. It is over when there
+	// was none for so long.
+	quietTime = 3 * time.Millisecond
+	// longestWay bounds how long a slice gives way: where people never rest, large work goes on slowly.
+	longestWay = 25 * time.Millisecond
+	// mostWays is how much way is given within a turn: by then it only pauses, or it would hold its turn for ever.
+	mostWays = time.Second
+)
+
+// Serves tells that somebody is served from now on until done is called.
+func (c *Courtesy) Serves() (done func()) {
+	c.people.Add(1)
+	return func() {
+		c.quiet.Store(time.Now().UnixNano())
+		c.people.Add(-1)
+	}
+}
+
+// Work is something large that a program has asked for.
+type Work struct {
+	*Courtesy
+	// given is how long it has waited for people within its turn, in nanoseconds.
+	given atomic.Int64
+}
+
+type workKey struct{}
+
+// Begin returns what is to be done by turns, and a context by which it pauses and gives way.
+func (c *Courtesy) Begin(ctx context.Context) (context.Context, *Work) {
+	w := &Work{Courtesy: c}
+	return context.WithValue(ctx, workKey{}, w), w
+}
+
+// Query waits for the turn of a large query of a key, no longer than patience. The turn lasts until done is called.
+func (w *Work) Query(ctx context.Context, key [16]byte, patience time.Duration) (done func(), ok bool) {
+	enough := time.After(patience)
+	line, leave := w.stands(key)
+	back, ok := takes(ctx, enough, line.first, w.queries)
+	if !ok {
+		leave()
+		return nil, false
+	}
+	end, ok := w.turn(ctx, enough)
+	if !ok {
+		back()
+		leave()
+		return nil, false
+	}
+	return func() {
+		end(min(restsForEach*w.wanted(), mostRests), longestRest)
+		back()
+		leave()
+	}, true
+}
+
+// Download waits until a download may begin, no longer than patience. It may have turns until done is called.
+func (w *Work) Download(ctx context.Context, patience time.Duration) (done func(), ok bool) {
+	return takes(ctx, time.After(patience), w.downloads)
+}
+
+// Piece waits for the turn of the next piece of a download. The turn lasts until done is called.
+func (w *Work) Piece(ctx context.Context) (done func(), err error) {
+	end, ok := w.turn(ctx, nil)
+	if !ok {
+		return nil, ctx.Err()
+	}
+	return func() { end(mostRests, longestRestOfDownload) }, nil
+}
+
+// turn waits for a turn, unless it has been enough, or nobody waits any more for what it is for. Behind its end there is a rest.
+func (w *Work) turn(ctx context.Context, enough <-chan time.Time) (end func(rests int, longest time.Duration), ok bool) {
+	back, ok := takes(ctx, enough, w.turns)
+	begun := time.Now()
+	w.given.Store(0)
+	return func(rests int, longest time.Duration) {
+		time.AfterFunc(min(time.Duration(rests)*time.Since(begun), longest), back)
+	}, ok
+}
+
+// stands has a query of a key stand in its line until leave is called.
+func (c *Courtesy) stands(key [16]byte) (of *line, leave func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	of = c.lines[key]
+	if of == nil {
+		of = &line{first: make(chan struct{}, 1)}
+		c.lines[key] = of
+	}
+	of.length++
+	return of, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if of.length--; of.length == 0 {
+			delete(c.lines, key)
+		}
+	}
+}
+
+// wanted is how many keys and downloads wait for a turn or have it.
+func (c *Courtesy) wanted() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.lines) + len(c.downloads)
+}
+
+// takes takes a place of each of some that have few, one after the other; all or none until it has been enough.
+func takes(ctx context.Context, enough <-chan time.Time, of ...chan struct{}) (back func(), ok bool) {
+	back = func() {}
+	for _, places := range of {
+		before := back
+		select {
+		case places <- struct{}{}:
+			back = func() { <-places; before() }
+		case <-enough:
+			before()
+			return nil, false
+		case <-ctx.Done():
+			before()
+			return nil, false
+		}
+	}
+	return back, true
+}
+
+// Pause waits until this piece of large work, of which there are many, may run. For all else it does nothing.
+func Pause(ctx context.Context) {
+	w, _ := ctx.Value(workKey{}).(*Work)
+	if w == nil {
+		return
+	}
+	for {
+		now := w.present.Load()
+		switch {
+		case time.Now().Before(now.until):
+			return
+		case now.ends.CompareAndSwap(false, true):
+			w.giveWay(ctx)
+			w.present.Store(newSlice())
+			close(now.ended)
+			return
+		}
+		<-now.ended
+	}
+}
+
+// GiveWay waits before something that is long and can't be cut into slices, as statements are, if it is for large work.
+func GiveWay(ctx context.Context) {
+	if w, _ := ctx.Value(workKey{}).(*Work); w != nil {
+		w.giveWay(ctx)
+	}
+}
+
+// giveWay pauses until people wait for nothing, but not for ever.
+func (w *Work) giveWay(ctx context.Context) {
+	begun := time.Now()
+	until := begun.Add(min(longestWay, mostWays-time.Duration(w.given.Load())))
+	for now := begun; ctx.Err() == nil; {
+		time.Sleep(pause)
+		if now = time.Now(); now.After(until) || w.people.Load() == 0 && now.UnixNano()-w.quiet.Load() > int64(quietTime) {
+			break
+		}
+	}
+	w.given.Add(int64(time.Since(begun) - pause))
+}

@@ -1,0 +1,239 @@
+package courtesy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A bubble has a clock of its own, which goes on when all wait: so what is asserted of times is exact.
+
+// TestAKeyThatAsksForMuchAtOnceHasNoMoreTurnsThanOthers has three large queries of one key, and then one of another.
+func TestAKeyThatAsksForMuchAtOnceHasNoMoreTurnsThanOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCourtesy(1)
+		var order []string
+		for _, key := range []string{"busy", "busy", "busy", "other"} {
+			go func() {
+				done := queries(t, c, key)
+				order = append(order, key)
+				time.Sleep(time.Millisecond)
+				done()
+			}()
+			synctest.Wait()
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+
+		if want := []string{"busy", "other", "busy", "busy"}; !slices.Equal(order, want) {
+			t.Errorf("they had their turns in the order %v, not %v", order, want)
+		}
+		isAtRest(t, c)
+	})
+}
+
+// TestADownloadHasEveryOtherTurn has many keys ask beside a download, and another download come meanwhile.
+func TestADownloadHasEveryOtherTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCourtesy(1)
+		var order []string
+		downloads := func(name string) {
+			ctx, work := c.Begin(t.Context())
+			leave, ok := work.Download(ctx, time.Minute)
+			if !ok {
+				t.Error("it may not begin")
+				return
+			}
+			defer leave()
+			for range 3 {
+				done, err := work.Piece(ctx)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				order = append(order, name)
+				time.Sleep(time.Millisecond)
+				done()
+			}
+		}
+		go downloads("first")
+		synctest.Wait()
+		go downloads("second")
+		for _, key := range []string{"a", "b", "c", "d"} {
+			synctest.Wait()
+			go func() {
+				done := queries(t, c, key)
+				order = append(order, key)
+				time.Sleep(time.Millisecond)
+				done()
+			}()
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+
+		if want := []string{"first", "a", "first", "b", "first", "c", "second", "d", "second", "second"}; !slices.Equal(order, want) {
+			t.Errorf("they had their turns in the order %v, not %v", order, want)
+		}
+		isAtRest(t, c)
+	})
+}
+
+// TestRestsAreLongerTheMoreWantATurn tells how long after a turn of ten milliseconds there is the next.
+func TestRestsAreLongerTheMoreWantATurn(t *testing.T) {
+	t.Parallel()
+	const took = 10 * time.Millisecond
+	for _, c := range []struct {
+		keys int
+		took time.Duration
+		want time.Duration
+	}{{1, took, 2 * took}, {3, took, 6 * took}, {12, took, 24 * took}, {50, took, 24 * took}, {50, time.Second, longestRest}} {
+		synctest.Test(t, func(t *testing.T) {
+			courtesy := newCourtesy(1)
+			done := queries(t, courtesy, "key 0")
+			begins := make(chan time.Time, c.keys)
+			for i := range max(1, c.keys-1) {
+				go func() {
+					done := queries(t, courtesy, fmt.Sprint("key ", (i+1)%c.keys))
+					begins <- time.Now()
+					done()
+				}()
+			}
+			synctest.Wait()
+			time.Sleep(c.took)
+			ended := time.Now()
+			done()
+			if rest := (<-begins).Sub(ended); rest != c.want {
+				t.Errorf("with %d keys the rest behind %v is %v, not %v", c.keys, c.took, rest, c.want)
+			}
+			synctest.Wait()
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, work := newCourtesy(1).Begin(t.Context())
+		for _, c := range []struct{ took, want time.Duration }{{took, 24 * took}, {time.Second, longestRestOfDownload}} {
+			done, err := work.Piece(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(c.took)
+			begun := time.Now()
+			done()
+			if done, err = work.Piece(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if rest := time.Since(begun); rest != c.want {
+				t.Errorf("behind a piece of %v the rest is %v, not %v", c.took, rest, c.want)
+			}
+			done()
+			synctest.Wait()
+		}
+	})
+}
+
+// TestWhoGetsNoTurnLeavesNothingBehind has a query wait in vain, and two that nobody waits for any more.
+func TestWhoGetsNoTurnLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCourtesy(1)
+		done := queries(t, c, "first")
+
+		begun := time.Now()
+		ctx, work := c.Begin(t.Context())
+		if _, ok := work.Query(ctx, [16]byte{2}, 5*time.Second); ok {
+			t.Error("two have a turn at once")
+		}
+		if waited := time.Since(begun); waited != 5*time.Second {
+			t.Errorf("it waited %v", waited)
+		}
+		gone, leaves := context.WithTimeout(t.Context(), time.Second)
+		defer leaves()
+		ctx, work = c.Begin(gone)
+		if _, ok := work.Query(ctx, [16]byte{2}, time.Minute); ok {
+			t.Error("who is gone has a turn")
+		}
+		if _, err := work.Piece(ctx); err == nil {
+			t.Error("a piece of a download has a turn that nobody waits for")
+		}
+		done()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		isAtRest(t, c)
+	})
+}
+
+// TestLargeWorkGivesWayToPeople says how long, and that it goes on for all that.
+func TestLargeWorkGivesWayToPeople(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCourtesy(1)
+		ctx, work := c.Begin(t.Context())
+		done, err := work.Piece(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		takes := func(what func(context.Context), ctx context.Context) time.Duration {
+			begun := time.Now()
+			what(ctx)
+			return time.Since(begun)
+		}
+		time.Sleep(time.Second)
+
+		if took := takes(GiveWay, ctx); took > 2*pause {
+			t.Errorf("where nobody is, it waits %v", took)
+		}
+		if took := takes(GiveWay, t.Context()); took != 0 {
+			t.Errorf("what is for people waits %v", took)
+		}
+		served := c.Serves()
+		time.AfterFunc(8*time.Millisecond, served)
+		if took := takes(GiveWay, ctx); took < 8*time.Millisecond+quietTime || took > 8*time.Millisecond+quietTime+2*pause {
+			t.Errorf("somebody is served for 8 ms, and it waits %v", took)
+		}
+		defer c.Serves()()
+		for took := time.Duration(0); took < mostWays; {
+			way := takes(Pause, ctx)
+			if took += way; way > longestWay+2*pause {
+				t.Fatalf("it waits %v for people who are always there", way)
+			}
+			time.Sleep(sliceTime) // it works
+		}
+		if took := takes(Pause, ctx); took > 2*pause {
+			t.Errorf("it has waited enough in this turn, and waits another %v", took)
+		}
+		done()
+		if done, err = work.Piece(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if took := takes(GiveWay, ctx); took < longestWay {
+			t.Errorf("in its next turn it gives way for %v", took)
+		}
+		done()
+	})
+}
+
+// queries waits for the turn of a query.
+func queries(t *testing.T, c *Courtesy, key string) (done func()) {
+	t.Helper()
+	ctx, work := c.Begin(t.Context())
+	var id [16]byte
+	copy(id[:], key)
+	done, ok := work.Query(ctx, id, time.Hour)
+	if !ok {
+		t.Errorf("%s has no turn", key)
+		return func() {}
+	}
+	return done
+}
+
+// isAtRest says that nobody has anything, and that all could.
+func isAtRest(t *testing.T, c *Courtesy) {
+	t.Helper()
+	if n := len(c.turns) + len(c.queries) + len(c.downloads) + len(c.lines) + c.wanted(); n != 0 {
+		t.Errorf("%d turns, %d places of queries, %d of downloads and %d lines are left", len(c.turns), len(c.queries), len(c.downloads), len(c.lines))
+	}
+}
