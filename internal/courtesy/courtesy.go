@@ -57,11 +57,10 @@ func newCourtesy(atOnce int) *Courtesy {
 }
 
 const (
-	// Behind each turn there is a rest of so many times its length. That of a query is by how many keys want one: the more there are, the less of
-	// the server they have together. Whoever is alone still reads 50,000 people in half a minute. Nobody waits for a download to go on.
-	restsForEach, mostRests = 2, 24
-	longestRest             = 3 * time.Second
-	longestRestOfDownload   = 500 * time.Millisecond
+	// Behind each turn there is a rest of so many times its length, by how many want one: the more there are, the less of the server they have
+	// together. Whoever is alone still reads 50,000 people in half a minute, and in a minute where people write all the time.
+	restsForEach, fewestRests, mostRests = 2, 8, 32
+	longestRestForEach, longestRest      = 500 * time.Millisecond, 2 * time.Second
 	// A slice is as long as nobody notices, and a pause as short as can be: the clock of a process that rests has milliseconds.
 	sliceTime, pause = 300 * time.Microsecond, 300 * time.Microsecond
 	// What people wait for comes in pieces: a message is written, and then read for each who hears of it. It is over when there
@@ -113,7 +112,7 @@ func (w *Work) Query(ctx context.Context, key [16]byte, patience time.Duration) 
 		return nil, false
 	}
 	return func() {
-		end(min(restsForEach*w.wanted(), mostRests), longestRest)
+		end()
 		back()
 		leave()
 	}, true
@@ -126,20 +125,22 @@ func (w *Work) Download(ctx context.Context, patience time.Duration) (done func(
 
 // Piece waits for the turn of the next piece of a download. The turn lasts until done is called.
 func (w *Work) Piece(ctx context.Context) (done func(), err error) {
-	end, ok := w.turn(ctx, nil)
+	done, ok := w.turn(ctx, nil)
 	if !ok {
 		return nil, ctx.Err()
 	}
-	return func() { end(mostRests, longestRestOfDownload) }, nil
+	return done, nil
 }
 
 // turn waits for a turn, unless it has been enough, or nobody waits any more for what it is for. Behind its end there is a rest.
-func (w *Work) turn(ctx context.Context, enough <-chan time.Time) (end func(rests int, longest time.Duration), ok bool) {
+func (w *Work) turn(ctx context.Context, enough <-chan time.Time) (end func(), ok bool) {
 	back, ok := takes(ctx, enough, w.turns)
 	begun := time.Now()
 	w.given.Store(0)
-	return func(rests int, longest time.Duration) {
-		time.AfterFunc(min(time.Duration(rests)*time.Since(begun), longest), back)
+	return func() {
+		wanted := time.Duration(max(1, w.wanted()))
+		rest := min(max(restsForEach*wanted, fewestRests), mostRests) * time.Since(begun)
+		time.AfterFunc(min(rest, longestRestForEach*wanted, longestRest), back)
 	}, ok
 }
 

@@ -91,7 +91,15 @@ func TestRestsAreLongerTheMoreWantATurn(t *testing.T) {
 		keys int
 		took time.Duration
 		want time.Duration
-	}{{1, took, 2 * took}, {3, took, 6 * took}, {12, took, 24 * took}, {50, took, 24 * took}, {50, time.Second, longestRest}} {
+	}{
+		{1, took, 8 * took},
+		{5, took, 10 * took},
+		{12, took, 24 * took},
+		{50, took, 32 * took},
+		{1, time.Second, longestRestForEach},
+		{3, time.Second, 3 * longestRestForEach},
+		{50, time.Second, longestRest},
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			courtesy := newCourtesy(1)
 			done := queries(t, courtesy, "key 0")
@@ -115,22 +123,23 @@ func TestRestsAreLongerTheMoreWantATurn(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, work := newCourtesy(1).Begin(t.Context())
-		for _, c := range []struct{ took, want time.Duration }{{took, 24 * took}, {time.Second, longestRestOfDownload}} {
-			done, err := work.Piece(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(c.took)
-			begun := time.Now()
-			done()
-			if done, err = work.Piece(ctx); err != nil {
-				t.Fatal(err)
-			}
-			if rest := time.Since(begun); rest != c.want {
-				t.Errorf("behind a piece of %v the rest is %v, not %v", c.took, rest, c.want)
-			}
-			done()
-			synctest.Wait()
+		leave, ok := work.Download(ctx, time.Second)
+		if !ok {
+			t.Fatal("it may not begin")
+		}
+		defer leave()
+		done, err := work.Piece(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(took)
+		ended := time.Now()
+		done()
+		if _, err = work.Piece(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if rest := time.Since(ended); rest != 8*took {
+			t.Errorf("behind a piece of a download the rest is %v, not %v", rest, 8*took)
 		}
 	})
 }
