@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -243,7 +244,7 @@ func TestE35ADownloadOfTheDirectoryEndsWithTheSessionOrTheKey(t *testing.T) {
 	t.Parallel()
 	w := newWorldIn(t, pgtest.New(t), nil, func(w *world) {
 		w.patience = transfer.DefaultPatience
-		w.patience.Sight = time.Nanosecond // it is asked again for each person
+		w.patience.Sight = time.Nanosecond // it is asked again for each piece
 	})
 	grace := w.enrol(home, "Grace Hall", "Manager", "Desk")
 	for i := range 600 {
@@ -257,6 +258,42 @@ func TestE35ADownloadOfTheDirectoryEndsWithTheSessionOrTheKey(t *testing.T) {
 	check(t, "a key is revoked", partner.isCutOffBy(func() { grace.did("revokePartnerKey", vars{"keyId": partner.key}, "") }), true)
 	check(t, "somebody looks on", grace.isCutOffBy(func() { grace.sees(`{ viewer { name } }`, nil) }), false)
 	check(t, "somebody signs out", grace.isCutOffBy(func() { grace.did("signOut", vars{}, "") }), true)
+}
+
+func TestE35ADownloadThatWaitsForItsTurnIsRefusedWhenItsKeyIsRevoked(t *testing.T) {
+	t.Parallel()
+	w := newWorldIn(t, pgtest.New(t), nil, func(w *world) {
+		w.patience = transfer.DefaultPatience
+		w.patience.Sight = time.Nanosecond // it is asked again for each piece
+	})
+	grace := w.person("Grace Hall", "Desk").administers()
+	partner := grace.gives(grace.serviceAccount("Directory"), "CONTACTS_READ")
+	var free []func()
+	for range max(1, runtime.GOMAXPROCS(0)/2) {
+		ctx, work := grace.at.courtesy.Begin(t.Context())
+		done, err := work.Piece(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		free = append(free, done)
+	}
+
+	answer := make(chan string)
+	go func() {
+		status, _, body := partner.exports("staff.csv")
+		answer <- fmt.Sprint(status, body)
+	}()
+	w.eventually("it is let in", func() bool {
+		used := grace.sees(`{ viewer { clinic { partnerKeys { nodes { lastUsedAt } } } } }`, nil)
+		return used.text("viewer.clinic.partnerKeys.nodes.0.lastUsedAt") != ""
+	})
+	grace.did("revokePartnerKey", vars{"keyId": partner.key}, "")
+	for _, done := range free {
+		done()
+	}
+
+	check(t, "it hears what all hear who are not signed in", <-answer,
+		`401{"errors":[{"message":"Sign in first: send a valid token as Authorization: Bearer.","extensions":{"code":"UNAUTHENTICATED"}}]}`+"\n")
 }
 
 // isCutOffBy tells whether a download of the directory breaks off when something is done while it is under way.

@@ -63,10 +63,11 @@ type world struct {
 
 // instance is one server process, as far as the others can tell.
 type instance struct {
-	chat    *chat.Service
-	metrics *prometheus.Registry
-	replica *postgres.Replica
-	handler *graph.Handler
+	chat     *chat.Service
+	metrics  *prometheus.Registry
+	replica  *postgres.Replica
+	handler  *graph.Handler
+	courtesy *courtesy.Courtesy
 	// all is the API with the files.
 	all    http.Handler
 	server *httptest.Server
@@ -170,7 +171,7 @@ func (w *world) instance() *instance {
 	}()
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(events, budgets, handler)
-	i := &instance{chat: service, metrics: metrics, replica: replica, handler: handler, all: all, server: httptest.NewServer(all)}
+	i := &instance{chat: service, metrics: metrics, replica: replica, handler: handler, courtesy: courtesy, all: all, server: httptest.NewServer(all)}
 	stopped := false
 	i.stop = func() {
 		if stopped {

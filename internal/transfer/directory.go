@@ -246,6 +246,7 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 		refuseUnknownList(w)
 		return
 	}
+	asked := time.Now() // whether they may
 	ctx, work := d.Courtesy.Begin(r.Context())
 	leave, ok := work.Download(ctx, turnTime)
 	if !ok {
@@ -271,7 +272,7 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 		if err := start(); err != nil {
 			return err
 		}
-		control, asked := http.NewResponseController(w), time.Now()
+		control := http.NewResponseController(w)
 		for more := true; more; {
 			var read int
 			if read, more, err = gather(ctx, work, next, write); err != nil {
@@ -315,6 +316,8 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 			d.Logger.WarnContext(r.Context(), "a download of a directory broke off", "error", chat.Describe(err))
 		}
 		panic(http.ErrAbortHandler)
+	case errors.Is(err, chat.ErrSignedOut):
+		refuseSignedOut(w)
 	case errors.As(err, &refused):
 		refuseUnknownList(w)
 	default:

@@ -179,14 +179,18 @@ func (t *transfers) known(w http.ResponseWriter, r *http.Request) (chat.Actor, b
 	actor, err := t.Door.WhoAsks(r.Context(), r)
 	switch {
 	case errors.Is(err, chat.ErrSignedOut):
-		w.Header().Set("WWW-Authenticate", challenge)
-		Refuse(w, http.StatusUnauthorized, codeUnauthenticated, signInFirst)
+		refuseSignedOut(w)
 		return chat.Actor{}, false
 	case err != nil:
 		t.fail(w, r, err)
 		return chat.Actor{}, false
 	}
 	return actor, true
+}
+
+func refuseSignedOut(w http.ResponseWriter) {
+	w.Header().Set("WWW-Authenticate", challenge)
+	Refuse(w, http.StatusUnauthorized, codeUnauthenticated, signInFirst)
 }
 
 // AccountOf is whose budget is spent by an actor: each key has one of its own.
