@@ -59,7 +59,7 @@ func newCourtesy(atOnce int) *Courtesy {
 const (
 	// Behind each turn there is a rest of so many times its length, by how many want one: the more there are, the less of the server they have
 	// together. Whoever is alone still reads 50,000 people in half a minute, and in a minute where people write all the time.
-	restsForEach, fewestRests, mostRests = 2, 8, 32
+	restsForEach, fewestRests, mostRests = 2, 4, 32
 	longestRestForEach, longestRest      = 500 * time.Millisecond, 2 * time.Second
 	// A slice is as long as nobody notices, and a pause as short as can be: the clock of a process that rests has milliseconds.
 	sliceTime, pause = 300 * time.Microsecond, 300 * time.Microsecond

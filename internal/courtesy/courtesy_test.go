@@ -92,7 +92,7 @@ func TestRestsAreLongerTheMoreWantATurn(t *testing.T) {
 		took time.Duration
 		want time.Duration
 	}{
-		{1, took, 8 * took},
+		{1, took, 4 * took},
 		{5, took, 10 * took},
 		{12, took, 24 * took},
 		{50, took, 32 * took},
@@ -138,8 +138,8 @@ func TestRestsAreLongerTheMoreWantATurn(t *testing.T) {
 		if _, err = work.Piece(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if rest := time.Since(ended); rest != 8*took {
-			t.Errorf("behind a piece of a download the rest is %v, not %v", rest, 8*took)
+		if rest := time.Since(ended); rest != 4*took {
+			t.Errorf("behind a piece of a download the rest is %v, not %v", rest, 4*took)
 		}
 	})
 }
