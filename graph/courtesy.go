@@ -47,7 +47,12 @@ func (t turns) InterceptOperation(ctx context.Context, next graphql.OperationHan
 	}
 	within, work := t.courtesy.Begin(ctx)
 	respond := next(execution.WithPause(within, courtesy.Pause))
+	answered := false
 	return func(ctx context.Context) *graphql.Response {
+		if answered { // streams ask on until there is nothing more
+			return nil
+		}
+		answered = true
 		done, ok := work.Query(ctx, sessionOf(ctx).key.UUID, shortestWait+rand.N(longestWait-shortestWait))
 		if !ok {
 			return busy(ctx)
@@ -70,7 +75,7 @@ func (turns) InterceptField(ctx context.Context, next graphql.Resolver) (any, er
 func busy(ctx context.Context) *graphql.Response {
 	session := sessionOf(ctx)
 	if bill, ok := graphql.GetOperationContext(ctx).Stats.GetExtension(billExtension).(*bill); ok {
-		session.account.Take(1 - bill.cost)
+		session.account.Return(bill.cost-1, bill.standing)
 	}
 	seconds := fewestSeconds + rand.N(mostSeconds-fewestSeconds)
 	refused := refusal(string(chat.CodeRateLimited), fmt.Sprintf("A lot is being read at the moment. Try again in %d seconds.", seconds))

@@ -170,10 +170,13 @@ func (w statusWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Write answers with the status that was chosen also where gqlgen names none.
+// Write answers with the status that was chosen also where gqlgen names none. What is chosen when a stream has begun is too late.
 func (w statusWriter) Write(b []byte) (int, error) {
-	if w.plain.status != 0 && !w.plain.answered {
-		w.WriteHeader(w.plain.status)
+	if !w.plain.answered {
+		w.plain.answered = true
+		if w.plain.status != 0 {
+			w.ResponseWriter.WriteHeader(w.plain.status)
+		}
 	}
 	return w.ResponseWriter.Write(b)
 }

@@ -157,7 +157,7 @@ func (a Account) Spend(points int) (_ Standing, ok bool) {
 	if !ok {
 		b.refusals.WithLabelValues(a.kind.name).Inc()
 	}
-	resetAt := time.Unix((minute+1)*perMinute-phase(a.subject), 0)
+	resetAt := a.endOf(minute)
 	return Standing{a.kind.limit, remaining, resetAt, int(math.Ceil(resetAt.Sub(now).Seconds())), a.kind}, ok
 }
 
@@ -172,6 +172,23 @@ func (a Account) Take(points int) {
 	t := b.tally(a, a.minute(b.now()))
 	t.spent += points
 	t.own += points
+}
+
+// Return gives points back that were spent, with how the account stood then. Those of a minute that is over are gone.
+func (a Account) Return(points int, spent Standing) {
+	if a.kind.limit == 0 {
+		return
+	}
+	b := a.budgets
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	minute := a.minute(b.now())
+	if !spent.ResetAt.Equal(a.endOf(minute)) {
+		return
+	}
+	t := b.tally(a, minute)
+	t.spent -= points
+	t.own -= points
 }
 
 // tally is that of an account's present minute. The caller holds the lock.
@@ -189,6 +206,11 @@ func (b *Budgets) tally(of Account, minute int64) *tally {
 
 // minute is the minute that it is for an account.
 func (a Account) minute(now time.Time) int64 { return (now.Unix() + phase(a.subject)) / perMinute }
+
+// endOf is when a minute of an account is over.
+func (a Account) endOf(minute int64) time.Time {
+	return time.Unix((minute+1)*perMinute-phase(a.subject), 0)
+}
 
 // phase is by how many seconds the minutes of a subject begin before those of the clock. The end of an id is as good as random.
 func phase(subject uuid.UUID) int64 {

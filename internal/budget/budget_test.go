@@ -87,6 +87,20 @@ corridor_budget_refusals_total{kind="person"} 3
 	}
 }
 
+func TestPointsComeBackWithinTheirMinute(t *testing.T) {
+	t.Parallel()
+	clock := newClock()
+	key := New(Options{Key: 10, Now: clock.now}).Key(startsFirst)
+	spent, _ := key.Spend(8)
+
+	key.Return(7, spent)
+	spends(t, key, 9, 0)
+	clock.passes(time.Minute)
+	spends(t, key, 4, 6)
+	key.Return(7, spent)
+	spends(t, key, 0, 6)
+}
+
 func TestEverybodysMinuteBeginsAtASecondOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	clock := newClock()

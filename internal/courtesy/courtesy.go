@@ -17,12 +17,14 @@ import (
 // Courtesy is between all whom one process serves.
 type Courtesy struct {
 	turns chan struct{}
-	// queries and downloads stand here first, so that each have every other turn while there are both.
-	queries, downloads chan struct{}
+	// queries and pieces of downloads stand here first, so that each have every other turn while there are both.
+	queries, pieces chan struct{}
+	// downloads are those that have begun.
+	downloads chan struct{}
 
 	mu sync.Mutex
-	// lines are of the keys that have large queries.
-	lines map[[16]byte]*line
+	// lines are of those who have something large under way.
+	lines map[stand]*line
 
 	// people is how many are being served, and quiet since when there is none.
 	people, quiet atomic.Int64
@@ -30,7 +32,13 @@ type Courtesy struct {
 	present atomic.Pointer[slice]
 }
 
-// A line is of the large queries of one key: one of them at a time wants a turn, so that who asks for much at once has no more turns than others.
+// A stand is where the queries of one asker stand in line, or their downloads.
+type stand struct {
+	asker     [16]byte
+	downloads bool
+}
+
+// A line lets one at a time want turns, so that who asks for much at once has no more of them than others.
 type line struct {
 	first chan struct{}
 	// length is how many stand in it, the first one too. It is behind the lock of Courtesy.
@@ -51,7 +59,7 @@ func New() *Courtesy { return newCourtesy(max(1, runtime.GOMAXPROCS(0)/2)) }
 
 func newCourtesy(atOnce int) *Courtesy {
 	places := func() chan struct{} { return make(chan struct{}, atOnce) }
-	c := &Courtesy{turns: places(), queries: places(), downloads: places(), lines: map[[16]byte]*line{}}
+	c := &Courtesy{turns: places(), queries: places(), pieces: places(), downloads: make(chan struct{}, downloadsAtOnce), lines: map[stand]*line{}}
 	c.present.Store(newSlice())
 	return c
 }
@@ -61,6 +69,9 @@ const (
 	// together. Whoever is alone still reads 50,000 people in half a minute, and in a minute where people write all the time.
 	restsForEach, fewestRests, mostRests = 2, 4, 32
 	longestRestForEach, longestRest      = 500 * time.Millisecond, 2 * time.Second
+	// downloadsAtOnce have begun. They have turns one after the other: with more, each would hear nothing for so long between two pieces that
+	// proxies took it for dead.
+	downloadsAtOnce = 8
 	// A slice is as long as nobody notices, and a pause as short as can be: the clock of a process that rests has milliseconds.
 	sliceTime, pause = 300 * time.Microsecond, 300 * time.Microsecond
 	// What people wait for comes in pieces: a message is written, and then read for each who hears of it. It is over when there
@@ -96,40 +107,44 @@ func (c *Courtesy) Begin(ctx context.Context) (context.Context, *Work) {
 	return context.WithValue(ctx, workKey{}, w), w
 }
 
-// Query waits for the turn of a large query of a key, no longer than patience. The turn lasts until done is called.
-func (w *Work) Query(ctx context.Context, key [16]byte, patience time.Duration) (done func(), ok bool) {
+// Query waits for the turn of a large query, no longer than patience: an asker has one of them at a time. The turn lasts until done is called.
+func (w *Work) Query(ctx context.Context, asker [16]byte, patience time.Duration) (done func(), ok bool) {
 	enough := time.After(patience)
-	line, leave := w.stands(key)
-	back, ok := takes(ctx, enough, line.first, w.queries)
+	leave, ok := w.enters(ctx, stand{asker, false}, enough, w.queries)
 	if !ok {
-		leave()
 		return nil, false
 	}
 	end, ok := w.turn(ctx, enough)
 	if !ok {
-		back()
 		leave()
 		return nil, false
 	}
 	return func() {
 		end()
-		back()
 		leave()
 	}, true
 }
 
-// Download waits until a download may begin, no longer than patience. It may have turns until done is called.
-func (w *Work) Download(ctx context.Context, patience time.Duration) (done func(), ok bool) {
-	return takes(ctx, time.After(patience), w.downloads)
+// Download waits until a download may begin, no longer than patience: an asker has one of them at a time. It may have turns until done is called.
+func (w *Work) Download(ctx context.Context, asker [16]byte, patience time.Duration) (done func(), ok bool) {
+	return w.enters(ctx, stand{asker, true}, time.After(patience), w.downloads)
 }
 
 // Piece waits for the turn of the next piece of a download. The turn lasts until done is called.
 func (w *Work) Piece(ctx context.Context) (done func(), err error) {
-	done, ok := w.turn(ctx, nil)
+	leave, ok := takes(ctx, nil, w.pieces)
 	if !ok {
 		return nil, ctx.Err()
 	}
-	return done, nil
+	end, ok := w.turn(ctx, nil)
+	if !ok {
+		leave()
+		return nil, ctx.Err()
+	}
+	return func() {
+		end()
+		leave()
+	}, nil
 }
 
 // turn waits for a turn, unless it has been enough, or nobody waits any more for what it is for. Behind its end there is a rest.
@@ -144,30 +159,39 @@ func (w *Work) turn(ctx context.Context, enough <-chan time.Time) (end func(), o
 	}, ok
 }
 
-// stands has a query of a key stand in its line until leave is called.
-func (c *Courtesy) stands(key [16]byte) (of *line, leave func()) {
+// enters waits in a line to be its first, and then for a place.
+func (c *Courtesy) enters(ctx context.Context, at stand, enough <-chan time.Time, places chan struct{}) (leave func(), ok bool) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	of = c.lines[key]
-	if of == nil {
-		of = &line{first: make(chan struct{}, 1)}
-		c.lines[key] = of
+	in := c.lines[at]
+	if in == nil {
+		in = &line{first: make(chan struct{}, 1)}
+		c.lines[at] = in
 	}
-	of.length++
-	return of, func() {
+	in.length++
+	c.mu.Unlock()
+	away := func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if of.length--; of.length == 0 {
-			delete(c.lines, key)
+		if in.length--; in.length == 0 {
+			delete(c.lines, at)
 		}
 	}
+	back, ok := takes(ctx, enough, in.first, places)
+	if !ok {
+		away()
+		return nil, false
+	}
+	return func() {
+		back()
+		away()
+	}, true
 }
 
-// wanted is how many keys and downloads wait for a turn or have it.
+// wanted is how many lines there are that want turns.
 func (c *Courtesy) wanted() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.lines) + len(c.downloads)
+	return len(c.lines)
 }
 
 // takes takes a place of each of some that have few, one after the other; all or none until it has been enough.

@@ -36,7 +36,7 @@ func TestAKeyThatAsksForMuchAtOnceHasNoMoreTurnsThanOthers(t *testing.T) {
 	})
 }
 
-// TestADownloadHasEveryOtherTurn has many keys ask beside a download, and another download come meanwhile.
+// TestADownloadHasEveryOtherTurn has many keys ask beside a download, and another download beside it.
 func TestADownloadHasEveryOtherTurn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestADownloadHasEveryOtherTurn(t *testing.T) {
 		var order []string
 		downloads := func(name string) {
 			ctx, work := c.Begin(t.Context())
-			leave, ok := work.Download(ctx, time.Minute)
+			leave, ok := work.Download(ctx, [16]byte([]byte(name + "0123456789abcdef")[:16]), time.Minute)
 			if !ok {
 				t.Error("it may not begin")
 				return
@@ -76,9 +76,49 @@ func TestADownloadHasEveryOtherTurn(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 
-		if want := []string{"first", "a", "first", "b", "first", "c", "second", "d", "second", "second"}; !slices.Equal(order, want) {
+		if want := []string{"first", "a", "second", "b", "first", "c", "second", "d", "first", "second"}; !slices.Equal(order, want) {
 			t.Errorf("they had their turns in the order %v, not %v", order, want)
 		}
+		isAtRest(t, c)
+	})
+}
+
+// TestADownloadThatIsReadSlowlyHoldsUpNobodyElse has the one of a key wait for its reader, and others come.
+func TestADownloadThatIsReadSlowlyHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCourtesy(1)
+		begins := func(asker byte) (done func(), ok bool) {
+			ctx, work := c.Begin(t.Context())
+			done, ok = work.Download(ctx, [16]byte{asker}, time.Second)
+			if ok {
+				piece, err := work.Piece(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				piece()
+			}
+			return done, ok
+		}
+		var done []func()
+		for asker := range byte(downloadsAtOnce) {
+			leave, ok := begins(asker)
+			if !ok {
+				t.Fatalf("download %d may not begin", asker)
+			}
+			done = append(done, leave)
+			if _, ok := begins(asker); ok {
+				t.Errorf("asker %d has two downloads", asker)
+			}
+		}
+		if _, ok := begins(downloadsAtOnce); ok {
+			t.Errorf("%d downloads have begun", downloadsAtOnce+1)
+		}
+		queries(t, c, "a query")()
+		for _, leave := range done {
+			leave()
+		}
+		synctest.Wait()
 		isAtRest(t, c)
 	})
 }
@@ -123,7 +163,7 @@ func TestRestsAreLongerTheMoreWantATurn(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, work := newCourtesy(1).Begin(t.Context())
-		leave, ok := work.Download(ctx, time.Second)
+		leave, ok := work.Download(ctx, [16]byte{1}, time.Second)
 		if !ok {
 			t.Fatal("it may not begin")
 		}
@@ -242,7 +282,7 @@ func queries(t *testing.T, c *Courtesy, key string) (done func()) {
 // isAtRest says that nobody has anything, and that all could.
 func isAtRest(t *testing.T, c *Courtesy) {
 	t.Helper()
-	if n := len(c.turns) + len(c.queries) + len(c.downloads) + len(c.lines) + c.wanted(); n != 0 {
-		t.Errorf("%d turns, %d places of queries, %d of downloads and %d lines are left", len(c.turns), len(c.queries), len(c.downloads), len(c.lines))
+	if len(c.turns)+len(c.queries)+len(c.pieces)+len(c.downloads)+len(c.lines) > 0 {
+		t.Errorf("%d turns, %d places of queries, %d of pieces, %d of downloads and %d lines are left", len(c.turns), len(c.queries), len(c.pieces), len(c.downloads), len(c.lines))
 	}
 }

@@ -84,9 +84,8 @@ func NewDirectoryHandler(options Options) http.Handler {
 // directories is what all downloads of directories share.
 type directories struct{ transfers }
 
-// Downloads take their time and are paid for while they are read: more than a few at a time would pass any budget, and hold up others.
-// turnTime is how long a download waits until it may begin, busySeconds after how long it may come again that waited in vain.
-const turnTime, busySeconds = 20 * time.Second, 10
+// beginTime is how long a download waits until it may begin, busySeconds after how long it may come again that waited in vain.
+const beginTime, busySeconds = 20 * time.Second, 10
 
 // refuseUnknownList is the one answer for lists that there are not and for those that are not for whoever asks.
 func refuseUnknownList(w http.ResponseWriter) {
@@ -246,11 +245,20 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 		refuseUnknownList(w)
 		return
 	}
-	asked := time.Now() // whether they may
+	asked := time.Now()
+	// stillMay asks again now and then whether who was admitted still would be.
+	stillMay := func() error {
+		if time.Since(asked) <= d.Patience.Sight {
+			return nil
+		}
+		asked = time.Now()
+		return d.again(r)
+	}
 	ctx, work := d.Courtesy.Begin(r.Context())
-	leave, ok := work.Download(ctx, turnTime)
+	// It is paid for while it is read: more than one at a time would pass any budget.
+	leave, ok := work.Download(ctx, asker(actor), beginTime)
 	if !ok {
-		refuseForNow(w, busySeconds, "Others are downloading lists. Try again later.")
+		refuseForNow(w, busySeconds, "You are downloading another list, or many others are. Try again later.")
 		return
 	}
 	defer leave()
@@ -263,9 +271,25 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 	}
 	begun := false
 	err := func() error {
+		if err := stillMay(); err != nil {
+			return err
+		}
 		next, changes, err := list.open(ctx)
 		if err != nil {
 			return err
+		}
+		header := func() {
+			begun = true
+			w.Header().Set("Content-Type", form.mediaType)
+			w.Header().Set("Content-Disposition", `attachment; filename="`+file+`"`)
+			w.Header().Set("Cache-Control", "private, no-store")
+			if changes != "" {
+				w.Header().Set(changesHeader, d.SealCursor(&actor, changes))
+			}
+		}
+		if r.Method == http.MethodHead {
+			header()
+			return nil
 		}
 		var gathered bytes.Buffer
 		start, write, flush := form.write(&gathered, list.columns)
@@ -278,30 +302,18 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 			if read, more, err = gather(ctx, work, next, write); err != nil {
 				return err
 			}
-			if time.Since(asked) > d.Patience.Sight {
-				if err := d.again(r); err != nil {
-					return err
-				}
-				asked = time.Now()
-			}
-			if !begun {
-				begun = true
-				w.Header().Set("Content-Type", form.mediaType)
-				w.Header().Set("Content-Disposition", `attachment; filename="`+file+`"`)
-				w.Header().Set("Cache-Control", "private, no-store")
-				if changes != "" {
-					w.Header().Set(changesHeader, d.SealCursor(&actor, changes))
-				}
-			}
-			if r.Method == http.MethodHead {
-				return nil
+			if err := stillMay(); err != nil {
+				return err
 			}
 			account.Take(read / rowsPerPoint)
 			if err := flush(); err != nil {
 				return err
 			}
-			for gathered.Len() > 0 {
-				_ = control.SetWriteDeadline(time.Now().Add(exportTime)) // every connection has deadlines
+			if !begun {
+				header()
+			}
+			deadline := func() { _ = control.SetWriteDeadline(time.Now().Add(exportTime)) } // every connection has deadlines
+			for deadline(); gathered.Len() > 0; deadline() {
 				if _, err := w.Write(gathered.Next(pieceSize)); err != nil {
 					return err
 				}
@@ -323,6 +335,14 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 	default:
 		d.fail(w, r, err)
 	}
+}
+
+// asker is who has one download at a time: a key, or a person.
+func asker(actor chat.Actor) [16]byte {
+	if actor.Grant != nil {
+		return actor.Grant.KeyID.UUID
+	}
+	return actor.User.ID.UUID
 }
 
 // gather reads and writes the next rows within a turn.
