@@ -73,16 +73,15 @@ func (turns) InterceptField(ctx context.Context, next graphql.Resolver) (any, er
 
 // busy refuses a large query that has not got its turn. Nothing was done, so it is paid back.
 func busy(ctx context.Context) *graphql.Response {
-	session := sessionOf(ctx)
-	if bill, ok := graphql.GetOperationContext(ctx).Stats.GetExtension(billExtension).(*bill); ok {
-		session.account.Return(bill.cost-1, bill.standing)
-	}
+	bill := graphql.GetOperationContext(ctx).Stats.GetExtension(billExtension).(*bill)
+	standing := sessionOf(ctx).account.Return(bill.cost-1, bill.standing)
 	seconds := fewestSeconds + rand.N(mostSeconds-fewestSeconds)
 	refused := refusal(string(chat.CodeRateLimited), fmt.Sprintf("A lot is being read at the moment. Try again in %d seconds.", seconds))
 	refused.Extensions["retryAfter"] = seconds
 	if plain, _ := ctx.Value(plainRequestKey{}).(*plainRequest); plain != nil {
 		plain.status = http.StatusTooManyRequests
 		plain.header.Set("Retry-After", strconv.Itoa(seconds))
+		standing.Show(plain.header)
 	}
 	return &graphql.Response{Errors: gqlerror.List{refused}, Data: []byte("null")}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,7 +63,7 @@ func TestALargeQueryIsAnsweredOnce(t *testing.T) {
 		if code := response.Errors[0].Extensions["code"]; code != string(chat.CodeRateLimited) {
 			t.Errorf("it is refused with %v", code)
 		}
-		if plain.status != http.StatusTooManyRequests || plain.header.Get("Retry-After") == "" {
+		if plain.status != http.StatusTooManyRequests || plain.header.Get("Retry-After") == "" || !strings.HasPrefix(plain.header.Get("RateLimit"), `"key";r=999;`) {
 			t.Errorf("it answers %d, %v", plain.status, plain.header)
 		}
 		for _, done := range held {

@@ -146,19 +146,23 @@ func (a Account) Spend(points int) (_ Standing, ok bool) {
 	b := a.budgets
 	b.mu.Lock()
 	now := b.now() // behind the lock, so that minutes come in their order
-	minute := a.minute(now)
-	t := b.tally(a, minute)
+	t := b.tally(a, a.minute(now))
 	if ok = t.spent+points <= a.kind.limit; ok {
 		t.spent += points
 		t.own += points
 	}
-	remaining := max(0, a.kind.limit-t.spent)
+	standing := a.standing(t, now)
 	b.mu.Unlock()
 	if !ok {
 		b.refusals.WithLabelValues(a.kind.name).Inc()
 	}
-	resetAt := a.endOf(minute)
-	return Standing{a.kind.limit, remaining, resetAt, int(math.Ceil(resetAt.Sub(now).Seconds())), a.kind}, ok
+	return standing, ok
+}
+
+// standing is how the account stands by its tally. The caller holds the lock.
+func (a Account) standing(t *tally, now time.Time) Standing {
+	resetAt := a.endOf(t.minute)
+	return Standing{a.kind.limit, max(0, a.kind.limit-t.spent), resetAt, int(math.Ceil(resetAt.Sub(now).Seconds())), a.kind}
 }
 
 // Take takes so many points, whatever is left: what has begun is finished, and nothing else until the next minute.
@@ -174,21 +178,21 @@ func (a Account) Take(points int) {
 	t.own += points
 }
 
-// Return gives points back that were spent, with how the account stood then. Those of a minute that is over are gone.
-func (a Account) Return(points int, spent Standing) {
+// Return gives points back that were spent, with how the account stood then, and says how it stands now. Those of a minute that is over are gone.
+func (a Account) Return(points int, spent Standing) Standing {
 	if a.kind.limit == 0 {
-		return
+		return Standing{}
 	}
 	b := a.budgets
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	minute := a.minute(b.now())
-	if !spent.ResetAt.Equal(a.endOf(minute)) {
-		return
+	now := b.now()
+	t := b.tally(a, a.minute(now))
+	if spent.ResetAt.Equal(a.endOf(t.minute)) {
+		t.spent -= points
+		t.own -= points
 	}
-	t := b.tally(a, minute)
-	t.spent -= points
-	t.own -= points
+	return a.standing(t, now)
 }
 
 // tally is that of an account's present minute. The caller holds the lock.

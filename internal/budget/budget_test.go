@@ -93,12 +93,15 @@ func TestPointsComeBackWithinTheirMinute(t *testing.T) {
 	key := New(Options{Key: 10, Now: clock.now}).Key(startsFirst)
 	spent, _ := key.Spend(8)
 
-	key.Return(7, spent)
+	if now := key.Return(7, spent); now.Remaining != 9 {
+		t.Errorf("%d are left, not 9", now.Remaining)
+	}
 	spends(t, key, 9, 0)
 	clock.passes(time.Minute)
 	spends(t, key, 4, 6)
-	key.Return(7, spent)
-	spends(t, key, 0, 6)
+	if now := key.Return(7, spent); now.Remaining != 6 {
+		t.Errorf("%d are left of the next minute, not 6", now.Remaining)
+	}
 }
 
 func TestEverybodysMinuteBeginsAtASecondOfTheirOwn(t *testing.T) {

@@ -67,8 +67,8 @@ func newCourtesy(atOnce int) *Courtesy {
 const (
 	// Behind each turn there is a rest of so many times its length, by how many want one: the more there are, the less of the server they have
 	// together. Whoever is alone still reads 50,000 people in half a minute, and in a minute where people write all the time.
-	restsForEach, fewestRests, mostRests = 2, 4, 32
-	longestRestForEach, longestRest      = 500 * time.Millisecond, 2 * time.Second
+	restsForEach, fewestRests, mostRests = 2, 4, 64
+	longestRestForEach, longestRest      = 500 * time.Millisecond, 4 * time.Second
 	// downloadsAtOnce have begun. They have turns one after the other: with more, each would hear nothing for so long between two pieces that
 	// proxies took it for dead.
 	downloadsAtOnce = 8

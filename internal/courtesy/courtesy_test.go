@@ -135,7 +135,7 @@ func TestRestsAreLongerTheMoreWantATurn(t *testing.T) {
 		{1, took, 4 * took},
 		{5, took, 10 * took},
 		{12, took, 24 * took},
-		{50, took, 32 * took},
+		{50, took, 64 * took},
 		{1, time.Second, longestRestForEach},
 		{3, time.Second, 3 * longestRestForEach},
 		{50, time.Second, longestRest},

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -23,8 +25,12 @@ import (
 // DirectoryPath is below which the directory of a clinic is downloaded.
 const DirectoryPath = "/directory/"
 
-// exportTime is how long a client may take to read what was written last.
-const exportTime = 30 * time.Second
+const (
+	// exportTime is how long a client may take to read exportSize bytes or less.
+	exportTime, exportSize = 30 * time.Second, 64 << 10
+	// writeSize is how much it gets at a time: whoever may not read any more gets no more than that.
+	writeSize = 8 << 10
+)
 
 // rowsPerPoint is for how many people or rooms a point of a budget is taken: about what a query for the same costs.
 const rowsPerPoint = 10
@@ -84,8 +90,12 @@ func NewDirectoryHandler(options Options) http.Handler {
 // directories is what all downloads of directories share.
 type directories struct{ transfers }
 
-// beginTime is how long a download waits until it may begin, busySeconds after how long it may come again that waited in vain.
-const beginTime, busySeconds = 20 * time.Second, 10
+// beginTime is how long a download waits until it may begin. After some of these seconds it may come again that waited in vain: those that came
+// at once do not come back at once.
+const (
+	beginTime                  = 20 * time.Second
+	fewestSeconds, mostSeconds = 5, 15
+)
 
 // refuseUnknownList is the one answer for lists that there are not and for those that are not for whoever asks.
 func refuseUnknownList(w http.ResponseWriter) {
@@ -233,9 +243,6 @@ func idOf(kind string, id [16]byte) string {
 	return typeid.Must(typeid.FromUUIDBytesWithPrefix(kind, id[:])).String()
 }
 
-// pieceSize is how much a client gets at a time.
-const pieceSize = 64 << 10
-
 // export writes a list, as it is read: only as much is gathered as is read at a time, so that no turn waits for a client. What breaks off is cut
 // off, so that nobody takes it for the whole.
 func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.Actor, list download) {
@@ -245,41 +252,29 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 		refuseUnknownList(w)
 		return
 	}
-	asked := time.Now()
-	// stillMay asks again now and then whether who was admitted still would be.
-	stillMay := func() error {
-		if time.Since(asked) <= d.Patience.Sight {
-			return nil
-		}
-		asked = time.Now()
-		return d.again(r)
+	s := &sending{directories: d, w: w, r: r, account: AccountOf(actor, d.Budgets), asked: time.Now()}
+	if !s.affords(1) {
+		return
 	}
 	ctx, work := d.Courtesy.Begin(r.Context())
-	// It is paid for while it is read: more than one at a time would pass any budget.
 	leave, ok := work.Download(ctx, asker(actor), beginTime)
 	if !ok {
-		refuseForNow(w, busySeconds, "You are downloading another list, or many others are. Try again later.")
+		refuseForNow(w, fewestSeconds+rand.N(mostSeconds-fewestSeconds), "You are downloading another list, or many others are. Try again later.")
 		return
 	}
 	defer leave()
-	account := AccountOf(actor, d.Budgets)
-	standing, ok := account.Spend(1)
-	standing.Show(w.Header())
-	if !ok {
-		refuseForNow(w, standing.Wait, "This is more than what is left to ask for in this minute. Try again later.")
+	if !s.affords(0) { // all was spent meanwhile
 		return
 	}
-	begun := false
-	err := func() error {
-		if err := stillMay(); err != nil {
+	s.ends(func() error {
+		if err := s.stillMay(); err != nil {
 			return err
 		}
 		next, changes, err := list.open(ctx)
 		if err != nil {
 			return err
 		}
-		header := func() {
-			begun = true
+		begin := func() {
 			w.Header().Set("Content-Type", form.mediaType)
 			w.Header().Set("Content-Disposition", `attachment; filename="`+file+`"`)
 			w.Header().Set("Cache-Control", "private, no-store")
@@ -288,7 +283,7 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 			}
 		}
 		if r.Method == http.MethodHead {
-			header()
+			begin()
 			return nil
 		}
 		var gathered bytes.Buffer
@@ -296,44 +291,87 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 		if err := start(); err != nil {
 			return err
 		}
-		control := http.NewResponseController(w)
 		for more := true; more; {
 			var read int
 			if read, more, err = gather(ctx, work, next, write); err != nil {
 				return err
 			}
-			if err := stillMay(); err != nil {
+			s.account.Take(read / rowsPerPoint)
+			if err := errors.Join(flush(), s.send(&gathered, begin)); err != nil {
 				return err
-			}
-			account.Take(read / rowsPerPoint)
-			if err := flush(); err != nil {
-				return err
-			}
-			if !begun {
-				header()
-			}
-			deadline := func() { _ = control.SetWriteDeadline(time.Now().Add(exportTime)) } // every connection has deadlines
-			for deadline(); gathered.Len() > 0; deadline() {
-				if _, err := w.Write(gathered.Next(pieceSize)); err != nil {
-					return err
-				}
 			}
 		}
 		return nil
-	}()
+	}())
+}
+
+// sending is what goes to one client.
+type sending struct {
+	*directories
+	w       http.ResponseWriter
+	r       *http.Request
+	account budget.Account
+	// asked is when it was asked last whether they may read it.
+	asked time.Time
+	begun bool
+}
+
+// affords spends points, and refuses who has not got them.
+func (s *sending) affords(points int) bool {
+	standing, ok := s.account.Spend(points)
+	standing.Show(s.w.Header())
+	if !ok {
+		refuseForNow(s.w, standing.Wait, "This is more than what is left to ask for in this minute. Try again later.")
+	}
+	return ok
+}
+
+// stillMay asks again now and then whether who was admitted still would be.
+func (s *sending) stillMay() error {
+	if time.Since(s.asked) <= s.Patience.Sight {
+		return nil
+	}
+	s.asked = time.Now()
+	return s.again(s.r)
+}
+
+// send sends what was gathered. The first time it begins before.
+func (s *sending) send(gathered *bytes.Buffer, begin func()) error {
+	if err := s.stillMay(); err != nil {
+		return err
+	}
+	if !s.begun {
+		begin()
+		s.begun = true
+	}
+	// Every connection has deadlines.
+	_ = http.NewResponseController(s.w).SetWriteDeadline(time.Now().Add(exportTime * time.Duration(1+gathered.Len()/exportSize)))
+	for gathered.Len() > 0 {
+		if err := s.stillMay(); err != nil {
+			return err
+		}
+		if _, err := s.w.Write(gathered.Next(writeSize)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ends ends the answer.
+func (s *sending) ends(err error) {
 	switch refused := new(chat.Error); {
 	case err == nil:
-	case begun:
-		if r.Context().Err() == nil && !errors.Is(err, chat.ErrSignedOut) {
-			d.Logger.WarnContext(r.Context(), "a download of a directory broke off", "error", chat.Describe(err))
+	case s.begun:
+		if errors.Is(err, os.ErrDeadlineExceeded) || s.r.Context().Err() == nil && !errors.Is(err, chat.ErrSignedOut) {
+			s.Logger.WarnContext(s.r.Context(), "a download of a directory broke off", "error", chat.Describe(err))
 		}
 		panic(http.ErrAbortHandler)
 	case errors.Is(err, chat.ErrSignedOut):
-		refuseSignedOut(w)
+		refuseSignedOut(s.w)
 	case errors.As(err, &refused):
-		refuseUnknownList(w)
+		refuseUnknownList(s.w)
 	default:
-		d.fail(w, r, err)
+		s.fail(s.w, s.r, err)
 	}
 }
 
