@@ -66,12 +66,13 @@ func newCourtesy(atOnce int) *Courtesy {
 
 const (
 	// Behind each turn there is a rest of so many times its length, by how many want one: the more there are, the less of the server they have
-	// together. Whoever is alone still reads 50,000 people in half a minute, and in a minute where people write all the time.
+	// together. Whoever is alone still reads 50,000 people in less than a minute, and also where people write all the time. The longest is
+	// for large queries, which do not wait for their turn for long: there are two rests before it.
 	restsForEach, fewestRests, mostRests = 2, 4, 64
-	longestRestForEach, longestRest      = 500 * time.Millisecond, 4 * time.Second
+	longestRestForEach, longestRest      = 500 * time.Millisecond, 2500 * time.Millisecond
 	// downloadsAtOnce have begun. They have turns one after the other: with more, each would hear nothing for so long between two pieces that
 	// proxies took it for dead.
-	downloadsAtOnce = 8
+	downloadsAtOnce = 4
 	// A slice is as long as nobody notices, and a pause as short as can be: the clock of a process that rests has milliseconds.
 	sliceTime, pause = 300 * time.Microsecond, 300 * time.Microsecond
 	// What people wait for comes in pieces: a message is written, and then read for each who hears of it. It is over when there
