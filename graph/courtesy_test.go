@@ -19,6 +19,7 @@ import (
 )
 
 // TestALargeQueryIsAnsweredOnce asks for one as a stream does, on and on until there is nothing more: first it has its turn, and then another has it.
+// It runs in a bubble, whose clock jumps on when all wait: Sleep is how long something lasts, and nobody waits for it.
 func TestALargeQueryIsAnsweredOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

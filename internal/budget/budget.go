@@ -124,6 +124,9 @@ func (b *Budgets) Person(id uuid.UUID) Account { return Account{b, &b.person, id
 // Key is the account of a partner key.
 func (b *Budgets) Key(id uuid.UUID) Account { return Account{b, &b.key, id} }
 
+// Subject is the person or the key whose account it is.
+func (a Account) Subject() uuid.UUID { return a.subject }
+
 // A Standing is how an account stood when something was spent.
 type Standing struct {
 	// Limit is how many points there are a minute. It is 0 if there is no limit, and then all else is too.

@@ -115,15 +115,7 @@ func (w *Work) Query(ctx context.Context, asker [16]byte, patience time.Duration
 	if !ok {
 		return nil, false
 	}
-	end, ok := w.turn(ctx, enough)
-	if !ok {
-		leave()
-		return nil, false
-	}
-	return func() {
-		end()
-		leave()
-	}, true
+	return w.turn(ctx, enough, leave)
 }
 
 // Download waits until a download may begin, no longer than patience: an asker has one of them at a time. It may have turns until done is called.
@@ -134,30 +126,31 @@ func (w *Work) Download(ctx context.Context, asker [16]byte, patience time.Durat
 // Piece waits for the turn of the next piece of a download. The turn lasts until done is called.
 func (w *Work) Piece(ctx context.Context) (done func(), err error) {
 	leave, ok := takes(ctx, nil, w.pieces)
+	if ok {
+		done, ok = w.turn(ctx, nil, leave)
+	}
 	if !ok {
 		return nil, ctx.Err()
 	}
-	end, ok := w.turn(ctx, nil)
-	if !ok {
-		leave()
-		return nil, ctx.Err()
-	}
-	return func() {
-		end()
-		leave()
-	}, nil
+	return done, nil
 }
 
-// turn waits for a turn, unless it has been enough, or nobody waits any more for what it is for. Behind its end there is a rest.
-func (w *Work) turn(ctx context.Context, enough <-chan time.Time) (end func(), ok bool) {
+// turn waits for a turn, unless it has been enough, or nobody waits any more for what it is for. Behind its end there is a rest. With it, or without a
+// turn, its place in front of the turns is left.
+func (w *Work) turn(ctx context.Context, enough <-chan time.Time, leave func()) (done func(), ok bool) {
 	back, ok := takes(ctx, enough, w.turns)
+	if !ok {
+		leave()
+		return nil, false
+	}
 	begun := time.Now()
 	w.given.Store(0)
 	return func() {
 		wanted := time.Duration(max(1, w.wanted()))
 		rest := min(max(restsForEach*wanted, fewestRests), mostRests) * time.Since(begun)
 		time.AfterFunc(min(rest, longestRestForEach*wanted, longestRest), back)
-	}, ok
+		leave()
+	}, true
 }
 
 // enters waits in a line to be its first, and then for a place.

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// A bubble has a clock of its own, which goes on when all wait: so what is asserted of times is exact.
+// All tests run in bubbles, which have a clock of their own: it stands still while anything runs and jumps on when all wait. So Sleep is how long
+// something lasts by that clock, nobody waits for it, and what is asserted of times is exact.
 
 // TestAKeyThatAsksForMuchAtOnceHasNoMoreTurnsThanOthers has three large queries of one key, and then one of another.
 func TestAKeyThatAsksForMuchAtOnceHasNoMoreTurnsThanOthers(t *testing.T) {
@@ -18,12 +19,7 @@ func TestAKeyThatAsksForMuchAtOnceHasNoMoreTurnsThanOthers(t *testing.T) {
 		c := newCourtesy(1)
 		var order []string
 		for _, key := range []string{"busy", "busy", "busy", "other"} {
-			go func() {
-				done := queries(t, c, key)
-				order = append(order, key)
-				time.Sleep(time.Millisecond)
-				done()
-			}()
+			go notes(t, c, key, &order)
 			synctest.Wait()
 		}
 		time.Sleep(time.Second)
@@ -66,12 +62,7 @@ func TestADownloadHasEveryOtherTurn(t *testing.T) {
 		go downloads("second")
 		for _, key := range []string{"a", "b", "c", "d"} {
 			synctest.Wait()
-			go func() {
-				done := queries(t, c, key)
-				order = append(order, key)
-				time.Sleep(time.Millisecond)
-				done()
-			}()
+			go notes(t, c, key, &order)
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -277,6 +268,15 @@ func queries(t *testing.T, c *Courtesy, key string) (done func()) {
 		return func() {}
 	}
 	return done
+}
+
+// notes has a query of a key take a turn of a millisecond, and notes that it has it.
+func notes(t *testing.T, c *Courtesy, key string, order *[]string) {
+	t.Helper()
+	done := queries(t, c, key)
+	*order = append(*order, key)
+	time.Sleep(time.Millisecond)
+	done()
 }
 
 // isAtRest says that nobody has anything, and that all could.

@@ -26,7 +26,7 @@ import (
 const DirectoryPath = "/directory/"
 
 const (
-	// exportTime is how long a client may take to read exportSize bytes or less.
+	// exportTime is how long a client may take to read the next exportSize bytes or less.
 	exportTime, exportSize = 30 * time.Second, 64 << 10
 	// writeSize is how much it gets at a time: whoever may not read any more gets no more than that.
 	writeSize = 8 << 10
@@ -257,7 +257,7 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 		return
 	}
 	ctx, work := d.Courtesy.Begin(r.Context())
-	leave, ok := work.Download(ctx, asker(actor), beginTime)
+	leave, ok := work.Download(ctx, s.account.Subject(), beginTime)
 	if !ok {
 		refuseForNow(w, fewestSeconds+rand.N(mostSeconds-fewestSeconds), "You are downloading another list, or many others are. Try again later.")
 		return
@@ -297,7 +297,10 @@ func (d *directories) export(w http.ResponseWriter, r *http.Request, actor chat.
 				return err
 			}
 			s.account.Take(read / rowsPerPoint)
-			if err := errors.Join(flush(), s.send(&gathered, begin)); err != nil {
+			if err := flush(); err != nil {
+				return err
+			}
+			if err := s.send(&gathered, begin); err != nil {
 				return err
 			}
 		}
@@ -373,14 +376,6 @@ func (s *sending) ends(err error) {
 	default:
 		s.fail(s.w, s.r, err)
 	}
-}
-
-// asker is who has one download at a time: a key, or a person.
-func asker(actor chat.Actor) [16]byte {
-	if actor.Grant != nil {
-		return actor.Grant.KeyID.UUID
-	}
-	return actor.User.ID.UUID
 }
 
 // gather reads and writes the next rows within a turn.
