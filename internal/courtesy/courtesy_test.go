@@ -22,13 +22,7 @@ func TestAKeyThatAsksForMuchAtOnceHasNoMoreTurnsThanOthers(t *testing.T) {
 			go notes(t, c, key, &order)
 			synctest.Wait()
 		}
-		time.Sleep(time.Second)
-		synctest.Wait()
-
-		if want := []string{"busy", "other", "busy", "busy"}; !slices.Equal(order, want) {
-			t.Errorf("they had their turns in the order %v, not %v", order, want)
-		}
-		isAtRest(t, c)
+		hadTurns(t, c, &order, "busy", "other", "busy", "busy")
 	})
 }
 
@@ -64,13 +58,7 @@ func TestADownloadHasEveryOtherTurn(t *testing.T) {
 			synctest.Wait()
 			go notes(t, c, key, &order)
 		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
-
-		if want := []string{"first", "a", "second", "b", "first", "c", "second", "d", "first", "second"}; !slices.Equal(order, want) {
-			t.Errorf("they had their turns in the order %v, not %v", order, want)
-		}
-		isAtRest(t, c)
+		hadTurns(t, c, &order, "first", "a", "second", "b", "first", "c", "second", "d", "first", "second")
 	})
 }
 
@@ -277,6 +265,17 @@ func notes(t *testing.T, c *Courtesy, key string, order *[]string) {
 	*order = append(*order, key)
 	time.Sleep(time.Millisecond)
 	done()
+}
+
+// hadTurns says in which order they had turns by the time that all had them.
+func hadTurns(t *testing.T, c *Courtesy, order *[]string, want ...string) {
+	t.Helper()
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	if !slices.Equal(*order, want) {
+		t.Errorf("they had their turns in the order %v, not %v", *order, want)
+	}
+	isAtRest(t, c)
 }
 
 // isAtRest says that nobody has anything, and that all could.
